@@ -1,0 +1,1 @@
+"""The rules every Paralelo tap obeys: pages, bookmarks, lookback, Arrow batch files."""
