@@ -1,0 +1,83 @@
+"""What STATE holds for one stream: frozen values, read from and written to plain dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sync_rules.batch_info import Key, KeyValue
+
+
+def _known(kind: type, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved values this version of the program knows: a newer one may have added more."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in saved.items() if name in names}
+
+
+@dataclass(frozen=True)
+class FullBookmark:
+    """How far a full sync has come.
+
+    `upper_key` is None for an empty or a keyless table; `last_key`, the lowest key written, is None before the first
+    page. `batches` and `rows` count over all attempts of the version. `cursor_at_start` is the source's clock when
+    the sync began, in the cursor column's own terms (its type, its time zone, its precision): where the first
+    incremental sync takes over. `fingerprint` is a hash of the columns, their types and the key.
+    """
+
+    version: int
+    started_at: str
+    fingerprint: str
+    upper_key: Key | None = None
+    last_key: Key | None = None
+    batches: int = 0
+    rows: int = 0
+    estimate: int | None = None
+    cursor_at_start: KeyValue | None = None
+    done: bool = False
+
+    def to_state(self) -> dict[str, Any]:
+        """Every field, always: a deep merge of states brings a removed key back (Meltano's `--full-refresh`)."""
+        state = asdict(self)
+        for name in ("upper_key", "last_key"):
+            if state[name] is not None:
+                state[name] = list(state[name])
+        return {"mode": "full", **state}
+
+    @classmethod
+    def from_state(cls, saved: Mapping[str, Any] | None) -> FullBookmark | None:
+        """The bookmark in a saved state, or None where there is none of a full sync."""
+        if not saved or saved.get("mode") != "full" or not saved.get("version"):
+            return None
+        values = _known(cls, saved)
+        for name in ("upper_key", "last_key"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class IncrementalBookmark:
+    """How far incremental syncs have come.
+
+    `cursor` is the highest cursor value seen, or where the first run began when none was seen; times as exact text at
+    the source's precision. `clock` is the source's clock (in the cursor's terms) when the last run began, and
+    `utc_offset_minutes` the offset from UTC of the zone that clock runs in: both are needed to lose nothing when
+    daylight saving ends (see lookback.py).
+    """
+
+    cursor: KeyValue
+    clock: KeyValue | None = None
+    utc_offset_minutes: int = 0
+    started_at: str | None = None
+
+    def to_state(self) -> dict[str, Any]:
+        """Every field, always."""
+        return {"mode": "incremental", **asdict(self)}
+
+    @classmethod
+    def from_state(cls, saved: Mapping[str, Any] | None) -> IncrementalBookmark | None:
+        """The bookmark in a saved state, or None where there is none of an incremental sync."""
+        if not saved or saved.get("mode") != "incremental" or saved.get("cursor") is None:
+            return None
+        return cls(**_known(cls, saved))

@@ -1,0 +1,112 @@
+"""Incremental sync: what changed between the bookmark less the lookback and the source's clock at the start.
+
+Pages go up by (cursor, key), so that rows with one timestamp may span any number of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pyarrow as pa
+
+from sync_rules import lookback as lookback_rule
+from sync_rules.batch_info import Key, KeyValue
+from sync_rules.bookmarks import IncrementalBookmark
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The source's clock in the cursor column's terms, as exact text (or a number), and its zone's offset from UTC."""
+
+    now: KeyValue
+    utc_offset_minutes: int
+    started_at: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows with `cursor >= low`, `cursor <= high` and, where `after` is given, `(cursor, key) > after`, ascending."""
+
+    low: KeyValue
+    high: KeyValue
+    after: tuple[KeyValue, Key] | None = None
+
+
+@dataclass(frozen=True)
+class CursorPage:
+    """Rows in ascending (cursor, key) order. `end` is the last row's; `last` is true when none are left above."""
+
+    batches: list[pa.RecordBatch] = field(repr=False)
+    end: tuple[KeyValue, Key] | None
+    last: bool
+
+    @property
+    def rows(self) -> int:
+        """Rows in the page."""
+        return sum(batch.num_rows for batch in self.batches)
+
+
+def plan(
+    saved: IncrementalBookmark | None,
+    clock: Clock,
+    lookback: timedelta,
+    *,
+    cursor_at_full_sync: KeyValue | None = None,
+    start_date: KeyValue | None = None,
+) -> tuple[Window, IncrementalBookmark]:
+    """What to read, and the bookmark that holds if nothing is found.
+
+    Without a saved bookmark it starts at the last full sync's start less the lookback, else at `start_date`, else at
+    the source's now less the lookback.
+    """
+    if saved is None:
+        low = lookback_rule.first_start(
+            cursor_at_full_sync=cursor_at_full_sync, start_date=start_date, now=clock.now, lookback=lookback
+        )
+        cursor = next(value for value in (cursor_at_full_sync, start_date, low) if value is not None)
+    else:
+        low = lookback_rule.start(saved, clock.now, clock.utc_offset_minutes, lookback)
+        cursor = saved.cursor
+    bookmark = IncrementalBookmark(
+        cursor=cursor, clock=clock.now, utc_offset_minutes=clock.utc_offset_minutes, started_at=clock.started_at
+    )
+    return Window(low, clock.now), bookmark
+
+
+def pages(
+    window: Window,
+    end_bookmark: IncrementalBookmark,
+    saved: IncrementalBookmark | None,
+    read: Callable[[Window], CursorPage],
+) -> Iterator[tuple[CursorPage, IncrementalBookmark]]:
+    """Each page that holds rows and the bookmark to write after it.
+
+    Until the last page is written the bookmark keeps the *last* run's clock and offset: a run that is cut short must
+    not make the next one believe that this one's time was read.
+    """
+    cursor = end_bookmark.cursor
+    while True:
+        page = read(window)
+        if page.rows:
+            if page.end is None or page.end == window.after:
+                raise RuntimeError("the source answered a page that does not go beyond the one before")
+            cursor = lookback_rule.advance(cursor, page.end[0])
+            running = replace(
+                end_bookmark,
+                cursor=cursor,
+                clock=saved.clock if saved else window.low,
+                utc_offset_minutes=saved.utc_offset_minutes if saved else end_bookmark.utc_offset_minutes,
+            )
+            yield page, running
+            window = replace(window, after=page.end)
+        if page.last:
+            return
+
+
+def finish(end_bookmark: IncrementalBookmark, last_written: IncrementalBookmark | None) -> IncrementalBookmark:
+    """The bookmark after the last page: the highest cursor seen, and this run's clock."""
+    if last_written is None:
+        return end_bookmark
+    return replace(end_bookmark, cursor=last_written.cursor)
