@@ -57,7 +57,9 @@ class ColumnType:
         elif self.name in _TEXT:
             valid = self.length is not None and self.length > 0 and (self.precision, self.scale) == (None, None)
         elif self.name in _TIMES:
-            valid = self.precision is not None and 0 <= self.precision <= 6 and (self.length, self.scale) == (None, None)
+            valid = (
+                self.precision is not None and 0 <= self.precision <= 6 and (self.length, self.scale) == (None, None)
+            )
         elif self.name == "decimal":
             valid = (
                 self.length is None

@@ -70,7 +70,10 @@ def plan(
         low = lookback_rule.start(saved, clock.now, clock.utc_offset_minutes, lookback)
         cursor = saved.cursor
     bookmark = IncrementalBookmark(
-        cursor=cursor, clock=clock.now, utc_offset_minutes=clock.utc_offset_minutes, started_at=clock.started_at
+        cursor=cursor,
+        clock=clock.now,
+        utc_offset_minutes=clock.utc_offset_minutes,
+        started_at=clock.started_at,
     )
     return Window(low, clock.now), bookmark
 
