@@ -1,0 +1,71 @@
+# Everything a newcomer or an operator types. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+DEMO_ROWS ?= 1000000
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+unexport PYTHONPATH
+
+PACKAGES := -e plugins/sync-rules -e plugins/tap-mssql -e plugins/target-postgres -e .
+PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+MELTANO_FILES := meltano.yml $(wildcard extract/*.meltano.yml load/*.meltano.yml)
+
+.PHONY: help demo test lint format setup sandbox-up stop clean lock
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: setup ## Set up everything and copy DEMO_ROWS generated rows, full and incremental, then compare both sides
+	@$(BIN)/python -m paralelo.demo --rows $(DEMO_ROWS)
+
+test: setup ## Set up everything and run all tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed ## Formatting, lint and the strict type check
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.installed ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+setup: $(VENV)/.installed .meltano/.installed ## The virtual environment and Meltano's plugins
+
+sandbox-up: setup ## Start the sandbox with DEMO_ROWS of data; write a .env pointing at it where there is none
+	@$(BIN)/python -m sandbox start
+	@$(BIN)/python -m sandbox load $(DEMO_ROWS) --if-empty
+	@if [ -e .env ]; then echo ".env is yours and stays as it is; 'python -m sandbox env' prints the sandbox's"; \
+	else (umask 077 && $(BIN)/python -m sandbox env > .env) && echo "wrote .env, pointing at the sandbox"; fi
+
+stop: ## Stop the sandbox
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox stop; fi
+
+clean: stop ## Remove what was set up and what runs left: environment, plugins, sandbox data (never .env or state/)
+	@rm -rf $(VENV) .meltano .sandbox .paralelo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: $(VENV)/.installed ## Pin every dependency anew, with hashes and without index addresses
+	@$(UV) pip compile --quiet --universal --upgrade --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+	  requirements/direct.in -o requirements/constraints.txt
+
+$(VENV)/.installed: requirements/constraints.txt requirements/bootstrap.txt requirements/direct.in $(PROJECT_FILES)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Paralelo needs Python 3.10 or newer")'
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	@$(UV) pip install --quiet -r requirements/direct.in $(PACKAGES) -c requirements/constraints.txt
+	@touch $@
+
+.meltano/.installed: $(VENV)/.installed $(MELTANO_FILES)
+	@echo "Installing Meltano's plugins"
+	@$(BIN)/meltano --log-level=warning install --force > .meltano-install.log 2>&1 \
+	  || { cat .meltano-install.log; exit 1; }
+	@rm -f .meltano-install.log
+	@mkdir -p .meltano && touch $@
