@@ -1,0 +1,1 @@
+"""Operations: what runs, watches, recovers and verifies Paralelo's syncs."""

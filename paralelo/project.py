@@ -1,0 +1,100 @@
+"""The Meltano project as the operator's commands see it: which tables there are, and the jobs that copy them.
+
+Read from `extract/*.meltano.yml`, so adding a table there is all it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+from sync_rules.exits import ConfigurationError
+
+Mode = Literal["full", "incremental"]
+MODES: tuple[Mode, ...] = ("full", "incremental")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table to copy.
+
+    `name` is how jobs spell it (`bi-credores`), `source` how the source does (`dbo.bi_credores`), `target` how the
+    target does (`bi_credores`). `jobs` and `extractors` hold one Meltano name for each mode the table has.
+    """
+
+    name: str
+    source: str
+    target: str
+    stream: str
+    jobs: Mapping[str, str]
+    extractors: Mapping[str, str]
+    key_columns: tuple[str, ...] = ()
+    cursor_column: str | None = None
+
+    def job(self, mode: Mode) -> str:
+        """The job for a mode. Raises ConfigurationError where the table has none."""
+        if mode not in self.jobs:
+            raise ConfigurationError(f"{self.name} has no {mode} job: see its file under extract/")
+        return self.jobs[mode]
+
+
+def root() -> Path:
+    """The folder of meltano.yml: the one this package was installed from, editable."""
+    return Path(__file__).resolve().parent.parent
+
+
+def tables(project: Path | None = None) -> list[Table]:
+    """Every table below extract/, by name. Raises ConfigurationError for a file that cannot be read."""
+    folder = (project or root()) / "extract"
+    found: list[Table] = []
+    for path in sorted(folder.glob("*.meltano.yml")):
+        try:
+            content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+        except Exception as error:
+            raise ConfigurationError(f"{path.name} is no YAML that can be read: {error}") from error
+        found.extend(_tables_in(content))
+    return sorted(found, key=lambda table: table.name)
+
+
+def named(wanted: str, among: Iterable[Table]) -> list[Table]:
+    """The table of that name (`bi-credores`, `bi_credores` or `dbo.bi_credores`), or every one for `all`."""
+    known = list(among)
+    if wanted == "all":
+        return known
+    for table in known:
+        if wanted in (table.name, table.source, table.target, table.name.replace("-", "_")):
+            return [table]
+    names = ", ".join(table.name for table in known) or "none"
+    raise ConfigurationError(f"there is no table {wanted}; known: {names}")
+
+
+def _tables_in(content: Mapping[str, Any]) -> Iterator[Table]:
+    extractors = {
+        extractor["name"]: extractor.get("config") or {}
+        for extractor in (content.get("plugins") or {}).get("extractors") or []
+    }
+    by_source: dict[str, dict[str, tuple[str, str]]] = {}
+    for job in content.get("jobs") or []:
+        for task in job.get("tasks") or []:
+            extractor = str(task).split()[0]
+            config = extractors.get(extractor) or {}
+            mode, sources = config.get("sync_mode"), config.get("tables") or []
+            if mode in MODES and len(sources) == 1:
+                by_source.setdefault(sources[0], {})[mode] = (job["name"], extractor)
+    for source, modes in by_source.items():
+        config = extractors[next(iter(modes.values()))[1]]
+        schema, _, bare = source.rpartition(".")
+        job_name = next(iter(modes.values()))[0]
+        yield Table(
+            name=job_name.removeprefix("parallel-").partition("-sync-")[2] or bare.replace("_", "-"),
+            source=source,
+            target=bare.lower(),
+            stream=f"{schema}-{bare}" if schema else bare,
+            jobs={mode: names[0] for mode, names in modes.items()},
+            extractors={mode: names[1] for mode, names in modes.items()},
+            key_columns=tuple(config.get("key_columns") or ()),
+            cursor_column=config.get("cursor_column"),
+        )
