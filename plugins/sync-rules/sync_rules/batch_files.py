@@ -13,7 +13,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -51,9 +52,10 @@ class BatchFolder:
         self._count = 0
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            remove_dead(root)
-            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
-            self._lock = _hold(self.path / LOCK_NAME)
+            with _turn(root):
+                remove_dead(root)
+                self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+                self._lock = _hold(self.path / LOCK_NAME)
         except OSError as error:
             raise ConfigurationError(f"no folder for batch files can be made below {root}: {error.strerror}") from error
 
@@ -111,6 +113,17 @@ class BatchFolder:
                     f"the target took no batch file for {self._patience:g} s; {left} wait in {self.path.parent}"
                 )
             self._sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _turn(root: Path) -> Iterator[None]:
+    """One process at a time: a folder that is made but not yet locked would look dead to another tap."""
+    handle = os.open(root / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def remove_dead(root: Path) -> int:

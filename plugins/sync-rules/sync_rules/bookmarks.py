@@ -22,7 +22,8 @@ class FullBookmark:
     `upper_key` is None for an empty or a keyless table; `last_key`, the lowest key written, is None before the first
     page. `batches` and `rows` count over all attempts of the version. `cursor_at_start` is the source's clock when
     the sync began, in the cursor column's own terms (its type, its time zone, its precision): where the first
-    incremental sync takes over. `fingerprint` is a hash of the columns, their types and the key.
+    incremental sync takes over. `cursor_column` and `utc_offset_minutes` say whose terms those were. `fingerprint` is
+    a hash of the columns, their types and the key.
     """
 
     version: int
@@ -34,6 +35,8 @@ class FullBookmark:
     rows: int = 0
     estimate: int | None = None
     cursor_at_start: KeyValue | None = None
+    cursor_column: str | None = None
+    utc_offset_minutes: int = 0
     done: bool = False
 
     def to_state(self) -> dict[str, Any]:
@@ -61,15 +64,17 @@ class IncrementalBookmark:
     """How far incremental syncs have come.
 
     `cursor` is the highest cursor value seen, or where the first run began when none was seen; times as exact text at
-    the source's precision. `clock` is the source's clock (in the cursor's terms) when the last run began, and
-    `utc_offset_minutes` the offset from UTC of the zone that clock runs in: both are needed to lose nothing when
-    daylight saving ends (see lookback.py).
+    the source's precision. `clock` is how far the last run's reading is complete: the source's clock (in the cursor's
+    terms) when it began, or the last cursor value it came to when it was cut short. `utc_offset_minutes` is the offset
+    from UTC of the zone that clock runs in. Both are needed to lose nothing when daylight saving ends (see
+    lookback.py). `cursor_column` tells a bookmark of another column apart.
     """
 
     cursor: KeyValue
     clock: KeyValue | None = None
     utc_offset_minutes: int = 0
     started_at: str | None = None
+    cursor_column: str | None = None
 
     def to_state(self) -> dict[str, Any]:
         """Every field, always."""

@@ -28,6 +28,8 @@ class Beginning:
     upper_key: Key | None
     estimate: int | None
     cursor_at_start: KeyValue | None = None
+    cursor_column: str | None = None
+    utc_offset_minutes: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def begin(saved: FullBookmark | None, fingerprint: str, ask: Callable[[], Beginn
         upper_key=beginning.upper_key,
         estimate=beginning.estimate,
         cursor_at_start=beginning.cursor_at_start,
+        cursor_column=beginning.cursor_column,
+        utc_offset_minutes=beginning.utc_offset_minutes,
     )
     return started, f"begins anew: {reason}"
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sync_rules import lookback as lookback_rule
 from sync_rules.batch_info import Key, KeyValue
-from sync_rules.bookmarks import IncrementalBookmark
+from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
 
 
 @dataclass(frozen=True)
@@ -53,41 +53,44 @@ def plan(
     clock: Clock,
     lookback: timedelta,
     *,
-    cursor_at_full_sync: KeyValue | None = None,
+    full_sync: FullBookmark | None = None,
     start_date: KeyValue | None = None,
+    cursor_column: str | None = None,
 ) -> tuple[Window, IncrementalBookmark]:
     """What to read, and the bookmark that holds if nothing is found.
 
     Without a saved bookmark it starts at the last full sync's start less the lookback, else at `start_date`, else at
     the source's now less the lookback.
     """
-    if saved is None:
-        low = lookback_rule.first_start(
-            cursor_at_full_sync=cursor_at_full_sync, start_date=start_date, now=clock.now, lookback=lookback
-        )
-        cursor = next(value for value in (cursor_at_full_sync, start_date, low) if value is not None)
-    else:
+    if saved is None and full_sync is not None and full_sync.cursor_at_start is not None:
+        at_start = full_sync.cursor_at_start
+        saved = IncrementalBookmark(at_start, at_start, full_sync.utc_offset_minutes)
+    if saved is not None:
         low = lookback_rule.start(saved, clock.now, clock.utc_offset_minutes, lookback)
         cursor = saved.cursor
+    elif start_date is not None:
+        low = cursor = start_date
+    else:
+        low = cursor = lookback_rule.earlier(clock.now, lookback)
     bookmark = IncrementalBookmark(
         cursor=cursor,
         clock=clock.now,
         utc_offset_minutes=clock.utc_offset_minutes,
         started_at=clock.started_at,
+        cursor_column=cursor_column,
     )
     return Window(low, clock.now), bookmark
 
 
 def pages(
-    window: Window,
-    end_bookmark: IncrementalBookmark,
-    saved: IncrementalBookmark | None,
-    read: Callable[[Window], CursorPage],
+    window: Window, end_bookmark: IncrementalBookmark, read: Callable[[Window], CursorPage]
 ) -> Iterator[tuple[CursorPage, IncrementalBookmark]]:
     """Each page that holds rows and the bookmark to write after it.
 
-    Until the last page is written the bookmark keeps the *last* run's clock and offset: a run that is cut short must
-    not make the next one believe that this one's time was read.
+    Until the last page is written the bookmark's clock is the last cursor value read, not this run's clock: a run that
+    is cut short must not make the next one believe that everything up to its clock was read, and the next one must
+    not begin all over either. The cursor alone would not do: it may be ahead of what this run has read, after
+    daylight saving ended.
     """
     cursor = end_bookmark.cursor
     while True:
@@ -96,13 +99,7 @@ def pages(
             if page.end is None or page.end == window.after:
                 raise RuntimeError("the source answered a page that does not go beyond the one before")
             cursor = lookback_rule.advance(cursor, page.end[0])
-            running = replace(
-                end_bookmark,
-                cursor=cursor,
-                clock=saved.clock if saved else window.low,
-                utc_offset_minutes=saved.utc_offset_minutes if saved else end_bookmark.utc_offset_minutes,
-            )
-            yield page, running
+            yield page, replace(end_bookmark, cursor=cursor, clock=page.end[0])
             window = replace(window, after=page.end)
         if page.last:
             return

@@ -48,20 +48,6 @@ def start(bookmark: IncrementalBookmark, now: KeyValue, utc_offset_minutes: int,
     return earlier(min(known, key=_order), lookback + timedelta(minutes=fallen))
 
 
-def first_start(
-    *, cursor_at_full_sync: KeyValue | None, start_date: KeyValue | None, now: KeyValue, lookback: timedelta
-) -> KeyValue:
-    """Where incremental syncing begins when it never ran: the last full sync's start, else `start_date`, else now.
-
-    The lookback is not yet taken off, except that `start_date` is meant as given.
-    """
-    if cursor_at_full_sync is not None:
-        return earlier(cursor_at_full_sync, lookback)
-    if start_date is not None:
-        return start_date
-    return earlier(now, lookback)
-
-
 def advance(bookmark: KeyValue, seen: KeyValue | None) -> KeyValue:
     """The higher of the two: a bookmark never goes back."""
     if seen is None:

@@ -1,0 +1,115 @@
+"""Where the first incremental sync starts: at the last full sync that took effect.
+
+The target lets `done: true` into the state only after the full sync took effect, so `done` means that its rows are
+live. Under Meltano the full sync is another extractor with a state of its own, which `meltano state get` tells.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from sync_rules.batch_info import KeyValue
+from sync_rules.bookmarks import FullBookmark
+from sync_rules.exits import ConfigurationError
+from sync_rules.incremental import Clock
+
+_ASK_SECONDS = 120
+
+
+def last_full_sync(
+    stream: str, own_state: Mapping[str, Any], config: Mapping[str, Any], log: logging.Logger
+) -> FullBookmark | None:
+    """The last full sync of the stream that took effect, from the tap's own state or from Meltano's.
+
+    None, and a line in the log, when there is none. Raises ConfigurationError when Meltano cannot be asked: going on
+    without an answer could lose changes.
+    """
+    bookmark = FullBookmark.from_state(own_state)
+    state_id = config.get("full_sync_state_id")
+    if bookmark is None and state_id:
+        bookmark = FullBookmark.from_state(stream_in(read_meltano_state(state_id, config), stream))
+    if bookmark is None:
+        log.warning("%s: no full sync went before, as far as the state tells", stream)
+        return None
+    if not bookmark.done:
+        log.warning("%s: the last full sync is not finished: it is not used as a start", stream)
+        return None
+    return bookmark
+
+
+def stream_in(state: Mapping[str, Any], stream: str) -> Mapping[str, Any] | None:
+    """A stream's bookmark in a state, in the shapes Meltano prints it in: plain, under `singer_state`, or split."""
+    for part in ("completed", "partial", "completed_state", "partial_state"):
+        if isinstance(state.get(part), Mapping) and (found := stream_in(state[part], stream)):
+            return found
+    inner = state.get("singer_state", state)
+    found = (inner.get("bookmarks") or {}).get(stream) if isinstance(inner, Mapping) else None
+    return found if isinstance(found, Mapping) else None
+
+
+def read_meltano_state(state_id: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `meltano state get` prints for the state id; empty for a state that is not there."""
+    command = [*meltano_command(config), "--log-level", "critical", "state", "get", state_id]
+    root = os.environ.get("MELTANO_PROJECT_ROOT")
+    try:
+        done = subprocess.run(
+            command, cwd=root or None, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigurationError(
+            f"the state {state_id} could not be asked of Meltano ({type(error).__name__}): set meltano_executable, or"
+            " unset full_sync_state_id"
+        ) from error
+    if done.returncode != 0:
+        raise ConfigurationError(
+            f"`meltano state get {state_id}` ended with {done.returncode}: the start of the last full sync is not known"
+        )
+    start = done.stdout.find("{")
+    if start < 0:
+        return {}
+    try:
+        state = json.loads(done.stdout[start:])
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"`meltano state get {state_id}` printed what is no JSON") from error
+    return state if isinstance(state, Mapping) else {}
+
+
+def meltano_command(config: Mapping[str, Any]) -> list[str]:
+    """How to call Meltano: the setting, else as the process that started this tap was called, else from the path."""
+    if config.get("meltano_executable"):
+        return [str(config["meltano_executable"])]
+    parent = Path(f"/proc/{os.getppid()}/cmdline")
+    try:
+        words = [word for word in parent.read_bytes().decode().split("\0") if word]
+    except (OSError, UnicodeDecodeError):
+        words = []
+    for index, word in enumerate(words[:3]):
+        if Path(word).name == "meltano" and Path(word).is_file():
+            return words[: index + 1]
+    found = shutil.which("meltano") or str(Path(sys.executable).with_name("meltano"))
+    return [found]
+
+
+def start_in_terms_of(clock: Clock, start_date: str | None) -> KeyValue | None:
+    """The `start_date` setting as the source's clock would write it; one without a zone is taken as it is.
+
+    Raises ConfigurationError for text that is no date.
+    """
+    if not start_date or isinstance(clock.now, int):
+        return None
+    try:
+        moment = datetime.fromisoformat(start_date.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise ConfigurationError(f"setting start_date must be an ISO 8601 date, not {start_date!r}") from error
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(timezone.utc).replace(tzinfo=None) + timedelta(minutes=clock.utc_offset_minutes)
+    return moment.isoformat(timespec="seconds") if "T" in str(clock.now) else moment.date().isoformat()

@@ -1,0 +1,148 @@
+"""The two syncs, from plan to end: pages to the output, a STATE after each, never ahead of what was handed over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from sync_rules import full, incremental
+from sync_rules.batch_info import BatchInfo, KeyValue
+from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
+from sync_rules.full import Deadline
+from sync_rules.singer.outputs import Output
+from sync_rules.singer.source import Source
+
+SaveState = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Tally:
+    """What one run did, for its closing line and the metrics."""
+
+    rows: int = 0
+    batches: int = 0
+    count: Callable[[int], None] = field(default=lambda _rows: None, repr=False)
+
+    def add(self, rows: int) -> None:
+        """One more page was handed over."""
+        self.rows += rows
+        self.batches += 1
+        self.count(rows)
+
+
+@dataclass(frozen=True)
+class FullPlan:
+    """A full sync that is about to read: where it goes on from."""
+
+    bookmark: FullBookmark
+    resumable: bool
+
+    def describe(self) -> dict[str, Any]:
+        """The part of `x-paralelo` that only a full sync has."""
+        return {
+            "sync_mode": "full",
+            "version": self.bookmark.version,
+            "started_at": self.bookmark.started_at,
+            "resumable": self.resumable,
+            "estimate": self.bookmark.estimate,
+        }
+
+
+@dataclass(frozen=True)
+class IncrementalPlan:
+    """An incremental sync that is about to read: its window, and the bookmark that holds at its end."""
+
+    window: incremental.Window
+    bookmark: IncrementalBookmark
+    estimate: int | None
+
+    def describe(self) -> dict[str, Any]:
+        """The part of `x-paralelo` that only an incremental sync has."""
+        return {"sync_mode": "incremental", "started_at": self.bookmark.started_at, "estimate": self.estimate}
+
+
+def plan_full(source: Source, saved: FullBookmark | None, log: logging.Logger) -> FullPlan:
+    """Go on from the saved bookmark, or begin a version."""
+    if saved is not None and not source.key and not saved.done:
+        log.info("%s: has no key, so the unfinished sync cannot be resumed and begins anew", source.name)
+    bookmark, reason = full.begin(saved, source.fingerprint, source.begin)
+    log.info("%s: full sync, version %s %s", source.name, bookmark.version, reason)
+    return FullPlan(bookmark, bool(source.key))
+
+
+def run_full(
+    source: Source, plan: FullPlan, output: Output, save: SaveState, deadline: Deadline, tally: Tally
+) -> FullBookmark:
+    """Read every page. Returns the finished bookmark, whose STATE is written. Raises LimitReached at a page's end."""
+    bookmark = plan.bookmark
+    for page, reached, info in full.pages(bookmark, source.read_page) if source.key else _one_pass(source, bookmark):
+        bookmark = reached
+        output.page(page.batches, info)
+        save(bookmark.to_state())
+        tally.add(page.rows)
+        deadline.check(source.name)
+    bookmark = full.finish(bookmark)
+    save(bookmark.to_state())
+    return bookmark
+
+
+def _one_pass(source: Source, bookmark: FullBookmark) -> Iterator[tuple[full.Page, FullBookmark, BatchInfo]]:
+    """The pages of a table without a key: counted, but with no place to resume from."""
+    for batches in source.read_whole():
+        page = full.Page(batches, lowest=None, last=False)
+        bookmark = replace(bookmark, batches=bookmark.batches + 1, rows=bookmark.rows + page.rows)
+        yield page, bookmark, full.batch_info(bookmark, None, page.rows)
+
+
+def plan_incremental(
+    source: Source,
+    saved: IncrementalBookmark | None,
+    lookback: timedelta,
+    log: logging.Logger,
+    *,
+    full_sync: Callable[[], FullBookmark | None],
+    start_date: Callable[[incremental.Clock], KeyValue | None],
+) -> IncrementalPlan:
+    """Where the window begins: the bookmark, else the last full sync, else the start date, else now; less the lookback.
+
+    `full_sync` is asked only when there is no bookmark.
+    """
+    if saved is not None and saved.cursor_column not in (None, source.cursor):
+        log.warning(
+            "%s: the bookmark is of %s, not of %s: it is not used", source.name, saved.cursor_column, source.cursor
+        )
+        saved = None
+    clock = source.clock()
+    before = full_sync() if saved is None else None
+    window, bookmark = incremental.plan(
+        saved,
+        clock,
+        lookback,
+        full_sync=before,
+        start_date=start_date(clock) if saved is None else None,
+        cursor_column=source.cursor,
+    )
+    origin = "its bookmark" if saved else "the last full sync's start" if before else "the start date or now"
+    log.info(
+        "%s: incremental sync of %s from %s (%s) to %s", source.name, source.cursor, window.low, origin, window.high
+    )
+    return IncrementalPlan(window, bookmark, source.estimate())
+
+
+def run_incremental(
+    source: Source, plan: IncrementalPlan, output: Output, save: SaveState, deadline: Deadline, tally: Tally
+) -> IncrementalBookmark:
+    """Read every page of the window. Returns the finished bookmark, whose STATE is written."""
+    reached: IncrementalBookmark | None = None
+    for page, bookmark in incremental.pages(plan.window, plan.bookmark, source.read_cursor_page):
+        reached = bookmark
+        output.page(page.batches, BatchInfo(stream="", mode="incremental", batch=tally.batches + 1, rows=page.rows))
+        save(bookmark.to_state())
+        tally.add(page.rows)
+        deadline.check(source.name)
+    finished = incremental.finish(plan.bookmark, reached)
+    save(finished.to_state())
+    return finished

@@ -1,0 +1,119 @@
+"""A singer-sdk tap whose streams are paged: its exit codes, its one-line errors, its settings check."""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+from singer_sdk import Tap
+from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import SingerCommand
+
+from sync_rules.exits import Exit, SyncError
+from sync_rules.singer.messages import Lines
+from sync_rules.singer.settings import check, refuse
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class OneLineErrors(SingerCommand):
+    """Ends with the exit code of the error and one line; the traceback only where it is asked for."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command. Discovery and `--test` run while the options are read, so `invoke` would be too late."""
+        try:
+            return super().main(*args, **kwargs)
+        except SyncError as error:
+            self.logger.error("%s", error, exc_info=_wants_traceback())  # noqa: TRY400
+            sys.exit(int(error.exit))
+        except Exception as error:
+            self.logger.error(  # noqa: TRY400
+                "unexpected %s: %s (PARALELO_DEBUG=1 shows where)",
+                type(error).__name__,
+                error,
+                exc_info=_wants_traceback(),
+            )
+            sys.exit(int(Exit.UNEXPECTED))
+
+
+def _wants_traceback() -> bool:
+    return os.environ.get("PARALELO_DEBUG", "") not in ("", "0") or "debug" in (
+        os.environ.get("LOGLEVEL", "").lower(),
+        os.environ.get("TAP_LOGLEVEL", "").lower(),
+    )
+
+
+class PagedTap(Tap):
+    """A tap over `PagedStream`s."""
+
+    dynamic_catalog = True
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.BATCH,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    _lines: Lines | None = None
+
+    @property
+    def lines(self) -> Lines:
+        """Where every message of this tap goes out."""
+        if self._lines is None:
+            self._lines = Lines(self.message_writer)
+        return self._lines
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take the state over as it is.
+
+        The SDK would send it back at the start of a sync. A `done: true` of the version before would then stand before
+        this version's SCHEMA, and no activation would ever follow it.
+        """
+        super().load_state(state)
+        self._state_writer._last_emitted_state = copy.deepcopy(self.state)
+
+    def problems(self, config: dict[str, Any]) -> list[str]:  # noqa: ARG002
+        """What this tap finds wrong in its settings beyond their schema, one sentence each."""
+        return []
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """The SDK's check, with a sentence for each problem, no secrets in them, and our own exit code."""
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        errors = check(self._config, schema, self.name)
+        if not errors:
+            errors = self.problems(self._config)
+        if raise_errors:
+            refuse(errors)
+        return errors
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """End at once and say so by the exit code.
+
+        The SDK would write the state, which may be ahead of what was handed over, and exit with 0.
+        """
+
+        def end() -> None:
+            self.logger.warning("ended by signal %s; the state sent so far holds", signum)
+            sys.exit(128 + signum)
+
+        self.lines.terminate(end)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's command, with our errors."""
+        command = super().get_singer_command()
+        return OneLineErrors(
+            name=command.name,
+            callback=command.callback,
+            context_settings=command.context_settings,
+            params=command.params,
+            help=command.help,
+            logger=cls.logger,
+        )

@@ -1,0 +1,80 @@
+"""From a driver's Arrow batches to the batch file's exact types, by whole columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sync_rules.batch_info import KeyValue
+
+_HEX_OF_UUID = 36
+_DASHES = (8, 13, 18, 23)
+
+
+def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The first columns of the batch in the schema's types; columns beyond the schema are left off."""
+    arrays = [cast(batch.column(index), field.type) for index, field in enumerate(schema)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The column in the wanted type, without a change of value except times cut to microseconds."""
+    if column.type.equals(kind):
+        return column
+    if pa.types.is_fixed_size_binary(kind):
+        return identifiers(column)
+    if pa.types.is_time(kind) or pa.types.is_timestamp(kind):
+        return column.cast(kind, safe=False)
+    if pa.types.is_boolean(kind) and pa.types.is_integer(column.type):
+        return pc.not_equal(column, 0)
+    return column.cast(kind)
+
+
+def identifiers(column: pa.Array) -> pa.Array:
+    """uniqueidentifier's text as 16 bytes in the order of its text, which is PostgreSQL's order of a uuid."""
+    import numpy as np
+
+    if pa.types.is_fixed_size_binary(column.type) or len(column) == column.null_count:
+        return column.cast(pa.binary(16))
+    valid = column.drop_null().cast(pa.large_string()) if column.null_count else column.cast(pa.large_string())
+    _, offsets, data = valid.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64, count=len(valid) + 1, offset=8 * valid.offset)
+    text = np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]].reshape(len(valid), _HEX_OF_UUID)
+    digits = np.delete(text, _DASHES, axis=1)
+    letters = digits > ord("9")
+    nibbles = np.where(letters, (digits | 0x20) - (ord("a") - 10), digits - ord("0")).astype(np.uint8)
+    packed = np.ascontiguousarray((nibbles[:, 0::2] << 4) | nibbles[:, 1::2])
+    if not column.null_count:
+        return pa.Array.from_buffers(pa.binary(16), len(column), [None, pa.py_buffer(packed)])
+    spread = np.zeros((len(column), 16), dtype=np.uint8)
+    mask = np.asarray(column.is_valid())
+    spread[mask] = packed
+    bits = pa.py_buffer(np.packbits(mask, bitorder="little"))
+    return pa.Array.from_buffers(pa.binary(16), len(column), [bits, pa.py_buffer(spread)])
+
+
+def key_value(value: Any) -> KeyValue:
+    """A key column's value for the bookmark: integers as they are, everything else as exact text."""
+    from datetime import datetime
+    from decimal import Decimal
+
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "0x" + bytes(value).hex().upper()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def sums(batches: Sequence[pa.RecordBatch], column: int) -> int:
+    """The total of a counting column."""
+    return sum(int(pc.sum(batch.column(column)).as_py() or 0) for batch in batches)

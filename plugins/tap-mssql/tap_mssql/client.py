@@ -1,0 +1,180 @@
+"""A connection to SQL Server, by Microsoft's mssql-python or by pyodbc.
+
+Both give the same two things: small results as tuples, and large ones as Arrow record batches.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sync_rules.exits import ConfigurationError, SourceUnreachable
+
+from tap_mssql import errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ATTEMPTS = 3
+
+
+class Connection(Protocol):
+    """What the tap needs of a driver's connection. Errors are SyncErrors that name the table."""
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+
+    def batches(
+        self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
+    ) -> Iterator[pa.RecordBatch]:
+        """The result as record batches of up to `fetch_size` rows.
+
+        `schema` is what the columns are to become: a driver without Arrow of its own builds them by it. Closing the
+        iterator early cancels the query.
+        """
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+
+
+def server_name(config: Mapping[str, Any]) -> str:
+    """How messages name the server."""
+    return str(config["dsn"]) if config.get("dsn") else f"{config['host']}:{config['port']}"
+
+
+def connect(config: Mapping[str, Any], log: logging.Logger) -> Connection:
+    """A connection by the `driver` setting; a server that cannot be reached is tried three times.
+
+    Raises SourceUnreachable or ConfigurationError.
+    """
+    import tenacity
+
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(SourceUnreachable),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS) | tenacity.stop_after_delay(config["connect_timeout_seconds"]),
+        wait=tenacity.wait_exponential(multiplier=0.5, max=10),
+        before_sleep=lambda state: log.warning("%s; trying again", state.outcome and state.outcome.exception()),
+        reraise=True,
+    )
+    opened: Connection = attempts(_open, config)
+    return opened
+
+
+def _open(config: Mapping[str, Any]) -> Connection:
+    connection: Connection
+    try:
+        if config["driver"] == "pyodbc":
+            from tap_mssql.client_pyodbc import PyodbcConnection
+
+            connection = PyodbcConnection(config)
+        else:
+            connection = MssqlPythonConnection(config)
+    except (ConfigurationError, ImportError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(f"the driver {config['driver']} is not installed: {error.name}") from error
+    except Exception as error:
+        raise errors.connecting(error, server_name(config), str(config.get("database")), config.get("user")) from error
+    for statement in session_statements(config):
+        connection.rows(statement, table=f"session on {server_name(config)}")
+    return connection
+
+
+def session_statements(config: Mapping[str, Any]) -> list[str]:
+    """What is said to the server first: English messages, which errors.py knows."""
+    statements = ["SET LANGUAGE us_english"]
+    if config.get("isolation_used") == "snapshot":
+        statements.append("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+    return statements
+
+
+def connection_string(config: Mapping[str, Any]) -> str:
+    """The ODBC connection string. It holds the password: it goes to the driver and nowhere else."""
+    words: dict[str, Any] = {}
+    if config.get("dsn"):
+        words["DSN"] = config["dsn"]
+    else:
+        if config["driver"] == "pyodbc":
+            words["DRIVER"] = config["odbc_driver"]
+        words["SERVER"] = f"{config['host']},{config['port']}"
+    words["DATABASE"] = config.get("database")
+    words["UID"] = config.get("user")
+    words["PWD"] = config.get("password")
+    words["Encrypt"] = config["encrypt"]
+    words["TrustServerCertificate"] = "yes" if config["trust_server_certificate"] else "no"
+    if config["driver"] == "pyodbc":
+        words["APP"] = config["application_name"]
+    words["PacketSize"] = config.get("packet_size")
+    return "".join(f"{word}={_braced(value)};" for word, value in words.items() if value is not None)
+
+
+def _braced(value: Any) -> str:
+    text = str(value)
+    plain = text.replace(",", "").replace(".", "").replace("-", "").replace("_", "").isalnum()
+    return text if plain else "{" + text.replace("}", "}}") + "}"
+
+
+class MssqlPythonConnection:
+    """Microsoft's own driver, which builds Arrow batches natively."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        import mssql_python
+
+        mssql_python.pooling(enabled=False)
+        self._timeout = int(config["query_timeout_seconds"])
+        self._raw = mssql_python.connect(
+            connection_string(config), autocommit=True, timeout=int(config["connect_timeout_seconds"])
+        )
+        self._raw.timeout = self._timeout
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        with self._explained(table):
+            cursor = self._raw.cursor()
+            try:
+                _execute(cursor, sql, values)
+                return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            finally:
+                cursor.close()
+
+    def batches(
+        self,
+        sql: str,
+        values: Sequence[Any],
+        fetch_size: int,
+        schema: pa.Schema,  # noqa: ARG002
+        *,
+        table: str,
+    ) -> Iterator[pa.RecordBatch]:
+        """The result as the driver's own record batches, in the driver's types."""
+        with self._explained(table):
+            cursor = self._raw.cursor()
+            try:
+                _execute(cursor, sql, values)
+                with cursor.arrow_reader(batch_size=fetch_size) as reader:
+                    yield from reader
+            finally:
+                cursor.close()
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+        self._raw.close()
+
+    @contextmanager
+    def _explained(self, table: str) -> Iterator[None]:
+        import mssql_python
+
+        try:
+            yield
+        except (mssql_python.exceptions.Exception, RuntimeError) as error:
+            raise errors.reading(error, table, self._timeout) from error
+
+
+def _execute(cursor: Any, sql: str, values: Sequence[Any]) -> None:
+    if values:
+        cursor.execute(sql, tuple(values))
+    else:
+        # Without parameters there is nothing to prepare: one round trip less.
+        cursor.execute(sql, use_prepare=False)

@@ -1,0 +1,83 @@
+"""The pyodbc driver, for sites with an ODBC driver or data source of their own. Rows become Arrow in Python: slower."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+import pyodbc
+from sync_rules.exits import ConfigurationError
+
+from tap_mssql import errors
+from tap_mssql.client import connection_string
+
+_DATETIMEOFFSET = -155
+
+
+class PyodbcConnection:
+    """A connection by pyodbc."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        if not config.get("dsn") and not config.get("odbc_driver"):
+            raise ConfigurationError("driver pyodbc needs odbc_driver (a driver's name or file) or dsn")
+        pyodbc.pooling = False
+        self._timeout = int(config["query_timeout_seconds"])
+        self._raw = pyodbc.connect(
+            connection_string(config), autocommit=True, timeout=int(config["connect_timeout_seconds"])
+        )
+        self._raw.timeout = self._timeout
+        self._raw.add_output_converter(_DATETIMEOFFSET, _instant)
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        with self._explained(table), self._raw.cursor() as cursor:
+            cursor.execute(sql, *values)
+            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def batches(
+        self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
+    ) -> Iterator[pa.RecordBatch]:
+        """The result as record batches of the given schema."""
+        with self._explained(table):
+            cursor = self._raw.cursor()
+            try:
+                cursor.execute(sql, *values)
+                while rows := cursor.fetchmany(fetch_size):
+                    columns = zip(*rows, strict=True)
+                    arrays = [_array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
+                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            finally:
+                cursor.close()
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+        try:
+            self._raw.close()
+        except pyodbc.Error:
+            return
+
+    @contextmanager
+    def _explained(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except pyodbc.Error as error:
+            raise errors.reading(error, table, self._timeout) from error
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """The values as Arrow; identifiers come as text and go as their 16 bytes."""
+    if pa.types.is_fixed_size_binary(kind):
+        values = [None if value is None else UUID(str(value)).bytes for value in values]
+    return pa.array(values, type=kind)
+
+
+def _instant(raw: bytes) -> datetime:
+    """SQL_SS_TIMESTAMPOFFSET as Microsoft documents it: date, time, nanoseconds, offset; as an instant in UTC."""
+    year, month, day, hour, minute, second, nanoseconds, hours, minutes = struct.unpack("<6hI2h", raw)
+    local = datetime(year, month, day, hour, minute, second, nanoseconds // 1000, tzinfo=timezone.utc)
+    return local - timedelta(hours=hours, minutes=minutes)

@@ -1,0 +1,63 @@
+"""The source's clock in the cursor column's own terms: its type, its precision, its zone.
+
+A column stamped by GETDATE() holds the server's local time; compared with UTC it would be hours off, and hours of
+changes would be lost. So the upper end of a window is the same clock the column is stamped by.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from sync_rules.exits import ConfigurationError
+from sync_rules.incremental import Clock
+
+from tap_mssql.client import Connection
+from tap_mssql.queries import INTEGERS, TableQueries
+from tap_mssql.sql_types import SqlColumn
+
+_MOMENTS = ("date", "datetime", "smalldatetime", "datetime2", "datetimeoffset")
+_COUNTERS = ("timestamp", *INTEGERS)
+
+
+def can_be_cursor(column: SqlColumn) -> bool:
+    """Whether the column's type can say what changed since."""
+    return column.base in (*_MOMENTS, *_COUNTERS)
+
+
+def text_type(column: SqlColumn) -> pa.DataType:
+    """The Arrow type of the column's exact text, or number."""
+    return pa.int64() if column.base in _COUNTERS else pa.large_string()
+
+
+def read(connection: Connection, queries: TableQueries, zone: str, table: str) -> Clock:
+    """The clock now. `zone` is `local` (GETDATE and its family) or `utc`, and matters for types without a zone."""
+    cursor = queries.cursor
+    utc, offset, now = connection.rows(_question(cursor, zone), table=table)[0]
+    if cursor is not None and cursor.base in INTEGERS:
+        now = connection.rows(*queries.highest_cursor(), table=table)[0][0] or 0
+    naive_local = cursor is not None and cursor.base not in (*_COUNTERS, "datetimeoffset") and zone == "local"
+    return Clock(
+        now=int(now) if cursor is not None and cursor.base in _COUNTERS else str(now),
+        utc_offset_minutes=int(offset) if naive_local else 0,
+        started_at=f"{str(utc)[:26]}+00:00",
+    )
+
+
+def _question(cursor: SqlColumn | None, zone: str) -> str:
+    """One row: UTC, the zone's offset in minutes, the clock in the cursor's terms."""
+    utc = "CONVERT(varchar(33), SYSUTCDATETIME(), 126)"
+    offset = "DATEPART(tzoffset, SYSDATETIMEOFFSET())"
+    return f"SELECT {utc}, {offset}, {_now(cursor, zone)}"
+
+
+def _now(cursor: SqlColumn | None, zone: str) -> str:
+    if cursor is None or cursor.base in INTEGERS:
+        return "0"
+    if cursor.base == "timestamp":
+        # Rows of transactions still open have higher row versions than this: they are the next run's.
+        return "CAST(MIN_ACTIVE_ROWVERSION() AS bigint) - 1"
+    if cursor.base not in _MOMENTS:
+        raise ConfigurationError(f"{cursor.name} cannot be a cursor: its type is {cursor.declared}")
+    if cursor.base == "datetimeoffset":
+        return f"CONVERT(varchar(33), CAST(SYSUTCDATETIME() AS datetime2({cursor.scale})), 126)"
+    clock = "SYSUTCDATETIME()" if zone == "utc" else "SYSDATETIME()"
+    return f"CONVERT(varchar(33), CAST({clock} AS {cursor.declared}), 126)"

@@ -1,0 +1,216 @@
+"""What the database holds: tables, views, their columns, keys and row counts, from the standard catalog views.
+
+Three queries for the whole database, or for the tables asked for, however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sync_rules.exits import ConfigurationError
+
+from tap_mssql.client import Connection
+from tap_mssql.sql_types import SqlColumn, quote
+
+_SYSTEM_TABLES = frozenset({"sysdiagrams", "dtproperties"})
+_SYSTEM_SCHEMAS = frozenset({"sys", "information_schema"})
+
+_COLUMNS = """
+SELECT s.name, o.name, RTRIM(o.type), c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale,
+       c.is_nullable, c.collation_name, c.is_computed
+FROM sys.objects o
+JOIN sys.schemas s ON s.schema_id = o.schema_id
+JOIN sys.columns c ON c.object_id = o.object_id
+JOIN sys.types t ON t.user_type_id = c.user_type_id
+LEFT JOIN sys.types b ON b.user_type_id = c.system_type_id
+WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0{named}
+ORDER BY s.name, o.name, c.column_id
+"""
+_INDEXES = """
+SELECT s.name, o.name, i.index_id, i.is_primary_key, c.name, c.is_nullable
+FROM sys.indexes i
+JOIN sys.objects o ON o.object_id = i.object_id
+JOIN sys.schemas s ON s.schema_id = o.schema_id
+JOIN sys.index_columns ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
+JOIN sys.columns c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
+WHERE i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND ic.key_ordinal > 0
+  AND o.type IN ('U', 'V') AND o.is_ms_shipped = 0{named}
+ORDER BY s.name, o.name, i.index_id, ic.key_ordinal
+"""
+_ROWS = """
+SELECT s.name, o.name, SUM(p.rows)
+FROM sys.partitions p
+JOIN sys.objects o ON o.object_id = p.object_id
+JOIN sys.schemas s ON s.schema_id = o.schema_id
+WHERE p.index_id IN (0, 1) AND o.type = 'U' AND o.is_ms_shipped = 0{named}
+GROUP BY s.name, o.name
+"""
+
+
+@dataclass(frozen=True, order=True)
+class TableName:
+    """Schema and table, as the database spells them."""
+
+    schema: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+    @property
+    def quoted(self) -> str:
+        """As SQL writes it."""
+        return f"{quote(self.schema)}.{quote(self.table)}"
+
+    @property
+    def stream(self) -> str:
+        """The Singer stream's name."""
+        return f"{self.schema}-{self.table}"
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """Read `schema.table`, with or without brackets; a name without a schema is in dbo."""
+        parts: list[str] = []
+        rest = text.strip()
+        while rest:
+            if rest.startswith("["):
+                end = _closing(rest)
+                parts.append(rest[1:end].replace("]]", "]"))
+                rest = rest[end + 1 :].removeprefix(".")
+            else:
+                part, _, rest = rest.partition(".")
+                parts.append(part)
+        if len(parts) == 1:
+            parts.insert(0, "dbo")
+        if len(parts) != 2 or not all(parts):
+            raise ConfigurationError(f"setting tables: {text!r} is not of the form schema.table")
+        return cls(*parts)
+
+
+def _closing(text: str) -> int:
+    at = 1
+    while True:
+        at = text.find("]", at)
+        if at < 0:
+            raise ConfigurationError(f"setting tables: {text!r} has a bracket that is not closed")
+        if text[at + 1 : at + 2] != "]":
+            return at
+        at += 2
+
+
+@dataclass(frozen=True)
+class Index:
+    """A unique index without a filter. `nullable` is whether any of its columns is."""
+
+    columns: tuple[str, ...]
+    primary: bool
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class TableDescription:
+    """One table or view."""
+
+    name: TableName
+    is_view: bool
+    columns: tuple[SqlColumn, ...]
+    indexes: tuple[Index, ...] = ()
+    rows: int | None = None
+
+    def column(self, name: str) -> SqlColumn | None:
+        """The column of that name, by its exact spelling, else whatever the case."""
+        exact = next((column for column in self.columns if column.name == name), None)
+        return exact or next((c for c in self.columns if c.name.casefold() == name.casefold()), None)
+
+    @property
+    def natural_key(self) -> tuple[str, ...]:
+        """The primary key, else the shortest unique index over NOT NULL columns, else a column `id`, else nothing."""
+        usable = [index for index in self.indexes if not index.nullable]
+        primary = next((index for index in usable if index.primary), None)
+        if primary is not None:
+            return primary.columns
+        if usable:
+            return min(usable, key=lambda index: len(index.columns)).columns
+        identifier = self.column("id")
+        return (identifier.name,) if identifier is not None else ()
+
+    def is_unique(self, key: Sequence[str]) -> bool:
+        """Whether the database itself sees to it that the key is unique."""
+        return any(not i.nullable and set(i.columns) <= set(key) for i in self.indexes)
+
+
+def describe(
+    connection: Connection, wanted: Sequence[TableName] = (), schemas: Sequence[str] = ()
+) -> list[TableDescription]:
+    """The wanted tables, or all of the given schemas, or all. Raises ConfigurationError for one that is not there."""
+    condition, values = _named(wanted, schemas)
+    columns: dict[TableName, list[SqlColumn]] = {}
+    views: set[TableName] = set()
+    for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in connection.rows(
+        _COLUMNS.format(named=condition), values
+    ):
+        if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS:
+            continue
+        owner = TableName(schema, table)
+        columns.setdefault(owner, []).append(
+            SqlColumn(
+                name,
+                base.lower(),
+                int(length),
+                int(precision),
+                int(scale),
+                bool(nullable),
+                collation,
+                bool(computed),
+            )
+        )
+        if kind.strip() == "V":
+            views.add(owner)
+    missing = [name for name in wanted if not any(_same(name, found) for found in columns)]
+    if missing:
+        names = ", ".join(str(name) for name in missing)
+        raise ConfigurationError(f"{names}: no such table or view in the database, or no right to see it")
+    indexes = _indexes(connection, condition, values)
+    rows = {
+        TableName(schema, table): int(count)
+        for schema, table, count in connection.rows(_ROWS.format(named=condition), values)
+    }
+    return [
+        TableDescription(name, name in views, tuple(found), tuple(indexes.get(name, ())), rows.get(name))
+        for name, found in columns.items()
+    ]
+
+
+def describe_one(connection: Connection, name: TableName) -> TableDescription:
+    """One table, as it is now."""
+    found = describe(connection, [name])
+    return next((one for one in found if one.name == name), found[0])
+
+
+def _indexes(connection: Connection, condition: str, values: Sequence[str]) -> dict[TableName, list[Index]]:
+    gathered: dict[tuple[TableName, int], tuple[bool, list[tuple[str, bool]]]] = {}
+    for schema, table, index_id, primary, column, nullable in connection.rows(_INDEXES.format(named=condition), values):
+        key = (TableName(schema, table), int(index_id))
+        gathered.setdefault(key, (bool(primary), []))[1].append((column, bool(nullable)))
+    found: dict[TableName, list[Index]] = {}
+    for (name, _), (primary, members) in gathered.items():
+        index = Index(tuple(column for column, _ in members), primary, any(nullable for _, nullable in members))
+        found.setdefault(name, []).append(index)
+    return found
+
+
+def _named(wanted: Sequence[TableName], schemas: Iterable[str]) -> tuple[str, list[str]]:
+    """The condition that picks tables or schemas, and its values."""
+    if wanted:
+        one = "(s.name = ? AND o.name = ?)"
+        values = [part for name in wanted for part in (name.schema, name.table)]
+        return f" AND ({' OR '.join([one] * len(wanted))})", values
+    listed = list(schemas)
+    if listed:
+        return f" AND s.name IN ({', '.join('?' * len(listed))})", listed
+    return "", []
+
+
+def _same(wanted: TableName, found: TableName) -> bool:
+    return (wanted.schema.casefold(), wanted.table.casefold()) == (found.schema.casefold(), found.table.casefold())

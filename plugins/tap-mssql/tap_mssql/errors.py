@@ -1,0 +1,109 @@
+"""Driver errors as one line each, with the exit code that tells whether a restart can help.
+
+The drivers give an SQLSTATE (pyodbc) or its standard text (mssql-python); the server's own message is told apart by
+its English text, which the session asks for (`SET LANGUAGE us_english`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+
+_STATES = {
+    "Client unable to establish connection": "08001",
+    "Connection not open": "08003",
+    "Server rejected the connection": "08004",
+    "Connection failure during transaction": "08007",
+    "Communication link failure": "08S01",
+    "Invalid authorization specification": "28000",
+    "Base table or view not found": "42S02",
+    "Column not found": "42S22",
+    "Syntax error or access violation": "42000",
+    "Timeout expired": "HYT00",
+    "Connection timeout expired": "HYT01",
+    "Operation canceled": "HY008",
+    "Data source name not found and no default driver specified": "IM002",
+    "Specified driver could not be loaded": "IM003",
+}
+_LOST = ("08001", "08003", "08004", "08007", "08S01", "HYT01")
+_PREFIXES = re.compile(r"^(\[[^\]]*\]\s*)+")
+
+
+class SourceChanged(SyncError):
+    """The table changed while it was read: the next run describes it afresh."""
+
+
+def state_and_text(error: Exception) -> tuple[str, str]:
+    """The SQLSTATE, empty where none is known, and the message without the drivers' names in front."""
+    driver_error = getattr(error, "driver_error", None)
+    if driver_error is not None:
+        text = str(getattr(error, "ddbc_error", ""))
+        return _STATES.get(str(driver_error), ""), _PREFIXES.sub("", text).strip()
+    arguments = error.args
+    if len(arguments) >= 2 and isinstance(arguments[0], str) and len(arguments[0]) == 5:
+        text = re.sub(r"\s*\(\d+\)\s*\(SQL\w+\)|\s*\(SQL\w+\)", "", str(arguments[1]))
+        text = re.sub(r"^\[[0-9A-Z]{5}\]\s*", "", text.split(";")[0])
+        return arguments[0], _PREFIXES.sub("", text).strip()
+    return "", _PREFIXES.sub("", str(error)).strip()
+
+
+def connecting(error: Exception, server: str, database: str, user: str | None) -> SyncError:
+    """What an error while connecting means."""
+    state, text = state_and_text(error)
+    low = text.lower()
+    if "login failed" in low or state == "28000":
+        if "cannot open database" in low:
+            return ConfigurationError(_no_database(server, database, user))
+        return ConfigurationError(f"{server}: login failed for user {user}: check user and password")
+    if "cannot open database" in low or "cannot open server" in low:
+        return ConfigurationError(_no_database(server, database, user))
+    if "certificate" in low or "ssl provider" in low:
+        return ConfigurationError(
+            f"{server}: the server's certificate was not accepted: set trust_server_certificate or install its issuer"
+        )
+    if state in ("IM002", "IM003") or "can't open lib" in low:
+        return ConfigurationError("the ODBC driver or data source was not found: check odbc_driver and dsn")
+    if "packet size" in low:
+        return ConfigurationError(f"{server}: the packet size was refused: check packet_size")
+    return SourceUnreachable(f"{server}: cannot be reached: {_short(text)}")
+
+
+def _no_database(server: str, database: str, user: str | None) -> str:
+    return f"{server}: database {database} does not exist, or user {user} may not open it"
+
+
+def reading(error: Exception, table: str, timeout_seconds: int | None = None) -> SyncError:
+    """What an error while querying means."""
+    state, text = state_and_text(error)
+    low = text.lower()
+    if state == "42S02" or "invalid object name" in low:
+        return ConfigurationError(f"{table}: there is no such table or view in the database")
+    if "permission was denied" in low:
+        return ConfigurationError(f"{table}: the user has no right to SELECT from it")
+    if state == "42S22" or "invalid column name" in low:
+        return SourceChanged(
+            f"{table}: a column is gone since the table was described; the next run describes it afresh"
+        )
+    if state == "HYT00" or "query timeout" in low:
+        limit = f" of {timeout_seconds} s" if timeout_seconds else ""
+        return SourceUnreachable(f"{table}: the query time-out{limit} passed; the state sent so far holds")
+    if state in _LOST or (
+        "connection" in low and ("closed" in low or "lost" in low or "reset" in low or "broken" in low)
+    ):
+        return SourceUnreachable(f"{table}: the connection was lost while reading; the state sent so far holds")
+    if "deadlock" in low:
+        return SourceUnreachable(f"{table}: the server chose the query as a deadlock victim; the next run goes on")
+    if "snapshot isolation" in low:
+        return ConfigurationError(f"{table}: the database does not allow snapshot isolation: set isolation")
+    return SyncError(f"{table}: the server refused a query (SQLSTATE {state or 'unknown'}): {_without_values(text)}")
+
+
+def _short(text: str) -> str:
+    first = text.splitlines()[0] if text else "no answer"
+    return first[:200].rstrip(". ")
+
+
+def _without_values(text: str) -> str:
+    """SQL Server quotes values in its messages ("converting the varchar value '...'"): they are left out."""
+    return re.sub(r"'[^']*'", "'...'", _short(text))

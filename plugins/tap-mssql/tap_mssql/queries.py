@@ -1,0 +1,142 @@
+"""Every SELECT on a table's rows, built in one place.
+
+Names are bracket-quoted; values are bound by `?`, cast to the column's exact type. A range over several columns is
+written so that SQL Server seeks on the first one: `a <= ? AND (a < ? OR (a = ? AND b < ?))`.
+"""
+
+# ruff: noqa: S608 - building SQL is what this module is for; names are quoted and values bound
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sync_rules.batch_info import Key, KeyValue
+
+from tap_mssql.sql_types import SqlColumn, bound, exact_text, quote
+
+Statement = tuple[str, list[KeyValue]]
+
+
+@dataclass(frozen=True)
+class TableQueries:
+    """The statements on one table.
+
+    `columns` are read in this order, then `extras`: expressions that are no columns of the table (exact key texts,
+    counts of losses) and that the reader takes off again.
+    """
+
+    table: str
+    columns: tuple[SqlColumn, ...]
+    key: tuple[SqlColumn, ...]
+    cursor: SqlColumn | None
+    losses: tuple[str, ...]
+    database_collation: str | None
+
+    def key_texts(self) -> list[str | None]:
+        """For each key column, the expression of its exact text, or None where the Arrow value gives it."""
+        return [exact_text(column) for column in self.key]
+
+    def page(self, rows: int, upper: Key | None, below: Key | None) -> Statement:
+        """The highest `rows` rows of the range, in descending key order. `below` implies `upper`."""
+        condition, values = "", []
+        if below is not None:
+            condition, values = self._beyond(self.key, below, "<", inclusive=False)
+        elif upper is not None:
+            condition, values = self._beyond(self.key, upper, "<", inclusive=True)
+        order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
+        where = f" WHERE {condition}" if condition else ""
+        extras = [text for text in self.key_texts() if text]
+        return f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table}{where} ORDER BY {order}", values
+
+    def whole(self) -> Statement:
+        """Every row, in no order."""
+        return f"SELECT {self._list([])} FROM {self.table}", []
+
+    def cursor_page(self, rows: int, low: KeyValue, high: KeyValue, after: tuple[KeyValue, Key] | None) -> Statement:
+        """The lowest rows of the window, in ascending (cursor, key) order; the last extra is the cursor's text."""
+        cursor = self._cursor()
+        name, marker = quote(cursor.name), bound(cursor, self.database_collation)
+        values: list[KeyValue] = [low if after is None else after[0], high]
+        condition = f"{name} >= {marker} AND {name} <= {marker}"
+        if after is not None:
+            beyond, more = self._beyond((cursor, *self.key), (after[0], *after[1]), ">", inclusive=False)
+            condition += f" AND ({beyond})"
+            values += more
+        order = ", ".join(quote(column.name) for column in (cursor, *self._key_without_cursor()))
+        extras = [text for text in self.key_texts() if text]
+        extras.append(self.cursor_text())
+        return (
+            f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table} WHERE {condition} ORDER BY {order}",
+            values,
+        )
+
+    def cursor_text(self) -> str:
+        """The cursor's exact text, or number."""
+        cursor = self._cursor()
+        exact = exact_text(cursor)
+        if exact:
+            return exact
+        if cursor.base in INTEGERS:
+            return f"CAST({quote(cursor.name)} AS bigint)"
+        return f"CONVERT(varchar(33), {quote(cursor.name)}, 126)"
+
+    def largest_value(self, statement: Statement, large: Sequence[SqlColumn]) -> Statement:
+        """How many bytes the large columns of one row hold, at most, over the rows a page statement selects."""
+        sql, values = statement
+        sizes = " + ".join(f"COALESCE(DATALENGTH({quote(column.name)}), 0)" for column in large)
+        start = sql.index(" FROM ")
+        top = sql[: sql.index(")") + 1]
+        return f"SELECT MAX(v.n) FROM ({top} {sizes} AS n{sql[start:]}) v", values
+
+    def upper_key(self) -> Statement:
+        """The highest key: its values, exact texts where the Arrow value would not do."""
+        shown = ", ".join(text or quote(column.name) for column, text in zip(self.key, self.key_texts(), strict=True))
+        order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
+        return f"SELECT TOP (1) {shown} FROM {self.table} ORDER BY {order}", []
+
+    def null_keys(self) -> Statement:
+        """How many rows have no key."""
+        condition = " OR ".join(f"{quote(column.name)} IS NULL" for column in self.key)
+        return f"SELECT COUNT_BIG(*) FROM {self.table} WHERE {condition}", []
+
+    def repeated_keys(self) -> Statement:
+        """One row where a key is there twice."""
+        names = ", ".join(quote(column.name) for column in self.key)
+        return f"SELECT TOP (1) 1 FROM {self.table} GROUP BY {names} HAVING COUNT_BIG(*) > 1", []
+
+    def null_cursors(self) -> Statement:
+        """How many rows have no cursor."""
+        return f"SELECT COUNT_BIG(*) FROM {self.table} WHERE {quote(self._cursor().name)} IS NULL", []
+
+    def highest_cursor(self) -> Statement:
+        """The highest cursor: the clock of a column that counts."""
+        return f"SELECT MAX(CAST({quote(self._cursor().name)} AS bigint)) FROM {self.table}", []
+
+    def _list(self, extras: Sequence[str]) -> str:
+        selected = [f"{column.selected} AS {quote(column.name)}" for column in self.columns]
+        added = [f"{text} AS {quote(f'_paralelo_{number}')}" for number, text in enumerate([*self.losses, *extras], 1)]
+        return ", ".join([*selected, *added])
+
+    def _beyond(
+        self, columns: Sequence[SqlColumn], values: Sequence[KeyValue], sign: str, *, inclusive: bool
+    ) -> Statement:
+        """The columns, taken together, are beyond the values: lexicographic, seekable on the first column."""
+        first, rest = columns[0], columns[1:]
+        name, marker = quote(first.name), bound(first, self.database_collation)
+        if not rest:
+            return f"{name} {sign}{'=' if inclusive else ''} {marker}", [values[0]]
+        inner, inner_values = self._beyond(rest, values[1:], sign, inclusive=inclusive)
+        sql = f"{name} {sign}= {marker} AND ({name} {sign} {marker} OR ({name} = {marker} AND {inner}))"
+        return sql, [values[0], values[0], values[0], *inner_values]
+
+    def _key_without_cursor(self) -> list[SqlColumn]:
+        return [column for column in self.key if self.cursor is None or column.name != self.cursor.name]
+
+    def _cursor(self) -> SqlColumn:
+        if self.cursor is None:
+            raise RuntimeError(f"{self.table} has no cursor column")
+        return self.cursor
+
+
+INTEGERS = ("tinyint", "smallint", "int", "bigint")

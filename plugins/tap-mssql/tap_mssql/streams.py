@@ -1,0 +1,63 @@
+"""A SQL Server table as a Singer stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sync_rules.singer.source import Column, Source, json_schema
+from sync_rules.singer.stream import PagedStream
+
+from tap_mssql.discovery import TableDescription, TableName, describe_one
+
+if TYPE_CHECKING:
+    from tap_mssql.tap import TapMssql
+
+
+class TableStream(PagedStream):
+    """One table. From a catalog it knows the name only; the table is described afresh when it is read."""
+
+    _tap: TapMssql
+
+    def __init__(
+        self,
+        tap: TapMssql,
+        name: TableName,
+        *,
+        description: TableDescription | None = None,
+        schema: dict[str, Any] | None = None,
+    ) -> None:
+        self.table_name = name
+        self._description = description
+        super().__init__(tap, schema=schema or _schema_of(description), name=name.stream)
+        if description is not None:
+            self.primary_keys = list(tap.config.get("key_columns") or description.natural_key)
+            cursor = description.column(tap.config.get("cursor_column") or "mod_ts")
+            if cursor is not None and not self.is_full:
+                self.replication_key = cursor.name
+
+    def open_source(self) -> Source:
+        """Describe the table, choose its key and cursor, connect."""
+        from tap_mssql.table import MssqlTable, choose
+
+        connection = self._tap.connection()
+        description = describe_one(connection, self.table_name)
+        choices = choose(description, self.config, self.selects)
+        return MssqlTable(description, choices, self.config, connection, self._tap.database_collation, self.logger)
+
+    @property
+    def _singer_catalog_entry(self) -> Any:
+        """The SDK's entry, with what only a database knows."""
+        entry = super()._singer_catalog_entry
+        entry.table = self.table_name.table
+        entry.metadata.root.schema_name = self.table_name.schema
+        if self._description is not None:
+            entry.is_view = self._description.is_view
+            entry.row_count = self._description.rows
+            entry.database = self.config.get("database")
+        return entry
+
+
+def _schema_of(description: TableDescription | None) -> dict[str, Any]:
+    if description is None:
+        return {"type": "object", "properties": {}}
+    return json_schema([Column(c.name, c.type, c.nullable, c.declared) for c in description.columns])

@@ -1,0 +1,118 @@
+"""tap-mssql: settings, discovery, and one connection a stream."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sync_rules.exits import ConfigurationError
+from sync_rules.singer.tap import PagedTap
+
+from tap_mssql.discovery import TableName, describe
+from tap_mssql.settings import SETTINGS
+from tap_mssql.streams import TableStream
+
+if TYPE_CHECKING:
+    from tap_mssql.client import Connection
+
+
+class TapMssql(PagedTap):
+    """Singer tap for SQL Server: very large tables as Arrow batches, resumable and exact."""
+
+    name = "tap-mssql"
+    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS
+    _isolation: str | None = None
+    database_collation: str | None = None
+
+    def connection(self) -> Connection:
+        """A new connection, in the isolation that the `isolation` setting leads to."""
+        from tap_mssql.client import connect
+
+        if self._isolation is None:
+            first = connect(self.config, self.logger)
+            self._isolation = self._choose_isolation(first)
+            if self._isolation != "snapshot":
+                return first
+            first.close()
+        return connect({**self.config, "isolation_used": self._isolation}, self.logger)
+
+    def discover_streams(self) -> Sequence[TableStream]:
+        """From the catalog where one is given; else from the database, only the tables asked for."""
+        if self.input_catalog is not None:
+            return [self._stream_of(entry) for entry in self.input_catalog.streams if self._asked_for(entry)]
+        wanted = [TableName.parse(name) for name in self.config.get("tables") or ()]
+        connection = self.connection()
+        try:
+            found = describe(connection, wanted, self.config.get("schemas") or ())
+        finally:
+            connection.close()
+        return [TableStream(self, one.name, description=one) for one in found]
+
+    @property
+    def catalog_dict(self) -> dict[str, Any]:
+        """The SDK's catalog, with the column types that its schema object would drop."""
+        catalog: dict[str, Any] = super().catalog_dict
+        for entry in catalog["streams"]:
+            properties = self.streams[entry["tap_stream_id"]].schema["properties"]
+            for name, described in entry["schema"]["properties"].items():
+                if name in properties:
+                    described["x-column-type"] = properties[name].get("x-column-type")
+        return catalog
+
+    def problems(self, config: dict[str, Any]) -> list[str]:
+        """Settings that only together are wrong."""
+        found = []
+        if not config.get("dsn") and not config.get("host"):
+            found.append("setting host is missing")
+        if not config.get("dsn") and not config.get("database"):
+            found.append("setting database is missing")
+        if config.get("dsn") and config.get("driver") != "pyodbc":
+            found.append("setting dsn needs driver pyodbc")
+        for name in config.get("tables") or ():
+            try:
+                TableName.parse(name)
+            except ConfigurationError as error:
+                found.append(str(error))
+        return found
+
+    def _choose_isolation(self, connection: Connection) -> str:
+        """Which isolation the reads run in; said in the log."""
+        wanted = self.config["isolation"]
+        allowed, versioned, self.database_collation = connection.rows(
+            "SELECT snapshot_isolation_state, is_read_committed_snapshot_on, collation_name"
+            " FROM sys.databases WHERE name = DB_NAME()"
+        )[0]
+        used = wanted
+        if wanted == "auto":
+            used = "snapshot" if int(allowed) == 1 else "read_committed"
+        if used == "snapshot" and int(allowed) != 1:
+            raise ConfigurationError(
+                f"database {self.config.get('database')} does not allow snapshot isolation: set isolation to"
+                " read_committed, or ALLOW_SNAPSHOT_ISOLATION ON"
+            )
+        how = "row versions" if used == "snapshot" or versioned else "shared locks"
+        self.logger.info("reading in isolation %s (%s)", used, how)
+        return str(used)
+
+    def _stream_of(self, entry: Any) -> TableStream:
+        """A stream by its catalog entry."""
+        root = entry.metadata.get(())
+        schema = getattr(root, "schema_name", None) if root is not None else None
+        if entry.table and schema:
+            name = TableName(schema, entry.table)
+        else:
+            before, _, after = entry.tap_stream_id.partition("-")
+            name = TableName(before, after)
+        return TableStream(self, name, schema=entry.schema.to_dict())
+
+    def _asked_for(self, entry: Any) -> bool:
+        """With `tables` set, a catalog made for more tables still leads to those only."""
+        wanted: Mapping[str, TableName] = {
+            name.stream.casefold(): name for name in map(TableName.parse, self.config.get("tables") or ())
+        }
+        return not wanted or entry.tap_stream_id.casefold() in wanted
+
+
+if __name__ == "__main__":
+    sys.exit(TapMssql.cli())
