@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 DEMO_ROWS ?= 1000000
+KILLS ?= 200
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
@@ -15,7 +16,7 @@ PACKAGES := -e plugins/sync-rules -e plugins/tap-mssql -e plugins/target-postgre
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 MELTANO_FILES := meltano.yml $(wildcard extract/*.meltano.yml load/*.meltano.yml)
 
-.PHONY: help demo test lint format setup sandbox-up stop clean lock
+.PHONY: help demo test chaos lint format setup sandbox-up stop clean lock
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +26,9 @@ demo: setup ## Set up everything and copy DEMO_ROWS generated rows, full and inc
 
 test: setup ## Set up everything and run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: setup ## Kill anything at any moment, KILLS times, and compare both sides; SEED=n plays one again
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.installed ## Formatting, lint and the strict type check
 	@$(BIN)/ruff format --check .
