@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ATTEMPTS = 3
+_SQL_BIGINT = -5
+_SQL_WVARCHAR = -9
 
 
 class Connection(Protocol):
@@ -153,6 +155,7 @@ class MssqlPythonConnection:
             cursor = self._raw.cursor()
             try:
                 _execute(cursor, sql, values)
+                has_columns(cursor.description, table)
                 with cursor.arrow_reader(batch_size=fetch_size) as reader:
                     yield from reader
             finally:
@@ -174,7 +177,23 @@ class MssqlPythonConnection:
 
 def _execute(cursor: Any, sql: str, values: Sequence[Any]) -> None:
     if values:
+        cursor.setinputsizes(input_sizes(values))
         cursor.execute(sql, tuple(values))
     else:
         # Without parameters there is nothing to prepare: one round trip less.
         cursor.execute(sql, use_prepare=False)
+
+
+def input_sizes(values: Sequence[Any]) -> list[tuple[int, int, int]]:
+    """ODBC types for parameters: bigint for numbers, nvarchar(4000) for text.
+
+    Left alone, the drivers take the type from each value (tinyint for 200, varchar(3) for `abc`), and the server
+    would compile a plan for each.
+    """
+    return [(_SQL_BIGINT, 0, 0) if isinstance(value, int) else (_SQL_WVARCHAR, 4000, 0) for value in values]
+
+
+def has_columns(description: object, table: str) -> None:
+    """A query that answers without columns has no rows to be believed: an empty page would end a sync early."""
+    if not description:
+        raise SourceUnreachable(f"{table}: the server answered a query without a result")

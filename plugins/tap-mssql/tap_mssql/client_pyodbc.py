@@ -14,7 +14,7 @@ import pyodbc
 from sync_rules.exits import ConfigurationError
 
 from tap_mssql import errors
-from tap_mssql.client import connection_string
+from tap_mssql.client import connection_string, has_columns, input_sizes
 
 _DATETIMEOFFSET = -155
 
@@ -36,7 +36,7 @@ class PyodbcConnection:
     def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
         """All rows of a small result."""
         with self._explained(table), self._raw.cursor() as cursor:
-            cursor.execute(sql, *values)
+            _execute(cursor, sql, values)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
     def batches(
@@ -46,7 +46,8 @@ class PyodbcConnection:
         with self._explained(table):
             cursor = self._raw.cursor()
             try:
-                cursor.execute(sql, *values)
+                _execute(cursor, sql, values)
+                has_columns(cursor.description, table)
                 while rows := cursor.fetchmany(fetch_size):
                     columns = zip(*rows, strict=True)
                     arrays = [_array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
@@ -67,6 +68,12 @@ class PyodbcConnection:
             yield
         except pyodbc.Error as error:
             raise errors.reading(error, table, self._timeout) from error
+
+
+def _execute(cursor: Any, sql: str, values: Sequence[Any]) -> None:
+    if values:
+        cursor.setinputsizes(input_sizes(values))
+    cursor.execute(sql, *values)
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:

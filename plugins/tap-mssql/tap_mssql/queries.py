@@ -39,7 +39,8 @@ class TableQueries:
 
     def page(self, rows: int, upper: Key | None, below: Key | None) -> Statement:
         """The highest `rows` rows of the range, in descending key order. `below` implies `upper`."""
-        condition, values = "", []
+        condition = ""
+        values: list[KeyValue] = []
         if below is not None:
             condition, values = self._beyond(self.key, below, "<", inclusive=False)
         elif upper is not None:

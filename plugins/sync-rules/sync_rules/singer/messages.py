@@ -23,7 +23,7 @@ _RECORDS_A_WRITE = 500
 
 
 @dataclass(slots=True)
-class ActivateVersionWithRows(ActivateVersionMessage):  # type: ignore[misc]  # the SDK's class is untyped to mypy
+class ActivateVersionWithRows(ActivateVersionMessage):
     """ACTIVATE_VERSION that says how many rows were sent over all attempts of the version."""
 
     rows: int = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig, Storag
 from singer_sdk.singerlib import SchemaMessage
 
 from sync_rules.batch_files import BatchFolder
+from sync_rules.batch_info import BatchInfo
 from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
 from sync_rules.full import Deadline
 from sync_rules.singer import syncs
@@ -31,6 +32,9 @@ from sync_rules.singer.source import Source, arrow_schema, json_schema
 
 if TYPE_CHECKING:
     from sync_rules.singer.tap import PagedTap
+
+
+Rows = Generator[dict[str, Any], Any, Any]
 
 
 class PagedStream(Stream):
@@ -132,7 +136,7 @@ class PagedStream(Stream):
         )
         self._run(BatchOutput(self.name, arrow_schema(self.source.columns), folder, self._tap.lines))
 
-    def _sync_records(self, context: Any = None, *, write_messages: bool = True) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+    def _sync_records(self, context: Any = None, *, write_messages: bool = True) -> Rows:  # noqa: ARG002
         self._run(RecordOutput(self.name, self._tap.lines, self.ABORT_AT_RECORD_COUNT))
         yield from ()
 
@@ -142,7 +146,12 @@ class PagedStream(Stream):
             raise RuntimeError("a sync was asked for before its SCHEMA was written")
         deadline = Deadline.after(self.config["sync_limit_seconds"])
         with output, self.get_record_counter() as counter, self.get_batch_counter() as batch_counter:
-            tally = syncs.Tally(count=lambda rows: (counter.increment(rows), batch_counter.increment())[0])
+
+            def count(rows: int) -> None:
+                counter.increment(rows)
+                batch_counter.increment()
+
+            tally = syncs.Tally(count)
             try:
                 if self.ABORT_AT_RECORD_COUNT is not None:
                     self._dry_run(plan, output)
@@ -164,7 +173,7 @@ class PagedStream(Stream):
 
         if isinstance(plan, syncs.IncrementalPlan):
             for page, _ in incremental.pages(plan.window, plan.bookmark, self.source.read_cursor_page):
-                output.page(page.batches, syncs.BatchInfo(stream="", mode="incremental", batch=1, rows=page.rows))
+                output.page(page.batches, BatchInfo(stream="", mode="incremental", batch=1, rows=page.rows))
                 return
             return
         found = (
@@ -178,8 +187,8 @@ class PagedStream(Stream):
 
     def _save(self, bookmark: dict[str, Any]) -> None:
         """Put the bookmark into the tap's state and send it: whatever else the state holds goes along."""
-        self.tap_state.setdefault("bookmarks", {})[self.name] = bookmark  # type: ignore[typeddict-item]
-        self._tap.lines.state(self.tap_state)  # type: ignore[arg-type]
+        self.tap_state.setdefault("bookmarks", {})[self.name] = bookmark
+        self._tap.send_state()
 
     def _report_null_cursors(self, source: Source) -> None:
         nulls = source.null_cursors()

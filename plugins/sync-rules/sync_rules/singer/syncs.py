@@ -22,9 +22,9 @@ SaveState = Callable[[dict[str, Any]], None]
 class Tally:
     """What one run did, for its closing line and the metrics."""
 
+    count: Callable[[int], None] = field(default=lambda _rows: None, repr=False)
     rows: int = 0
     batches: int = 0
-    count: Callable[[int], None] = field(default=lambda _rows: None, repr=False)
 
     def add(self, rows: int) -> None:
         """One more page was handed over."""

@@ -76,6 +76,14 @@ class PagedTap(Tap):
         this version's SCHEMA, and no activation would ever follow it.
         """
         super().load_state(state)
+        self._remember_state()
+
+    def send_state(self) -> None:
+        """Write a STATE with everything the state holds. The SDK's own writer need not repeat it at the end."""
+        self.lines.state(dict(self.state))
+        self._remember_state()
+
+    def _remember_state(self) -> None:
         self._state_writer._last_emitted_state = copy.deepcopy(self.state)
 
     def problems(self, config: dict[str, Any]) -> list[str]:  # noqa: ARG002
