@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ class RunningJob:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @property
     def done(self) -> bool:

@@ -1,0 +1,189 @@
+"""How far each table's sync has come, read from the target's ledger: what is committed, nothing else, counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from dotenv import dotenv_values
+from psycopg.rows import dict_row
+from sync_rules.exits import ConfigurationError, TargetUnreachable
+
+from paralelo import project
+from paralelo.queries import query
+
+Connection = psycopg.Connection[dict[str, Any]]
+WINDOW = timedelta(seconds=15)
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LOCAL = ("", "localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The newest sync of one table and mode. Counts are rows; None where nobody knows.
+
+    `committed` counts over all attempts. `rows_before` is the count one WINDOW ago, `rows_earlier` the one when the
+    run asked about began. `now` is the target's clock, which all times but `started_at` (the source's) share.
+    """
+
+    table: str
+    mode: str
+    status: str
+    committed: int
+    estimate: int | None
+    inserted: int | None = None
+    updated: int | None = None
+    unchanged: int | None = None
+    stale: int | None = None
+    rejected: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    schema: str = "public"
+    sync_id: int = 0
+    version: int | None = None
+    written: int = 0
+    batches: int = 0
+    prepared: bool = False
+    rows_before: int | None = None
+    rows_earlier: int = 0
+    last_commit: datetime | None = None
+    updated_at: datetime | None = None
+    now: datetime | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether this sync has taken effect."""
+        return self.status in ("activated", "finished")
+
+
+@dataclass(frozen=True)
+class Covered:
+    """Up to which moment of the source's clock a table is in the target, and when a sync last ended well."""
+
+    covered_until: datetime | None
+    last_success: datetime | None
+    now: datetime
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """How far the target's table is behind, at most."""
+        return None if self.covered_until is None else max(0.0, (self.now - self.covered_until).total_seconds())
+
+
+def settings(env: Mapping[str, str] | None = None, root: Path | None = None) -> dict[str, str]:
+    """The environment as Meltano sees it: the project's `.env`, over it the process's, over that `env`."""
+    values = {name: value for name, value in dotenv_values((root or project.root()) / ".env").items() if value}
+    return {**values, **os.environ, **(env or {})}
+
+
+def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> Connection:
+    """A connection to the target by the settings Meltano uses.
+
+    Raises ConfigurationError where a setting is missing, TargetUnreachable where the server cannot be had.
+    """
+    values = settings(env)
+    missing = [name for name in ("TARGET_POSTGRES_USER", "TARGET_POSTGRES_DATABASE") if not values.get(name)]
+    if missing:
+        raise ConfigurationError(f"{' and '.join(missing)} is not set: see .env.example, and `make sandbox-up`")
+    host = values.get("TARGET_POSTGRES_HOST", "localhost")
+    ssl = values.get("TARGET_POSTGRES_SSL_MODE", "auto")
+    if ssl == "auto":
+        ssl = "prefer" if host in _LOCAL or host.startswith("/") else "require"
+    try:
+        connection = psycopg.connect(
+            host=host,
+            port=values.get("TARGET_POSTGRES_PORT", "5432"),
+            user=values["TARGET_POSTGRES_USER"],
+            password=values.get("TARGET_POSTGRES_PASSWORD"),
+            dbname=values["TARGET_POSTGRES_DATABASE"],
+            sslmode=ssl,
+            sslrootcert=values.get("TARGET_POSTGRES_SSL_ROOT_CERT"),
+            sslcert=values.get("TARGET_POSTGRES_SSL_CERT"),
+            sslkey=values.get("TARGET_POSTGRES_SSL_KEY"),
+            application_name="paralelo operations",
+            connect_timeout=10,
+            autocommit=True,
+            row_factory=dict_row,
+        )
+    except psycopg.OperationalError as error:
+        raise TargetUnreachable(f"the target {host} cannot be reached: {str(error).splitlines()[0]}") from error
+    connection.execute("SET statement_timeout = '20s'")
+    if read_only:
+        connection.execute("SET default_transaction_read_only = on")
+    return connection
+
+
+def default_schema(env: Mapping[str, str] | None = None) -> str:
+    """The schema that tables are written to."""
+    return settings(env).get("TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA") or "public"
+
+
+def clock(connection: Connection) -> datetime:
+    """The target's clock."""
+    row = connection.execute(query("progress.clock")).fetchone()
+    assert row is not None
+    moment: datetime = row["now"]
+    return moment
+
+
+def ledger_exists(connection: Connection) -> bool:
+    """Whether any sync has ever written to this database."""
+    row = connection.execute(query("progress.ledger_exists")).fetchone()
+    return bool(row and row["there"])
+
+
+def newest(
+    connection: Connection,
+    modes: Sequence[str] = ("full", "incremental"),
+    *,
+    since: datetime | None = None,
+    window: timedelta = WINDOW,
+) -> list[Progress]:
+    """The newest sync of each table and mode; none where there is no ledger yet."""
+    if not ledger_exists(connection):
+        return []
+    values = {"modes": list(modes), "since": since or _LONG_AGO, "window": window}
+    return [_progress(row) for row in connection.execute(query("progress.newest"), values)]
+
+
+def covered(connection: Connection) -> dict[tuple[str, str], Covered]:
+    """By (schema, table): up to when each is in the target."""
+    if not ledger_exists(connection):
+        return {}
+    return {
+        (row["table_schema"], row["table_name"]): Covered(row["covered_until"], row["last_success"], row["now"])
+        for row in connection.execute(query("progress.covered_until"))
+    }
+
+
+def _progress(row: Mapping[str, Any]) -> Progress:
+    return Progress(
+        table=row["table_name"],
+        mode=row["mode"],
+        status=row["status"],
+        committed=row["committed"] or 0,
+        estimate=row["estimate"],
+        inserted=row["inserted"],
+        updated=row["updated"],
+        unchanged=row["unchanged"],
+        stale=row["stale"],
+        rejected=row["rejected"],
+        started_at=row["started_at"],
+        finished_at=row["ended_at"],
+        schema=row["table_schema"],
+        sync_id=row["id"],
+        version=row["version"],
+        written=row["written"] or 0,
+        batches=row["batches"] or 0,
+        prepared=row["prepared"],
+        rows_before=row["rows_before"],
+        rows_earlier=row["rows_earlier"] or 0,
+        last_commit=row["last_commit"],
+        updated_at=row["updated_at"],
+        now=row["now"],
+    )

@@ -1,0 +1,105 @@
+"""Rates, phases and which ledger entry belongs to a run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from paralelo.progress import Progress
+from paralelo.snapshot import Line, Snapshot, of_this_run, pace, phase
+from paralelo.usage import Usage
+from paralelo.view import bar, plain, rows, size, span
+
+BEGAN = datetime(2025, 11, 3, 22, 0, tzinfo=timezone.utc)
+
+
+def entry(**values: object) -> Progress:
+    base: dict[str, object] = {
+        "table": "bi_credores",
+        "mode": "full",
+        "status": "staging",
+        "committed": 0,
+        "estimate": None,
+        "now": BEGAN + timedelta(seconds=100),
+        "updated_at": BEGAN + timedelta(seconds=99),
+    }
+    return Progress(**{**base, **values})  # type: ignore[arg-type]  # a test's own mixture
+
+
+def test_the_average_leaves_out_what_earlier_attempts_committed() -> None:
+    found = entry(committed=1_000_000, rows_earlier=400_000, rows_before=900_000)
+    rates = pace(found, BEGAN, None, window_seconds=10)
+    assert rates.average == pytest.approx(6_000)
+    assert rates.now == pytest.approx(10_000)
+
+
+def test_the_rate_of_a_resumed_run_does_not_count_rows_of_the_run_before() -> None:
+    found = entry(committed=500_000, rows_earlier=500_000, rows_before=0, now=BEGAN + timedelta(seconds=4))
+    assert pace(found, BEGAN, None, window_seconds=15).now == 0
+
+
+def test_an_incremental_sync_is_measured_between_two_looks() -> None:
+    first = entry(mode="incremental", status="running", committed=1_000, now=BEGAN + timedelta(seconds=90))
+    then = entry(mode="incremental", status="running", committed=6_000)
+    assert pace(then, BEGAN, first, 15).now == pytest.approx(500)
+
+
+def test_a_whole_sync_has_no_rate_now_and_its_average_ends_with_it() -> None:
+    found = entry(status="activated", committed=10_000, finished_at=BEGAN + timedelta(seconds=20))
+    assert pace(found, BEGAN, None, 15).now is None
+    assert pace(found, BEGAN, None, 15).average == pytest.approx(500)
+
+
+@pytest.mark.parametrize(
+    ("found", "alive", "expected"),
+    [
+        (None, {"meltano", "tap", "target"}, "starting"),
+        (entry(), {"meltano"}, "starting"),
+        (entry(), {"meltano", "tap", "target"}, "reading"),
+        (entry(last_commit=BEGAN + timedelta(seconds=98)), {"meltano", "tap", "target"}, "loading"),
+        (entry(last_commit=BEGAN + timedelta(seconds=60)), {"meltano", "tap", "target"}, "reading"),
+        (entry(last_commit=BEGAN - timedelta(seconds=1)), {"meltano", "tap", "target"}, "reading"),
+        (entry(last_commit=BEGAN + timedelta(seconds=98)), {"meltano", "target"}, "checking"),
+        (entry(prepared=True), {"meltano", "target"}, "activating"),
+    ],
+)
+def test_phases(found: Progress | None, alive: set[str], expected: str) -> None:
+    assert phase(found, alive, BEGAN) == expected
+
+
+def test_an_entry_of_an_earlier_run_is_not_this_ones_unless_it_is_unfinished() -> None:
+    old = BEGAN - timedelta(hours=1)
+    assert of_this_run(entry(status="activated", updated_at=old), BEGAN) is None
+    assert of_this_run(entry(status="running", mode="incremental", updated_at=old), BEGAN) is None
+    assert of_this_run(entry(status="staging", updated_at=old), BEGAN) is not None
+    assert of_this_run(entry(status="activated", updated_at=BEGAN + timedelta(seconds=1)), BEGAN) is not None
+    assert of_this_run(entry(status="abandoned"), BEGAN) is None
+
+
+def test_percent_never_passes_100_and_the_eta_uses_the_rate_of_now() -> None:
+    line = Line("t", "full", "loading", committed=1_500, estimate=1_000, rate_now=10.0, rate_average=5.0)
+    assert line.percent == 100
+    assert line.eta_seconds == 0
+    assert Line("t", "full", "loading", committed=500, estimate=1_000, rate_average=5.0).eta_seconds == 100
+    assert Line("t", "full", "done", committed=500, estimate=1_000, rate_average=5.0).eta_seconds is None
+    assert Line("t", "full", "loading", committed=5, estimate=0).percent is None
+
+
+def test_plain_lines_stay_under_100_columns() -> None:
+    line = Line("a-table-with-quite-a-long-name", "full", "loading", 123_456_789, 999_999_999, 123_456.0, 1.0, 3, 9.0,
+                note="the target cannot be reached: connection refused, is the server running there")  # fmt: skip
+    assert len(plain(line)) < 100
+    assert plain(line).startswith("a-table-with-quite-a-long-name: loading, 123,456,789 rows of 999,999,999 (12%)")
+
+
+def test_a_snapshot_sums_its_tables() -> None:
+    lines = (Line("a", "full", "loading", 5, rate_now=2.0), Line("b", "full", "waiting", 7))
+    assert (Snapshot(BEGAN, lines, Usage()).committed, Snapshot(BEGAN, lines).rate_now) == (12, 2.0)
+
+
+def test_figures_as_people_write_them() -> None:
+    assert [span(value) for value in (None, 0.4, 65, 3_725, 90_000)] == ["-", "0:00", "1:05", "1:02:05", "1d 01h"]
+    assert [size(value) for value in (999, 1_500_000, 2.5e12)] == ["999 B", "2 MB", "2.5 TB"]
+    assert [rows(value) for value in (None, 1234.6)] == ["-", "1,235"]
+    assert [bar(value) for value in (None, 0, 50, 100)] == ["", "............", "######......", "############"]

@@ -1,0 +1,101 @@
+"""How a snapshot looks: a grid for a terminal, one plain line a table for everything else."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from paralelo.snapshot import ENDED, Line, Snapshot
+
+_STYLES = {"failed": "bold red", "stopped": "yellow", "pausing": "yellow", "done": "green", "waiting": "dim"}
+_BAR = 12
+
+
+def grid(snapshot: Snapshot) -> RenderableType:
+    """The live view."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("table", no_wrap=True)
+    table.add_column("phase", no_wrap=True)
+    for title in ("rows", "of", "%", "", "rows/s", "avg", "ETA", "try", "lag"):
+        table.add_column(title, justify="left" if not title else "right", no_wrap=True)
+    for line in snapshot.lines:
+        table.add_row(
+            line.table,
+            Text(line.phase, style=_STYLES.get(line.phase, "cyan")),
+            f"{line.committed:,}",
+            rows(line.estimate),
+            "" if line.percent is None else f"{line.percent:.0f}",
+            bar(line.percent),
+            rows(line.rate_now),
+            rows(line.rate_average),
+            span(line.eta_seconds),
+            str(line.attempt),
+            span(line.lag_seconds),
+        )
+    notes = [Text(f"{line.table}: {line.note}", style="dim") for line in snapshot.lines if line.note]
+    alerts = [Text(f"! {alert}", style="bold yellow") for alert in snapshot.alerts]
+    return Group(table, Text(footing(snapshot), style="dim"), *notes, *alerts)
+
+
+def plain(line: Line) -> str:
+    """One table in one line of less than 100 columns."""
+    of = "" if line.estimate is None else f" of {line.estimate:,}"
+    percent = "" if line.percent is None else f" ({line.percent:.0f}%)"
+    parts = [f"{line.table}: {line.phase}, {line.committed:,} rows{of}{percent}"]
+    if line.phase in ENDED:
+        if line.rate_average:
+            parts.append(f"{rows(line.rate_average)} rows/s in {span(line.seconds)}")
+    else:
+        if line.rate_now is not None:
+            parts.append(f"{rows(line.rate_now)} rows/s")
+        if line.eta_seconds is not None:
+            parts.append(f"ETA {span(line.eta_seconds)}")
+    if line.attempt > 1:
+        parts.append(f"attempt {line.attempt}")
+    if line.note:
+        parts.append(line.note)
+    text = ", ".join(parts)
+    return text if len(text) < 100 else text[:96] + "..."
+
+
+def footing(snapshot: Snapshot) -> str:
+    """The whole run in one line."""
+    usage = snapshot.usage
+    return (
+        f"{snapshot.at:%H:%M:%S}  {snapshot.committed:,} rows, {rows(snapshot.rate_now)} rows/s;"
+        f" {usage.processes} processes, CPU {usage.cpu_percent:.0f}%, memory {size(usage.memory)}"
+    )
+
+
+def bar(percent: float | None) -> str:
+    """A bar of characters that every terminal has."""
+    if percent is None:
+        return ""
+    full = round(_BAR * percent / 100)
+    return "#" * full + "." * (_BAR - full)
+
+
+def rows(count: float | None) -> str:
+    """A count or a rate with thousands apart; a dash where nobody knows."""
+    return "-" if count is None else f"{count:,.0f}"
+
+
+def span(seconds: float | None) -> str:
+    """`0:42`, `12:05`, `3:12:05`, `2d 04h`; a dash where nobody knows."""
+    if seconds is None:
+        return "-"
+    whole = round(seconds)
+    if whole >= 86_400:
+        return f"{whole // 86_400}d {whole % 86_400 // 3_600:02d}h"
+    hours, rest = divmod(whole, 3_600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that fits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1_000:
+            return f"{count:.0f} {unit}"
+        count /= 1_000
+    return f"{count:.1f} TB"

@@ -1,0 +1,161 @@
+"""Watching Meltano jobs that are running: live progress until all have ended, then the ledger's final counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import psycopg
+from rich.console import Console
+from sync_rules.exits import TargetUnreachable
+
+from paralelo import progress as ledger
+from paralelo import snapshot as shots
+from paralelo import usage
+from paralelo.jobs import RunningJob
+from paralelo.live import show, terminal_console
+from paralelo.progress import Covered, Progress
+from paralelo.project import Mode, Table
+from paralelo.snapshot import Line, Phase, Snapshot
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A table whose job is running, or has ended."""
+
+    table: Table
+    mode: Mode
+    job: RunningJob
+
+
+def watch(
+    running: Sequence[Watched],
+    env: Mapping[str, str] | None = None,
+    *,
+    console: Console | None = None,
+    every: float | None = None,
+) -> dict[str, Progress | None]:
+    """Show the jobs' progress until all have ended, each `every` seconds.
+
+    Returns, by the table's name, what the ledger says of this run's sync: None where it never began one. Whether a job
+    ended well is its own `process.returncode`. A target that cannot be reached makes the view poorer and ends nothing.
+    """
+    ledger_view = LedgerView(env)
+    meter = usage.Meter()
+    since = {watched.table.name: watched.job.started for watched in running}
+
+    def look() -> Snapshot:
+        ledger_view.refresh(min(since.values(), default=datetime.now(timezone.utc)))
+        lines = tuple(_line(ledger_view, watched) for watched in running)
+        groups = [watched.job.process.pid for watched in running if not watched.job.done]
+        return Snapshot(datetime.now(timezone.utc), lines, meter.measure(groups))
+
+    try:
+        show(look, lambda: all(watched.job.done for watched in running), console or terminal_console(), every=every)
+        ledger_view.refresh(min(since.values(), default=datetime.now(timezone.utc)))
+        return {
+            watched.table.name: ledger_view.entry(watched.table, watched.mode, watched.job.started)
+            for watched in running
+        }
+    finally:
+        ledger_view.close()
+
+
+def _line(view: LedgerView, watched: Watched) -> Line:
+    job = watched.job
+    if not job.done:
+        return view.line(watched.table, watched.mode, job.started, alive=usage.roles(job.process.pid))
+    ended: Phase = "done" if job.process.returncode == 0 else "failed"
+    return view.line(watched.table, watched.mode, job.started, ended=ended)
+
+
+@dataclass
+class LedgerView:
+    """The ledger, looked at again and again over one connection that is made anew when it breaks."""
+
+    env: Mapping[str, str] | None = None
+    window: timedelta = ledger.WINDOW
+    _connection: ledger.Connection | None = None
+    _entries: Mapping[tuple[str, str, str], Progress] = field(default_factory=dict)
+    _covered: Mapping[tuple[str, str], Covered] = field(default_factory=dict)
+    _history: dict[int, list[Progress]] = field(default_factory=dict)
+    _offset: timedelta = timedelta(0)
+    trouble: str = ""
+
+    def refresh(self, since: datetime) -> None:
+        """Look again. `since` is when the oldest run began, by this machine's clock. Trouble is noted, not raised."""
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = ledger.connect(self.env)
+                self._offset = ledger.clock(self._connection) - datetime.now(timezone.utc)
+            entries = ledger.newest(self._connection, since=since + self._offset, window=self.window)
+            self._covered = ledger.covered(self._connection)
+        except (psycopg.Error, TargetUnreachable) as error:
+            self.trouble = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.close()
+            return
+        self.trouble = ""
+        self._entries = shots.by_table(entries)
+        for entry in entries:
+            self._remember(entry)
+
+    def _remember(self, entry: Progress) -> None:
+        kept = self._history.setdefault(entry.sync_id, [])
+        kept.append(entry)
+        while len(kept) > 2 and entry.now and kept[1].now and entry.now - kept[1].now > self.window:
+            kept.pop(0)
+
+    def entry(self, table: Table, mode: Mode, since: datetime) -> Progress | None:
+        """What the ledger says of this table's run that began at `since`, by this machine's clock."""
+        return shots.of_this_run(self._find(table, mode), since + self._offset)
+
+    def covered(self, table: Table) -> Covered | None:
+        """Up to when the table is in the target."""
+        return self._covered.get((ledger.default_schema(self.env), table.target))
+
+    def line(
+        self,
+        table: Table,
+        mode: Mode,
+        since: datetime,
+        *,
+        alive: frozenset[str] = frozenset(),
+        ended: Phase | None = None,
+        attempt: int = 1,
+        note: str = "",
+    ) -> Line:
+        """The table's line of the live view: `alive` names the living roles, `ended` says how it ended."""
+        begun = since + self._offset
+        found = self.entry(table, mode, since)
+        covered = self.covered(table)
+        known: dict[str, Any] = {"lag_seconds": covered.lag_seconds if covered else None, "attempt": attempt}
+        shown = ended or shots.phase(found, alive, begun)
+        if found is None or found.now is None:
+            return Line(table.name, mode, shown, note=note or self.trouble, **known)
+        rates = shots.pace(found, begun, self._history.get(found.sync_id, [found])[0], self.window.total_seconds())
+        last = max(found.last_commit or begun, begun)
+        until = found.finished_at if found.whole and found.finished_at else found.now
+        return Line(
+            table.name,
+            mode,
+            shown,
+            committed=found.committed,
+            estimate=found.estimate,
+            rate_now=None if ended else rates.now,
+            rate_average=rates.average,
+            idle_seconds=None if ended else (found.now - last).total_seconds(),
+            seconds=(until - begun).total_seconds(),
+            note=note or self.trouble,
+            **known,
+        )
+
+    def _find(self, table: Table, mode: Mode) -> Progress | None:
+        return self._entries.get((ledger.default_schema(self.env), table.target, mode))
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
