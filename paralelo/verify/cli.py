@@ -1,0 +1,119 @@
+"""`verify`: compare tables of SQL Server with their copies in PostgreSQL."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from rich.console import Console
+from sync_rules.exits import SyncError
+
+from paralelo.verify import html, terminal
+from paralelo.verify.report import ExitCode, Report, to_json
+from paralelo.verify.runner import verify
+from paralelo.verify.table import DEFAULT_SETTLE_SECONDS, Options
+
+_DEFAULTS = {field.name: field.default for field in fields(Options)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns 0 when everything is equal, 1 when something differs, 2 when it could not be told."""
+    chosen = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    to_stdout = chosen.json == "-"
+    console = Console(stderr=to_stdout)
+    try:
+        options = _options(chosen)
+        with console.status("comparing") as status:
+            report = verify(
+                chosen.tables, options, on_table=lambda done: status.update(f"{done.table}: {done.verdict}")
+            )
+    except SyncError as error:
+        Console(stderr=True).print(str(error), style="yellow", markup=False)
+        return int(ExitCode.COULD_NOT_COMPARE)
+    terminal.show(report, console)
+    _write(report, chosen.json, chosen.html)
+    return int(report.exit_code)
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    return Options(
+        check="deep" if chosen.deep else "quick",
+        sample=chosen.sample,
+        seed=chosen.seed,
+        since=chosen.since,
+        settle_seconds=chosen.settle,
+        settle_wait_seconds=chosen.settle_wait,
+        cursor_clock=chosen.cursor_clock,
+        keep=chosen.max_differences,
+        parallel=chosen.parallel,
+        show_values=chosen.show_values,
+    )
+
+
+def _write(report: Report, json_file: str | None, html_file: str | None) -> None:
+    if json_file:
+        text = json.dumps(to_json(report), indent=1, ensure_ascii=False)
+        if json_file == "-":
+            sys.stdout.write(text + "\n")
+        else:
+            Path(json_file).write_text(text + "\n", encoding="utf-8")
+    if html_file:
+        Path(html_file).write_text(html.page(report), encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="verify",
+        description="Compare tables of SQL Server with their copies in PostgreSQL.",
+        epilog="Exit code: 0 equal, 1 different, 2 could not compare. Settings come from .env and the environment.",
+    )
+    parser.add_argument("tables", nargs="+", metavar="TABLE", help="bi_credores, dbo.bi_credores, … or all")
+    parser.add_argument("--deep", action="store_true", help="compare every cell; without it, sums by key range")
+    parser.add_argument("--since", metavar="TIME", help="only rows whose cursor is at or after this time (ISO 8601)")
+    parser.add_argument("--sample", type=_positive, metavar="N", help="compare about N rows, every cell, picked by key")
+    parser.add_argument("--seed", type=int, metavar="N", help="pick the same sample again")
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=DEFAULT_SETTLE_SECONDS,
+        metavar="SECONDS",
+        help="rows changed within this time and not yet copied are not judged (default %(default)g; 0 judges all)",
+    )
+    parser.add_argument(
+        "--settle-wait", type=float, default=0.0, metavar="SECONDS", help="wait before looking at such rows again"
+    )
+    parser.add_argument(
+        "--cursor-clock",
+        choices=("local", "utc"),
+        default=_DEFAULTS["cursor_clock"],
+        help="which clock stamps the cursor",
+    )
+    parser.add_argument(
+        "--max-differences",
+        type=_positive,
+        default=_DEFAULTS["keep"],
+        metavar="N",
+        help="tell at most N differences of each kind one by one (default %(default)s); all are counted",
+    )
+    parser.add_argument("--parallel", type=_positive, default=_DEFAULTS["parallel"], metavar="N", help="readers a side")
+    parser.add_argument("--show-values", action="store_true", help="show values: they may be personal data")
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - for standard output")
+    parser.add_argument("--html", metavar="FILE", help="write the report as one HTML file")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Every cell of a segment, compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from paralelo.verify import merging, partitions
+from paralelo.verify.canonical import canonical_schema
+from paralelo.verify.columns import TablePair
+from paralelo.verify.comparison import Compared, compare, rows_of_keys
+from paralelo.verify.prefetch import prefetched
+from paralelo.verify.segments import TableSegment
+from paralelo.verify.sides import Side
+from paralelo.verify.tally import Tally
+
+_PARTITION_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both databases, and the filter on the rows to compare."""
+
+    source: Side
+    target: Side
+    since: str | None = None
+
+
+def compare_segments(sides: Sides, segments: Sequence[TableSegment], tally: Tally, *, parallel: int, rows: int) -> None:
+    """Compare all rows of the segments and add what differs to the tally. `rows` is about how many there are.
+
+    Memory is bounded by a few blocks of rows for each of the `parallel` threads, whatever the table's size.
+    """
+    with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="verify-deep") as pool:
+        for done in [pool.submit(_compare_segment, sides, segment, tally, rows) for segment in segments]:
+            done.result()
+
+
+def look_again(sides: Sides, tally: Tally) -> None:
+    """Read the rows that were set aside once more, by key, from both sides, and judge them."""
+    pending, tally.pending = tally.pending, []
+    for keys in pending:
+        compared = _by_key(sides, tally.table, keys)
+        tally.add(compared, again=True)
+
+
+def _compare_segment(sides: Sides, segment: TableSegment, tally: Tally, rows: int) -> None:
+    key = [column.target for column in segment.table.key]
+    for source, target in _blocks(sides, segment, key, rows):
+        tally.saw(source, target)
+        found = compare(source, target, key)
+        if sides.since is not None and key and not found.equal:
+            found = _unfiltered(sides, segment.table, found)
+        tally.add(found)
+
+
+def _blocks(sides: Sides, segment: TableSegment, key: Sequence[str], rows: int) -> Iterator[tuple[pa.Table, pa.Table]]:
+    table = segment.table
+    schema = canonical_schema(table.columns)
+    ordered = table.ordered
+    with (
+        prefetched(sides.source.read(segment, sides.since, ordered=ordered)) as source,
+        prefetched(sides.target.read(segment, sides.since, ordered=ordered)) as target,
+    ):
+        if ordered:
+            yield from merging.blocks(source, target, schema, key)
+        else:
+            count = max(1, math.ceil(rows / _PARTITION_ROWS))
+            yield from partitions.blocks(source, target, schema, key, partitions=count)
+
+
+def _unfiltered(sides: Sides, table: TablePair, found: Compared) -> Compared:
+    """With `since`, a row may be on both sides and be selected on one, where the other holds an older cursor.
+
+    So whatever seems to be on one side only is looked up by its key, on both, without the filter.
+    """
+    keys = [column.target for column in table.key]
+    one_sided = pa.concat_tables([found.missing.select(keys), found.extra.select(keys)])
+    if not one_sided.num_rows:
+        return found
+    again = _by_key(sides, table, one_sided)
+    return Compared(
+        missing=again.missing,
+        extra=again.extra,
+        source=pa.concat_tables([found.source, again.source]),
+        target=pa.concat_tables([found.target, again.target]),
+        cells=tuple(np.concatenate(pair) for pair in zip(found.cells, again.cells, strict=True)),
+    )
+
+
+def _by_key(sides: Sides, table: TablePair, keys: pa.Table) -> Compared:
+    names = [column.target for column in table.key]
+    source = rows_of_keys(sides.source.read_keys(table, keys), keys, names)
+    target = rows_of_keys(sides.target.read_keys(table, keys), keys, names)
+    return compare(source, target, names)

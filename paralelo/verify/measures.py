@@ -1,0 +1,228 @@
+"""What a quick check measures, in T-SQL and in PostgreSQL's SQL: numbers that are exact on both.
+
+For each column the rows that are not NULL are counted and its values added up as whole numbers or decimals: days,
+microseconds, lengths. Added up alone, two rows that swapped their values would go unseen; so each row is also folded
+into one number that depends on which value is in which column beside which key, and these are added up too.
+
+Nothing here may overflow or round, on either side: each expression says why it does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from paralelo.verify.columns import Column, TablePair
+
+PRIME = 2_147_483_647
+"""2**31 - 1: below it a number times itself fits a bigint."""
+
+_SAFE_PRECISION = 28
+"""SUM of decimal(p, s) is decimal(38, s): ten digits stay for the number of rows."""
+_WIDE_LIMIT = 10**25
+_WIDE_MODULI = (10**13 - 1, 10**13, 10**13 + 1)
+"""Without a common factor: two unscaled values below 10**38 that agree in all three residues are the same."""
+_MIXED_SCALE = 8
+
+UNSEEN = (
+    "a text or a byte string changed to another of the same length",
+    "changes of several rows of one key range that cancel out in every sum and in the sum of row numbers",
+)
+"""What a quick check cannot see."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One aggregate: what it is called, and how each side says it."""
+
+    column: str
+    name: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column's value as an exact number in both dialects; NULL where the value is."""
+
+    source: str
+    target: str
+    name: str = "sum"
+    integer: bool = True
+
+
+def bracket(name: str) -> str:
+    """An identifier in T-SQL."""
+    return f"[{name.replace(']', ']]')}]"
+
+
+def quote(name: str) -> str:
+    """An identifier in PostgreSQL's SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def measures_of(table: TablePair) -> tuple[Measure, ...]:
+    """Every measure of a table's rows, in the order in which the statements select them."""
+    found = [Measure("", "rows", "COUNT_BIG(*)", "count(*)")]
+    if table.axis is not None:
+        number = number_of(table.axis)
+        for name in ("min", "max"):
+            found.append(Measure(table.axis.target, name, f"{name}({number.source})", f"{name}({number.target})"))
+    for column in table.columns:
+        here, there = bracket(column.source), quote(column.target)
+        found.append(Measure(column.target, "values", f"COUNT_BIG({here})", f"count({there})"))
+        found.extend(_sums(column))
+    folded = f"SUM(CAST((row_number_ * row_number_) % {PRIME} AS bigint))"
+    found.append(Measure("", "row numbers", folded, folded))
+    return tuple(found)
+
+
+def row_number(table: TablePair) -> tuple[str, str]:
+    """One number below PRIME for each row, in T-SQL and in PostgreSQL's SQL.
+
+    Each column's number is below 2**31, its factor below 2**16: the sum over 1,024 columns stays below 2**57. It is
+    squared afterwards (see `measures_of`), so that a sum over rows is not the sum of what each column adds.
+    """
+    terms = [(_residue(column), 7919 * (place + 1) % 65_521) for place, column in enumerate(table.columns)]
+    sides = []
+    for side in ("source", "target"):
+        parts = [f"COALESCE({getattr(number, side)}, -7) * {factor}" for number, factor in terms if number is not None]
+        sides.append(f"({' + '.join(parts) or '0'}) % {PRIME}")
+    return sides[0], sides[1]
+
+
+def number_of(column: Column) -> Number:
+    """The number that a column's values are added up as.
+
+    Text counts UTF-16 code units, which is what SQL Server counts; PostgreSQL counts code points, so characters beyond
+    U+FFFF count twice there. LEN would leave trailing spaces out, DATALENGTH does not. Times are cut to microseconds,
+    as the tap does: DATEDIFF_BIG counts the boundaries crossed, which is cutting, before the epoch too. An infinite
+    date or time of PostgreSQL's would be an error in arithmetic, and is a number far away instead.
+    """
+    here, there = bracket(column.source), quote(column.target)
+    base = column.declared.partition("(")[0].strip().lower()
+    if column.family == "boolean":
+        return Number(f"CAST({here} AS int)", f"{there}::int")
+    if column.family == "integer":
+        return Number(f"CAST({here} AS bigint)", there)
+    if column.family == "decimal":
+        exact = here if base in ("decimal", "numeric") else f"CAST({here} AS {_decimal(column)})"
+        return Number(exact, there, integer=False)
+    if column.family == "date":
+        day = f"DATEDIFF(day, CAST('1970-01-01' AS date), {here})"
+        return Number(day, f"CASE WHEN isfinite({there}) THEN {there} - DATE '1970-01-01' ELSE 99999999 END", "days")
+    if column.family in ("timestamp", "instant", "time"):
+        return _microseconds(column, here, there, base)
+    if column.family == "uuid":
+        # Every digit counts by its place; as numbers of 128 bits no two servers take them apart alike.
+        text = f"CAST({here} AS char(36))"
+        source = " + ".join(f"ASCII(SUBSTRING({text}, {place}, 1)) * {place}" for place in range(1, 37))
+        target = " + ".join(f"ascii(substr(upper({there}::text), {place}, 1)) * {place}" for place in range(1, 37))
+        return Number(f"({source})", f"({target})", "digits")
+    if column.family == "binary":
+        return Number(f"DATALENGTH({column.expression})", f"octet_length({there})", "bytes")
+    if column.family == "float":
+        # The bits themselves: a sum of floats depends on its order.
+        width, kind = (4, "int") if base == "real" else (8, "bigint")
+        bits = f"CAST(CAST({here} AS binary({width})) AS {kind})"
+        send = f"('x' || encode(float{width}send({there}::float{width}), 'hex'))::bit({width * 8})::{kind}"
+        return Number(bits, send, "bits")
+    return _length(column, here, there, base)
+
+
+def _sums(column: Column) -> list[Measure]:
+    number = number_of(column)
+    if column.family != "decimal":
+        return [_sum(column, number.name, f"CAST({number.source} AS decimal(38, 0))", number.target)]
+    if (column.kind.precision or 0) <= _SAFE_PRECISION:
+        return [_sum(column, number.name, number.source, number.target)]
+    limit = _literal(_WIDE_LIMIT, column)
+    near = f"BETWEEN -{limit} AND {limit}"
+    found = [
+        _sum(
+            column,
+            "sum",
+            f"CASE WHEN {number.source} {near} THEN {number.source} END",
+            f"CASE WHEN {number.target} {near} THEN {number.target} END",
+        )
+    ]
+    # Beyond the limit a sum could overflow, and residues are added up instead.
+    for place, modulus in enumerate(_WIDE_MODULI, 1):
+        rest = _literal(modulus, column)
+        found.append(
+            _sum(
+                column,
+                f"residues {place}",
+                f"CASE WHEN {number.source} NOT {near} THEN {number.source} % {rest} END",
+                f"CASE WHEN {number.target} NOT {near} THEN {number.target} % {rest} END",
+            )
+        )
+    return found
+
+
+def _sum(column: Column, name: str, source: str, target: str) -> Measure:
+    return Measure(column.target, name, f"SUM({source})", f"sum({target})")
+
+
+def _residue(column: Column) -> Number | None:
+    """The column's number as a bigint below PRIME, or None where that takes more digits than there are."""
+    number = number_of(column)
+    if column.family in ("text", "binary", "boolean", "uuid", "date"):
+        return Number(f"CAST({number.source} AS bigint)", f"({number.target})::bigint")
+    if column.family != "decimal":
+        return Number(f"({number.source}) % {PRIME}", f"(({number.target}) % {PRIME})::bigint")
+    scale = column.kind.scale or 0
+    if scale > _MIXED_SCALE:
+        return None
+    rest, factor = _literal(PRIME, column), 10**scale
+    small = f"CAST({number.source} % {rest} AS decimal({10 + scale}, {scale}))"
+    finite = f"CASE WHEN {number.target} BETWEEN -1e38 AND 1e38 THEN"
+    return Number(
+        f"CAST({small} * {factor} AS bigint)", f"{finite} (({number.target} % {rest}) * {factor})::bigint ELSE -9 END"
+    )
+
+
+def _microseconds(column: Column, here: str, there: str, base: str) -> Number:
+    if column.family == "time":
+        passed = f"DATEDIFF_BIG(microsecond, CAST('00:00:00' AS time(6)), {here})"
+        return Number(passed, f"(extract(epoch FROM {there}) * 1000000)::bigint", "microseconds")
+    if base == "datetime":
+        # Its ticks are thirds of a hundredth; the driver and this cast give the milliseconds they are shown as.
+        here = f"CAST({here} AS datetime2(3))"
+    elif base == "smalldatetime":
+        here = f"CAST({here} AS datetime2(0))"
+    epoch = (
+        "CAST('1970-01-01T00:00:00+00:00' AS datetimeoffset(6))"
+        if column.family == "instant"
+        else "CAST('1970-01-01T00:00:00' AS datetime2(6))"
+    )
+    exact = f"(extract(epoch FROM {there}) * 1000000)::bigint"
+    return Number(
+        f"DATEDIFF_BIG(microsecond, {epoch}, {here})",
+        f"CASE WHEN isfinite({there}) THEN {exact} ELSE 9000000000000000000 END",
+        "microseconds",
+    )
+
+
+def _length(column: Column, here: str, there: str, base: str) -> Number:
+    length = column.kind.length
+    if base in ("nvarchar", "nchar"):
+        wide = here
+    elif base in ("varchar", "char") and length is not None and length <= 4000:
+        wide = f"CAST({here} AS nvarchar({length}))"
+    else:
+        wide = f"CAST({column.expression} AS nvarchar(max))"
+    text = there if column.stored in ("text", "varchar") else f"{there}::text"
+    if column.padded:
+        wide, text = f"RTRIM({wide})", f"rtrim({text})"
+    beyond = f"char_length(regexp_replace({text}, '[^\\U00010000-\\U0010FFFF]', '', 'g'))"
+    units = f"char_length({text}) + CASE WHEN octet_length({text}) = char_length({text}) THEN 0 ELSE {beyond} END"
+    return Number(f"DATALENGTH({wide}) / 2", f"({units})", "length")
+
+
+def _decimal(column: Column) -> str:
+    return f"decimal({column.kind.precision}, {column.kind.scale})"
+
+
+def _literal(unscaled: int, column: Column) -> str:
+    return f"{Decimal(unscaled).scaleb(-(column.kind.scale or 0)):f}"

@@ -1,0 +1,142 @@
+"""PostgreSQL as a side: aggregates by SQL, rows by COPY BINARY."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from sync_rules.exits import SyncError
+from target_postgres.connection import Connection, connect
+from target_postgres.errors import tell
+from target_postgres.settings import Settings
+
+from paralelo.verify import keys as key_conditions
+from paralelo.verify import statements
+from paralelo.verify.canonical import canonical_schema, canonical_target
+from paralelo.verify.columns import Column, TablePair
+from paralelo.verify.copy_binary import HEADER, decode
+from paralelo.verify.pools import Pool
+from paralelo.verify.segments import TableSegment
+from paralelo.verify.sides import Bounds, CannotCompare, Measured
+
+_BATCH_ROWS = 16_384
+_BATCH_BYTES = 16_777_216
+_TRAILER = b"\xff\xff"
+
+_COLUMNS = """
+SELECT a.attname, t.typname, a.attnotnull
+FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_type AS d ON d.oid = a.atttypid
+JOIN pg_catalog.pg_type AS t ON t.oid = CASE d.typtype WHEN 'd' THEN d.typbasetype ELSE d.oid END
+WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+
+
+class Postgres:
+    """The target."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool: Pool[Connection] = Pool(self._open)
+
+    def describe(self, schema: str, table: str) -> Mapping[str, tuple[str, bool]]:
+        """Each column's type name and whether it is NOT NULL. Raises CannotCompare where there is no such table."""
+        with self._pool.borrow() as connection:
+            found = connection.execute(_COLUMNS, (schema, table)).fetchall()
+        if not found:
+            raise CannotCompare(f"{schema}.{table} is not in the target: run its full sync first")
+        return {column: (kind, not_null) for column, kind, not_null in found}
+
+    def holds_null(self, table: TablePair, column: Column) -> bool:
+        """Whether any row has NULL in the column."""
+        return bool(self._rows(statements.holds_null("target", table, column), table))
+
+    def bounds(self, table: TablePair) -> Bounds:
+        """See `Side`."""
+        rows, least, most = self._rows(statements.bounds("target", table), table)[0]
+        return Bounds(int(rows), None if least is None else int(least), None if most is None else int(most))
+
+    def measure(self, segment: TableSegment, cuts: Sequence[int], since: str | None) -> Measured:
+        """See `Side`."""
+        found = self._rows(statements.measure("target", segment, cuts, since), segment.table)
+        return {int(row[0]): tuple(row[1:]) for row in found}
+
+    def read(self, segment: TableSegment, since: str | None, *, ordered: bool) -> Iterator[pa.RecordBatch]:
+        """See `Side`."""
+        yield from self._batches(segment.table, statements.rows("target", segment, since, ordered=ordered))
+
+    def read_keys(self, table: TablePair, keys: pa.Table) -> pa.Table:
+        """See `Side`."""
+        batches = [
+            batch
+            for condition in key_conditions.conditions("target", table, keys)
+            for batch in self._batches(table, statements.rows_that("target", table, condition))
+        ]
+        return pa.Table.from_batches(batches, canonical_schema(table.columns))
+
+    def close(self) -> None:
+        """See `Side`."""
+        self._pool.close()
+
+    def _open(self) -> Connection:
+        connection = connect(self._settings, "verify")
+        connection.execute("SET default_transaction_read_only = on")
+        # Bounds arrive as plain statements: a compiled expression would cost more than a range takes.
+        connection.execute("SET jit = off")
+        return connection
+
+    def _rows(self, statement: str, table: TablePair) -> list[tuple[Any, ...]]:
+        with self._pool.borrow() as connection:
+            try:
+                return connection.execute(_plain(statement)).fetchall()
+            except psycopg.Error as error:
+                raise _told(error, table) from error
+
+    def _batches(self, table: TablePair, statement: str) -> Iterator[pa.RecordBatch]:
+        schema = canonical_schema(table.columns)
+        stored = [column.stored for column in table.columns]
+        with self._pool.borrow() as connection:
+            try:
+                with connection.cursor().copy(_plain(statement)) as copy:
+                    for rows in _messages(copy):
+                        yield canonical_target(decode(rows, schema, stored), table.columns)
+            except psycopg.Error as error:
+                raise _told(error, table) from error
+
+
+def _messages(copy: psycopg.Copy) -> Iterator[list[bytes | bytearray | memoryview]]:
+    """The rows' messages in lists of bounded size, without header and trailer."""
+    held: list[bytes | bytearray | memoryview] = []
+    size = 0
+    first = True
+    for message in copy:
+        if first:
+            # The header, its flags and its extension's length; the first row may come in the same message.
+            first = False
+            if bytes(message[: len(HEADER)]) != HEADER:
+                raise CannotCompare("the target's COPY is not in PostgreSQL's binary format")
+            message = message[len(HEADER) + 8 :]
+        if len(message) <= 2 and bytes(message) in (b"", _TRAILER):
+            continue
+        held.append(message)
+        size += len(message)
+        if len(held) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def _plain(statement: str) -> sql.SQL:
+    """The statement as it is. psycopg asks for literals of the program; these are built by statements.py."""
+    return sql.SQL(cast("Any", statement))
+
+
+def _told(error: psycopg.Error, table: TablePair) -> SyncError:
+    return tell(error, f"{table.target_schema}.{table.target_table}")

@@ -1,0 +1,71 @@
+"""Several tables, compared one after another, and the report of it all."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from paralelo import project
+from paralelo.verify.pairing import Wanted
+from paralelo.verify.postgres import Postgres
+from paralelo.verify.report import Report, TableReport
+from paralelo.verify.settings import environment, nul_replacement, source_config, target_settings
+from paralelo.verify.sqlserver import SqlServer
+from paralelo.verify.table import Options, verify_table
+
+
+def tables_named(names: Iterable[str], target_schema: str, root: Path) -> list[Wanted]:
+    """The project's tables by any of their names, `all` for every one.
+
+    A name with a schema that the project does not know (`dbo.other`) is compared all the same: its key comes from the
+    source's catalog. Raises ConfigurationError for any other unknown name.
+    """
+    known = project.tables(root)
+    wanted: list[Wanted] = []
+    for name in names:
+        spelled = {spelling for table in known for spelling in (table.name, table.source, table.target)}
+        if "." in name and name not in spelled:
+            wanted.append(Wanted(name, target_schema, name.rpartition(".")[2].lower()))
+            continue
+        wanted += [
+            Wanted(table.source, target_schema, table.target, table.key_columns, table.cursor_column)
+            for table in project.named(name, known)
+        ]
+    return wanted
+
+
+def verify(
+    names: Iterable[str],
+    options: Options | None = None,
+    *,
+    root: Path | None = None,
+    on_table: Callable[[TableReport], None] = lambda _: None,
+) -> Report:
+    """Compare tables of the project whose folder is `root`; `on_table` is told of each as it is done.
+
+    Raises ConfigurationError for settings and names; what goes wrong with a table stands in its report.
+    """
+    options = options or Options()
+    root = root or project.root()
+    env = environment(root)
+    config, settings = source_config(env), target_settings(env)
+    started, at = time.monotonic(), datetime.now(timezone.utc)
+    target = Postgres(settings)
+    done: list[TableReport] = []
+    try:
+        for wanted in tables_named(names, settings.default_target_schema, root):
+            source = SqlServer(config, nul_replacement(settings, wanted.target_table))
+            try:
+                report = verify_table(source, target, wanted, options)
+            finally:
+                source.close()
+            on_table(report)
+            done.append(report)
+    finally:
+        target.close()
+    # Linux counts it in KiB.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Report(tuple(done), at.isoformat(timespec="seconds"), time.monotonic() - started, peak)

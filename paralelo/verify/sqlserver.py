@@ -1,0 +1,99 @@
+"""SQL Server as a side: read through the tap, so that both see one and the same thing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from sync_rules.singer.source import Column as ReadColumn
+from sync_rules.singer.source import arrow_schema
+from tap_mssql.arrow_values import cast_batch
+from tap_mssql.client import Connection, connect
+from tap_mssql.discovery import TableDescription, TableName, describe_one
+from tap_mssql.settings import SETTINGS
+
+from paralelo.verify import keys as key_conditions
+from paralelo.verify import statements
+from paralelo.verify.canonical import canonical_schema, canonical_source
+from paralelo.verify.columns import Column, TablePair
+from paralelo.verify.pools import Pool
+from paralelo.verify.segments import TableSegment
+from paralelo.verify.sides import Bounds, Measured
+
+_FETCH_LARGE = 256
+"""Rows a fetch where a value may be of any size."""
+
+log = logging.getLogger("paralelo.verify")
+
+
+class SqlServer:
+    """The source. `config` holds the tap's settings; `nul_replacement` what the target makes of a NUL character."""
+
+    def __init__(self, config: Mapping[str, Any], nul_replacement: str | None) -> None:
+        self._config = with_defaults(config)
+        self._nul = nul_replacement
+        self._pool: Pool[Connection] = Pool(lambda: connect(self._config, log))
+
+    def describe(self, name: TableName) -> TableDescription:
+        """The table as the catalog has it. Raises ConfigurationError where there is none."""
+        with self._pool.borrow() as connection:
+            return describe_one(connection, name)
+
+    def clock(self, zone: str) -> str:
+        """The server's time now, as the cursor column is stamped by it (`local` or `utc`), in ISO 8601."""
+        function = "SYSUTCDATETIME()" if zone == "utc" else "SYSDATETIME()"
+        with self._pool.borrow() as connection:
+            return str(connection.rows(f"SELECT CONVERT(varchar(33), {function}, 126)")[0][0])
+
+    def holds_null(self, table: TablePair, column: Column) -> bool:
+        """Whether any row has NULL in the column."""
+        with self._pool.borrow() as connection:
+            return bool(connection.rows(statements.holds_null("source", table, column), table=table.name))
+
+    def bounds(self, table: TablePair) -> Bounds:
+        """See `Side`."""
+        with self._pool.borrow() as connection:
+            rows, least, most = connection.rows(statements.bounds("source", table), table=table.name)[0]
+        return Bounds(int(rows), None if least is None else int(least), None if most is None else int(most))
+
+    def measure(self, segment: TableSegment, cuts: Sequence[int], since: str | None) -> Measured:
+        """See `Side`."""
+        sql = statements.measure("source", segment, cuts, since)
+        with self._pool.borrow() as connection:
+            return {int(row[0]): tuple(row[1:]) for row in connection.rows(sql, table=segment.table.name)}
+
+    def read(self, segment: TableSegment, since: str | None, *, ordered: bool) -> Iterator[pa.RecordBatch]:
+        """See `Side`."""
+        yield from self._batches(segment.table, statements.rows("source", segment, since, ordered=ordered))
+
+    def read_keys(self, table: TablePair, keys: pa.Table) -> pa.Table:
+        """See `Side`."""
+        batches = [
+            batch
+            for condition in key_conditions.conditions("source", table, keys)
+            for batch in self._batches(table, statements.rows_that("source", table, condition))
+        ]
+        return pa.Table.from_batches(batches, canonical_schema(table.columns))
+
+    def close(self) -> None:
+        """See `Side`."""
+        self._pool.close()
+
+    def _batches(self, table: TablePair, sql: str) -> Iterator[pa.RecordBatch]:
+        schema = arrow_schema([ReadColumn(c.source, c.kind, c.nullable, c.declared) for c in table.columns])
+        large = any(column.kind.name in ("text", "json") or "max" in column.declared for column in table.columns)
+        fetch = _FETCH_LARGE if large else int(self._config["fetch_size"])
+        with self._pool.borrow() as connection:
+            for batch in connection.batches(sql, (), fetch, schema, table=table.name):
+                yield canonical_source(cast_batch(batch, schema), table.columns, self._nul)
+
+
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The tap's settings with the tap's own defaults for those that were not given."""
+    settings = {name: setting.get("default") for name, setting in SETTINGS["properties"].items()}
+    settings.update({name: value for name, value in config.items() if value is not None})
+    if settings.get("isolation") == "snapshot":
+        settings["isolation_used"] = "snapshot"
+    return settings

@@ -1,0 +1,109 @@
+"""The statements sent to both servers: the same shape, each side in its own SQL."""
+
+# ruff: noqa: S608 - building SQL is what this module is for: names are quoted, literals are numbers, dates or escaped
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from paralelo.verify.columns import Column, TablePair
+from paralelo.verify.measures import bracket, measures_of, number_of, quote, row_number
+from paralelo.verify.segments import TableSegment, source_literal, target_literal
+
+Side = Literal["source", "target"]
+
+_BUCKET = "bucket_"
+_SENT_AS_TEXT = frozenset({"text", "varchar", "bpchar", "json", "name"})
+"""Types of PostgreSQL's that are sent as the text they are; others are cast to text."""
+
+
+def measure(side: Side, segment: TableSegment, cuts: Sequence[int], since: str | None) -> str:
+    """One row for each bucket between the cuts that has rows: the bucket's number, then every measure."""
+    table = segment.table
+    chosen = ", ".join(getattr(measure, side) for measure in measures_of(table))
+    number = row_number(table)[0 if side == "source" else 1]
+    inner = f"SELECT t.*, {_bucket(side, table, cuts)} AS {_BUCKET}, {number} AS row_number_ FROM {name(side, table)} t"
+    return f"SELECT {_BUCKET}, {chosen} FROM ({inner}{_where(side, segment, since)}) q GROUP BY {_BUCKET}"
+
+
+def bounds(side: Side, table: TablePair) -> str:
+    """How many rows there are, and the lowest and highest place on the axis (NULL where there is none)."""
+    ends = "NULL, NULL"
+    if table.axis is not None:
+        number = getattr(number_of(table.axis), side)
+        ends = f"MIN({number}), MAX({number})"
+    count = "COUNT_BIG(*)" if side == "source" else "count(*)"
+    return f"SELECT {count}, {ends} FROM {name(side, table)}"
+
+
+def holds_null(side: Side, table: TablePair, column: Column) -> str:
+    """One row where any row of the table has NULL in the column."""
+    condition = f"{name(side, table)} WHERE {_name(side, column)} IS NULL"
+    return f"SELECT TOP (1) 1 FROM {condition}" if side == "source" else f"SELECT 1 FROM {condition} LIMIT 1"
+
+
+def rows(side: Side, segment: TableSegment, since: str | None, *, ordered: bool) -> str:
+    """Every column of the segment's rows: on the source as the tap selects them, on the target by COPY BINARY."""
+    table = segment.table
+    order = f" ORDER BY {', '.join(_name(side, column) for column in table.key)}" if ordered else ""
+    query = f"SELECT {_list(side, table)} FROM {name(side, table)}{_where(side, segment, since)}{order}"
+    return query if side == "source" else _copy(query)
+
+
+def rows_that(side: Side, table: TablePair, condition: str) -> str:
+    """The rows that meet a condition (see keys.py)."""
+    query = f"SELECT {_list(side, table)} FROM {name(side, table)} WHERE {condition}"
+    return query if side == "source" else _copy(query)
+
+
+def name(side: Side, table: TablePair) -> str:
+    """The table's quoted name."""
+    if side == "source":
+        return f"{bracket(table.source_schema)}.{bracket(table.source_table)}"
+    return f"{quote(table.target_schema)}.{quote(table.target_table)}"
+
+
+def _copy(query: str) -> str:
+    return f"COPY ({query}) TO STDOUT (FORMAT BINARY)"
+
+
+def _name(side: Side, column: Column) -> str:
+    return bracket(column.source) if side == "source" else quote(column.target)
+
+
+def _list(side: Side, table: TablePair) -> str:
+    if side == "source":
+        return ", ".join(f"{column.expression} AS {bracket(column.source)}" for column in table.columns)
+    return ", ".join(_sent(column) for column in table.columns)
+
+
+def _sent(column: Column) -> str:
+    cast = column.stored_family == "text" and column.stored not in _SENT_AS_TEXT
+    return f"{quote(column.target)}::text" if cast else quote(column.target)
+
+
+def _literal(side: Side, column: Column, at: int) -> str:
+    return source_literal(column, at) if side == "source" else target_literal(column, at)
+
+
+def _bucket(side: Side, table: TablePair, cuts: Sequence[int]) -> str:
+    """A row's bucket, by comparisons only: subtracting keys could overflow."""
+    axis = table.axis
+    if axis is None or not cuts:
+        return "0"
+    place = _name(side, axis)
+    cases = " ".join(f"WHEN {place} < {_literal(side, axis, cut)} THEN {number}" for number, cut in enumerate(cuts))
+    return f"CASE {cases} ELSE {len(cuts)} END"
+
+
+def _where(side: Side, segment: TableSegment, since: str | None) -> str:
+    axis, cursor, conditions = segment.table.axis, segment.table.cursor, []
+    if axis is not None and segment.range.lower is not None:
+        conditions.append(f"{_name(side, axis)} >= {_literal(side, axis, segment.range.lower)}")
+    if axis is not None and segment.range.upper is not None:
+        conditions.append(f"{_name(side, axis)} < {_literal(side, axis, segment.range.upper)}")
+    if since is not None and cursor is not None:
+        kind = cursor.declared if side == "source" else cursor.stored
+        conditions.append(f"{_name(side, cursor)} >= CAST('{since}' AS {kind})")
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""

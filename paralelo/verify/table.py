@@ -1,0 +1,253 @@
+"""One table, compared from beginning to end."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sync_rules.exits import ConfigurationError, SyncError
+from tap_mssql.discovery import TableName
+
+from paralelo.verify import deep, quick
+from paralelo.verify.columns import TablePair
+from paralelo.verify.deep import Sides
+from paralelo.verify.measures import UNSEEN
+from paralelo.verify.pairing import Paired, Wanted, names_of, pair, settle_nullability
+from paralelo.verify.postgres import Postgres
+from paralelo.verify.rendering import masked, shown_key
+from paralelo.verify.report import Bucket, Check, TableReport, verdict_of
+from paralelo.verify.segments import KeyRange, TableSegment, label, position
+from paralelo.verify.sides import Bounds
+from paralelo.verify.sqlserver import SqlServer
+from paralelo.verify.tally import Difference, Tally
+
+DEFAULT_SETTLE_SECONDS = 1800.0
+"""The lookback of incremental syncs: a row younger than it may not have been copied yet."""
+
+_MAP_BUCKETS = 96
+_SAMPLE_WINDOWS = 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compare.
+
+    `check` is quick or deep; `sample` compares about so many rows, deep, in windows of the key picked at random with
+    `seed`. `since` selects rows by their cursor (ISO 8601, in the cursor's own terms). Rows whose cursor is younger
+    than `settle_seconds` and differs from the target's are looked at again after `settle_wait_seconds`, and left
+    unjudged if they still differ. `keep` is how many differences of each kind are told one by one.
+    """
+
+    check: Check = "quick"
+    sample: int | None = None
+    seed: int | None = None
+    since: str | None = None
+    settle_seconds: float = DEFAULT_SETTLE_SECONDS
+    settle_wait_seconds: float = 0.0
+    cursor_clock: str = "local"
+    keep: int = 100
+    parallel: int = 2
+    show_values: bool = False
+
+    def __post_init__(self) -> None:
+        if self.since is not None:
+            try:
+                datetime.fromisoformat(self.since.replace("Z", "+00:00"))
+            except ValueError as error:
+                raise ConfigurationError(f"since is no ISO 8601 time: {self.since!r}") from error
+
+
+def verify_table(source: SqlServer, target: Postgres, wanted: Wanted, options: Options) -> TableReport:
+    """Compare one table. Never raises for what concerns the table: that becomes a report that says so."""
+    started = time.monotonic()
+    check: Check = "sample" if options.sample else options.check
+    try:
+        report = _compare(source, target, wanted, options, check)
+    except SyncError as error:
+        report = TableReport(
+            table=wanted.source,
+            target=f"{wanted.target_schema}.{wanted.target_table}",
+            check=check,
+            verdict="could not compare",
+            error=str(error),
+            since=options.since,
+        )
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def describe_pair(source: SqlServer, target: Postgres, wanted: Wanted) -> Paired:
+    """Both sides' columns, paired. Raises a SyncError where a side has no such table."""
+    described = source.describe(TableName.parse(wanted.source))
+    paired = pair(wanted, described, target.describe(wanted.target_schema, wanted.target_table))
+    settled = settle_nullability(
+        paired.table,
+        lambda column: source.holds_null(paired.table, column) or target.holds_null(paired.table, column),
+    )
+    return replace(paired, table=settled)
+
+
+def _compare(source: SqlServer, target: Postgres, wanted: Wanted, options: Options, check: Check) -> TableReport:
+    paired = describe_pair(source, target, wanted)
+    table, notes = paired.table, list(paired.notes)
+    if options.since is not None and table.cursor is None:
+        raise ConfigurationError(f"{table.name}: since needs a cursor column, and the table has none")
+    sides = Sides(source, target, options.since)
+    settled = _settled(source, table, options)
+    bounds = _both(source.bounds(table), target.bounds(table))
+    whole = TableSegment(table, KeyRange(), bounds.least, bounds.most)
+    cuts = whole.cuts(_MAP_BUCKETS)
+
+    first: list[quick.Range] = []
+    leaves: list[quick.Range] = []
+    if check == "quick":
+        first, leaves = quick.survey(sides, whole, parallel=options.parallel)
+        cuts = tuple(found.segment.range.lower or 0 for found in first[1:])
+        segments: Sequence[TableSegment] = [found.segment for found in leaves]
+        rows = sum(found.rows for found in leaves)
+        notes += _unlike(leaves)
+    elif check == "sample":
+        segments, rows = _sample(whole, bounds, options), options.sample or 0
+    else:
+        segments, rows = whole.split(options.parallel), bounds.rows
+    tally = Tally(table, cuts=cuts, settled=settled, keep=options.keep)
+    deep.compare_segments(sides, segments, tally, parallel=options.parallel, rows=rows)
+    if tally.pending:
+        notes.append(f"{tally.pending_rows:,} rows had changed within {options.settle_seconds:g} s: looked at again")
+        time.sleep(options.settle_wait_seconds)
+        deep.look_again(sides, tally)
+    if check == "quick":
+        notes += _about_quick(leaves, tally)
+    counts = (
+        (sum(found.source_rows for found in first), sum(found.target_rows for found in first))
+        if check == "quick"
+        else (tally.rows["source"], tally.rows["target"])
+    )
+    return TableReport(
+        table=table.name,
+        target=f"{table.target_schema}.{table.target_table}",
+        check=check,
+        verdict=verdict_of(tally.counts.values(), paired.absent, paired.incomparable),
+        key=names_of(table.key),
+        compared_columns=len(table.columns),
+        source_rows=counts[0],
+        target_rows=counts[1],
+        missing=tally.counts["missing"],
+        extra=tally.counts["extra"],
+        different=tally.counts["different"],
+        unsettled=tally.unsettled,
+        columns={name: count for name, count in tally.columns.most_common() if count},
+        differences=tuple(_shown(table, one, options.show_values) for one in _in_order(tally.differences)),
+        buckets=_buckets(whole, cuts, tally, first),
+        absent_columns=paired.absent,
+        incomparable_columns=paired.incomparable,
+        notes=tuple(notes),
+        since=options.since,
+        values_shown=options.show_values,
+    )
+
+
+def _settled(source: SqlServer, table: TablePair, options: Options) -> int | None:
+    """The youngest cursor that is judged, by the source's clock; None where the cursor is no time."""
+    if not options.settle_seconds or table.cursor is None or table.cursor.family not in ("timestamp", "instant"):
+        return None
+    zone = "utc" if table.cursor.family == "instant" else options.cursor_clock
+    now = datetime.fromisoformat(source.clock(zone)[:26])
+    return position(now - timedelta(seconds=options.settle_seconds))
+
+
+def _both(source: Bounds, target: Bounds) -> Bounds:
+    least = [end for end in (source.least, target.least) if end is not None]
+    most = [end for end in (source.most, target.most) if end is not None]
+    return Bounds(max(source.rows, target.rows), min(least, default=None), max(most, default=None))
+
+
+def _sample(whole: TableSegment, bounds: Bounds, options: Options) -> list[TableSegment]:
+    """Windows of the axis, picked at random, that together hold about as many rows as were asked for."""
+    if whole.table.axis is None:
+        raise ConfigurationError(
+            f"{whole.table.name}: a sample is taken by ranges of a whole-number, date or time key; this table has none"
+        )
+    if bounds.least is None or bounds.most is None or not options.sample:
+        return [whole]
+    windows = min(_SAMPLE_WINDOWS, options.sample)
+    slots = max(windows, bounds.rows * windows // options.sample)
+    width = bounds.most - bounds.least + 1
+    chosen = sorted(random.Random(options.seed).sample(range(slots), windows))  # noqa: S311 - no secret hangs on it
+    edges = [(bounds.least + width * slot // slots, bounds.least + width * (slot + 1) // slots) for slot in chosen]
+    return [whole.within(lower, upper) for lower, upper in edges if lower < upper]
+
+
+def _unlike(leaves: Sequence[quick.Range]) -> list[str]:
+    names: list[str] = []
+    for found in leaves:
+        names += [name for name in found.differing() if name not in names]
+    return [f"measures that differ: {', '.join(names[:12])}{' …' if len(names) > 12 else ''}"] if names else []
+
+
+def _about_quick(leaves: Sequence[quick.Range], tally: Tally) -> list[str]:
+    notes = [f"a quick check cannot see {unseen}" for unseen in UNSEEN]
+    if leaves and not tally.counts and not tally.unsettled and not tally.pending_rows:
+        notes.append(
+            f"{len(leaves)} key ranges measured differently and were equal cell by cell: the table changed meanwhile,"
+            " or NUL characters were replaced"
+        )
+    return notes
+
+
+def _in_order(differences: Sequence[Difference]) -> list[Difference]:
+    """By kind, then in the order of the key, numbers as numbers."""
+
+    def order(found: Difference) -> tuple[str, list[tuple[bool, int, str]]]:
+        return found.kind, [(text is None, _whole(text), text or "") for text in found.key]
+
+    return sorted(differences, key=order)
+
+
+def _whole(text: str | None) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0
+
+
+def _shown(table: TablePair, found: Difference, show: bool) -> Difference:
+    by_name = {column.target: column for column in table.columns}
+    hide: Callable[[str, str | None], str | None] = lambda name, text: text if show else masked(by_name[name], text)  # noqa: E731
+    return replace(
+        found,
+        key=tuple(shown_key(column, text, show_values=show) for column, text in zip(table.key, found.key, strict=True)),
+        cells=tuple(
+            replace(cell, source=hide(cell.column, cell.source), target=hide(cell.column, cell.target))
+            for cell in found.cells
+        ),
+    )
+
+
+def _buckets(
+    whole: TableSegment, cuts: Sequence[int], tally: Tally, first: Sequence[quick.Range]
+) -> tuple[Bucket, ...]:
+    """The map of the key space. A quick check's rows are those it measured, the others' those they read."""
+    axis = whole.table.axis
+    if axis is None or whole.least is None or whole.most is None:
+        return ()
+    edges = [whole.least, *cuts, whole.most + 1]
+    layers = {name: [int(count) for count in counts] for name, counts in tally.by_bucket.items()}
+    if first:
+        layers["source"] = [found.source_rows for found in first]
+        layers["target"] = [found.target_rows for found in first]
+    return tuple(
+        Bucket(
+            first=label(axis, edges[place]),
+            last=label(axis, edges[place + 1] - 1),
+            source=layers["source"][place],
+            target=layers["target"][place],
+            missing=layers["missing"][place],
+            extra=layers["extra"][place],
+            different=layers["different"][place],
+            suspect=bool(first) and not first[place].same,
+        )
+        for place in range(len(edges) - 1)
+    )

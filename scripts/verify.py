@@ -1,0 +1,8 @@
+"""Compare tables of SQL Server with their copies in PostgreSQL: `python scripts/verify.py all --deep`."""
+
+import sys
+
+from paralelo.verify.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
