@@ -22,8 +22,9 @@ _LEAST = datetime(1, 1, 1)
 def earlier(moment: KeyValue, by: timedelta) -> KeyValue:
     """`moment` less `by`, with every digit of the second that it had; not before year 1.
 
-    `moment` is ISO 8601 text with any number of digits of the second and, optionally, `Z` or an offset. A number (a
-    row version, a counter) has no duration to subtract: it comes back as it is.
+    `moment` is ISO 8601 text with any number of digits of the second and, optionally, `Z` or an offset; a date
+    alone stays one, of the day the earlier moment falls on. A number (a row version, a counter) has no duration to
+    subtract: it comes back as it is.
     """
     if isinstance(moment, int):
         return moment
@@ -38,6 +39,8 @@ def earlier(moment: KeyValue, by: timedelta) -> KeyValue:
     base = datetime.fromisoformat(whole)
     seconds = timedelta(seconds=round(by.total_seconds()))
     moved = base - seconds if base - _LEAST >= seconds else _LEAST
+    if "T" not in text:
+        return moved.date().isoformat()
     return moved.isoformat(timespec="seconds") + dot + digits + zone
 
 
