@@ -1,0 +1,170 @@
+"""`make demo`: the main job on the embedded default, from generated rows to a comparison of every cell.
+
+Starts the sandbox, copies both tables in full in parallel, changes some thousand rows at the source, runs both
+incremental syncs, compares both sides and prints one closing table. State and logs stay inside the sandbox's own
+folder, so a user's `.env`, `state/` and tables are never touched. Exits 0 only if everything is equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from io import StringIO
+from pathlib import Path
+from typing import Literal
+
+from dotenv import dotenv_values
+from rich.console import Console
+from rich.table import Table as Grid
+from sync_rules.exits import Exit, SyncError
+
+from paralelo import jobs, project
+from paralelo.project import Mode, Table
+from paralelo.verify import Options, verify
+from paralelo.watch import Watched, watch
+
+TABLES = ("bi-credores", "resumo-faixas")
+CHECKS: tuple[Literal["quick", "deep"], ...] = ("quick", "deep")
+console = Console()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the closing table; `rows` were read in `seconds`, start-up and activation included."""
+
+    table: str
+    step: str
+    rows: int
+    result: str
+    seconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="make demo", description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of bi_credores; resumo_faixas gets half")
+    parser.add_argument("--changes", type=int, default=5_000, help="rows to change at the source before incremental")
+    options = parser.parse_args(arguments)
+    if options.rows < 2:
+        parser.error("--rows is at least 2")
+    try:
+        return _demo(options.rows, options.changes)
+    except SyncError as error:
+        console.print(str(error), style="bold red", markup=False)
+        return int(error.exit)
+    except KeyboardInterrupt:
+        console.print("Stopped. `make demo` goes on from here.")
+        return 130
+    finally:
+        _sandbox("stop")
+
+
+def _demo(rows: int, changes: int) -> int:
+    began = time.monotonic()
+    _step("Starting the sandbox: PostgreSQL and a SQL Server stand-in")
+    _sandbox("start")
+    _step(f"Generating {rows:,} rows of bi_credores and {rows // 2:,} of resumo_faixas, where they are not there yet")
+    _sandbox("load", str(rows), "--if-empty")
+    _point_at_sandbox()
+    tables = [table for table in project.tables() if table.name in TABLES]
+    lines = _run_all(tables, "full")
+    _step(f"Changing {changes:,} rows of each table at the source")
+    _sandbox("mutate", "--rows", str(changes), "--no-deletes")
+    lines += _run_all(tables, "incremental")
+    equal, compared = _compare(tables)
+    _closing_table(lines + compared, time.monotonic() - began)
+    if not equal:
+        console.print("The two sides differ.", style="bold red")
+        return 1
+    console.print("Both sides are equal, cell by cell.", style="bold green")
+    return int(Exit.FINISHED)
+
+
+def _run_all(tables: Sequence[Table], mode: Mode) -> list[Line]:
+    """Run one mode's job of every table at once; raises SyncError for one that failed."""
+    _step(f"{mode.capitalize()} sync of {' and '.join(table.name for table in tables)}, in parallel")
+    logs = project.root() / ".sandbox" / "logs"
+    running = [Watched(table, mode, jobs.start(table.job(mode), logs / f"{table.job(mode)}.log")) for table in tables]
+    try:
+        results = watch(running, console=console)
+    finally:
+        for watched in running:
+            if not watched.job.done:
+                watched.job.stop()
+    lines = []
+    for watched in running:
+        job, result = watched.job, results[watched.table.name]
+        if job.process.returncode != 0 or result is None:
+            console.print(job.last_words(), markup=False, highlight=False)
+            raise SyncError(f"{job.name} ended with {job.process.returncode}; its log is {job.log}")
+        counts = {
+            "inserted": result.inserted,
+            "updated": result.updated,
+            "unchanged": result.unchanged,
+            "stale": result.stale,
+            "rejected": result.rejected,
+        }
+        told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        seconds = ((result.finished_at or datetime.now(timezone.utc)) - job.started).total_seconds()
+        lines.append(Line(watched.table.target, f"{mode} sync", result.committed, told or "nothing to do", seconds))
+    return lines
+
+
+def _compare(tables: Sequence[Table]) -> tuple[bool, list[Line]]:
+    """Both checks of every table: counts and per-column sums, then every cell."""
+    lines, equal = [], True
+    for check in CHECKS:
+        _step("Comparing every cell" if check == "deep" else "Comparing counts and the sums of every column")
+        report = verify([table.name for table in tables], Options(check=check, settle_seconds=0))
+        equal = equal and report.exit_code == 0
+        for compared in report.tables:
+            lines.append(
+                Line(compared.table, f"{check} check", compared.source_rows, compared.verdict, compared.seconds)
+            )
+    return equal, lines
+
+
+def _closing_table(lines: Sequence[Line], seconds: float) -> None:
+    grid = Grid(title=f"make demo: {seconds:.0f} s", title_justify="left")
+    for name in ("table", "step"):
+        grid.add_column(name, no_wrap=True)
+    for name in ("rows", "seconds", "rows/s"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("result")
+    for line in lines:
+        rate = f"{line.rows / line.seconds:,.0f}" if line.seconds else ""
+        grid.add_row(line.table, line.step, f"{line.rows:,}", f"{line.seconds:.1f}", rate, line.result)
+    console.print(grid)
+
+
+def _point_at_sandbox() -> None:
+    """Take the sandbox's settings and a state of its own into this process's environment, over any `.env`."""
+    printed = subprocess.run(
+        [sys.executable, "-m", "sandbox", "env"], cwd=project.root(), check=True, capture_output=True, text=True
+    )
+    os.environ.update({name: value or "" for name, value in dotenv_values(stream=StringIO(printed.stdout)).items()})
+    state = project.root() / ".sandbox" / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    os.environ["MELTANO_STATE_BACKEND_URI"] = state.as_uri()
+    os.environ["MELTANO_ENVIRONMENT"] = "dev"
+
+
+def _sandbox(*arguments: str) -> None:
+    """Run the sandbox's own command, its output shown as it comes."""
+    ended = subprocess.run([sys.executable, "-m", "sandbox", *arguments], cwd=project.root(), check=False)
+    if ended.returncode != 0:
+        raise SyncError(f"`python -m sandbox {arguments[0]}` ended with {ended.returncode}")
+
+
+def _step(text: str) -> None:
+    console.print(f"\n{text}", style="bold")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
