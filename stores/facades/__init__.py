@@ -1,0 +1,1 @@
+"""The old classes' public methods, over the repositories."""

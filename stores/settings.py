@@ -1,0 +1,114 @@
+"""Where the stores' database is: `DATABASE_URL`, or `DATABASE_HOST` and its companions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+DRIVER = "postgresql+psycopg"
+
+
+class SettingsError(ValueError):
+    """A `DATABASE_*` setting is missing or cannot be read. The message never shows the password."""
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """One PostgreSQL database and how many connections to it are kept.
+
+    `pool_size` connections stay open, up to `max_overflow` more are opened under load; a caller waits at most
+    `pool_timeout_seconds` for one.
+    """
+
+    host: str = "localhost"
+    port: int = 5432
+    name: str = "paralelo"
+    user: str = "paralelo"
+    password: str | None = field(default=None, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
+    pool_size: int = 10
+    max_overflow: int = 20
+    pool_timeout_seconds: float = 30
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> DatabaseSettings:
+        """`DATABASE_URL` where it is set, else `DATABASE_HOST`, `_PORT`, `_NAME`, `_USER`, `_PASSWORD`; and
+        `DATABASE_POOL_SIZE`, `DATABASE_MAX_OVERFLOW`. Raises SettingsError.
+        """
+        env = os.environ if environment is None else environment
+        pool: dict[str, Any] = {
+            "pool_size": _whole(env, "DATABASE_POOL_SIZE", 10),
+            "max_overflow": _whole(env, "DATABASE_MAX_OVERFLOW", 20),
+        }
+        if env.get("DATABASE_URL"):
+            return cls.from_url(env["DATABASE_URL"], **pool)
+        return cls(
+            host=env.get("DATABASE_HOST") or "localhost",
+            port=_whole(env, "DATABASE_PORT", 5432),
+            name=env.get("DATABASE_NAME") or "paralelo",
+            user=env.get("DATABASE_USER") or "paralelo",
+            password=env.get("DATABASE_PASSWORD") or None,
+            **pool,
+        )
+
+    @classmethod
+    def from_url(cls, text: str, **more: Any) -> DatabaseSettings:
+        """From a URL of any PostgreSQL driver: `postgresql://`, `postgresql+asyncpg://`. Raises SettingsError."""
+        try:
+            url = make_url(text)
+        except ArgumentError:
+            # Not `from error`: SQLAlchemy's message repeats the URL, and with it the password.
+            raise SettingsError("DATABASE_URL is no URL: postgresql://user:password@host:port/name") from None
+        if url.get_backend_name() not in ("postgresql", "postgres"):
+            raise SettingsError(f"DATABASE_URL names {url.get_backend_name()}; the stores live in PostgreSQL")
+        return cls(
+            host=url.host or "localhost",
+            port=url.port or 5432,
+            name=url.database or "paralelo",
+            user=url.username or "paralelo",
+            password=url.password,
+            options={key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()},
+            **more,
+        )
+
+    @property
+    def url(self) -> URL:
+        """For SQLAlchemy; its `str()` hides the password."""
+        return URL.create(
+            DRIVER, self.user, self.password, self.host, self.port, self.name, query=dict(self._libpq_options())
+        )
+
+    def libpq(self, application: str) -> dict[str, Any]:
+        """Parameters for `psycopg.connect`."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.name,
+            "user": self.user,
+            "password": self.password,
+            "application_name": application,
+            **self._libpq_options(),
+        }
+
+    def _libpq_options(self) -> dict[str, str]:
+        """asyncpg spells `sslmode` as `ssl`: a URL that was written for it goes on working."""
+        options = dict(self.options)
+        if "ssl" in options:
+            options.setdefault("sslmode", {"true": "require", "false": "disable"}.get(options["ssl"], options["ssl"]))
+            del options["ssl"]
+        return options
+
+
+def _whole(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    if not text.isdecimal():
+        raise SettingsError(f"{name} must be a whole number, not {text!r}")
+    return int(text)
