@@ -1,0 +1,1 @@
+"""How a full sync takes effect: checks, then a swap or a merge."""

@@ -1,0 +1,71 @@
+"""A full sync's last step: the checks, then whichever way it takes effect."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from sync_rules.exits import AlreadyRunning
+
+from target_postgres import catalog, ledger
+from target_postgres.activation import checks, dependents
+from target_postgres.activation.merge import merge
+from target_postgres.activation.prepare import prepare
+from target_postgres.activation.swap import Unswappable, swap, wait_for_snapshots
+from target_postgres.connection import Connection
+from target_postgres.full import FullLoad
+from target_postgres.ledger import Outcome
+from target_postgres.shape import changes
+
+logger = logging.getLogger("target-postgres")
+TRIES = 3
+
+
+def activate(connection: Connection, load: FullLoad, rows: int | None, still_locked: Callable[[], None]) -> Outcome:
+    """Make the staged version the live table. `rows` is how many the tap sent, when it says.
+
+    Returns what became of the live table's rows. Raises CheckRefused when rows would be lost, AlreadyRunning when the
+    table stays locked by others; the staged rows are kept in both cases.
+    """
+    job, sync = load.job, load.sync
+    if sync.status == "activated":
+        logger.info("%s: version %s is activated already", job.live, job.version)
+        return ledger.outcome(connection, sync)
+    still_locked()
+    assert sync.staging is not None
+    if sync.prepared:
+        staged = load.counts.rows_written
+    else:
+        staged = checks.check_complete(connection, job, sync.staging, load.counts, rows)
+        if catalog.describe(connection, job.live) is not None:
+            checks.check_shrink(connection, job, sync.staging, staged)
+        checks.check_keys(connection, job, sync.staging)
+    for _ in range(TRIES):
+        try:
+            return _take_effect(connection, load, staged)
+        except Unswappable:
+            logger.info("%s: the live table changed while the swap was prepared: prepared anew", job.live)
+    raise AlreadyRunning(f"{job.live}: the live table keeps changing while it is to be swapped; run again")
+
+
+def _take_effect(connection: Connection, load: FullLoad, staged: int) -> Outcome:
+    job, sync = load.job, load.sync
+    live = catalog.describe(connection, job.live)
+    plan = changes(live.columns if live else {}, job.columns, str(job.live))
+    way, against = dependents.choose(connection, job, live, plan)
+    if way == "merge":
+        if against and job.rules.activation == "auto":
+            logger.info("%s: merged, not swapped: %s", job.live, ", ".join(against[: dependents.SHOWN]))
+        return merge(connection, job, sync, load.types, staged)
+    ready = prepare(connection, job, sync, live, load.types, staged)
+    blocker = wait_for_snapshots(connection, job, ready.xact) if live is not None else None
+    if blocker is not None:
+        if job.rules.activation == "auto" and job.key:
+            logger.info("%s: merged, not swapped: the transaction of backend %s is older", job.live, blocker)
+            return merge(connection, job, sync, load.types, staged)
+        raise AlreadyRunning(
+            f"{job.live}: the transaction of backend {blocker} began before the staged rows were complete and would see a"
+            " part of them (snapshot_wait_seconds); what is staged is kept: run again when it has ended"
+        )
+    swap(connection, job, sync, ready.indexes, ready.signature)
+    return ready.outcome

@@ -1,0 +1,69 @@
+"""Pieces of SQL that swap and merge share: which live rows an incremental sync wrote after the version began."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from psycopg import sql
+
+from target_postgres.catalog import LiveTable
+from target_postgres.job import Job
+from target_postgres.ledger import Sync
+from target_postgres.names import column
+from target_postgres.postgres_types import PostgresType
+from target_postgres.queries import query
+
+
+def written_since(job: Job, sync: Sync) -> sql.Composable:
+    """Whether live row `t` was written after the version began. Only incremental syncs write while it is unfinished.
+
+    Told by the row's transaction id, not by its cursor: a source's clock says when a row changed there, which may be
+    long before the version began or, for a row deleted there, shortly before.
+    """
+    if job.cursor is None:
+        return sql.SQL("FALSE")
+    return query("activation.written_since", begin=sql.Literal(sync.begin_xid))
+
+
+def protected(job: Job, sync: Sync, types: Mapping[str, PostgresType]) -> sql.Composable:
+    """Whether live row `t`, when it is not staged, is there for a reason and not stale: an incremental sync wrote it
+    meanwhile, or the source sent it and it was rejected."""
+    since = written_since(job, sync)
+    if not any(entry.rejected for entry in sync.entries):
+        return since
+    match = sql.SQL(" AND ").join(
+        sql.SQL("CAST(r.key_values ->> {} AS {}) = {}").format(sql.Literal(name), types[name].sql, column(name, "t"))
+        for name in job.key
+    )
+    return query("activation.protected", since=since, sync=sql.Literal(sync.id), match=match)
+
+
+def newer_live(job: Job, sync: Sync) -> sql.Composable:
+    """Whether live row `t` is to be kept against staged row `s`."""
+    if job.cursor is None:
+        return sql.SQL("FALSE")
+    return sql.SQL("(coalesce(t.{c} > s.{c}, t.{c} IS NOT NULL AND s.{c} IS NULL) AND {since})").format(
+        c=column(job.cursor), since=written_since(job, sync)
+    )
+
+
+def live_values(
+    columns: Sequence[str], live: LiveTable, types: Mapping[str, PostgresType], replaced: Mapping[str, sql.Composable]
+) -> sql.Composed:
+    """`t`'s columns in the staging table's types; a column the live table lacks is NULL."""
+    parts: list[sql.Composable] = []
+    for name in columns:
+        if name in replaced:
+            parts.append(replaced[name])
+        elif name not in live.columns:
+            parts.append(sql.SQL("CAST(NULL AS {})").format(types[name].sql))
+        elif live.columns[name].type != types[name]:
+            parts.append(sql.SQL("CAST({} AS {})").format(column(name, "t"), types[name].sql))
+        else:
+            parts.append(column(name, "t"))
+    return sql.SQL(", ").join(parts)
+
+
+def stale_value(job: Job, kind: PostgresType) -> sql.Composable:
+    """The value that flags a stale row, in its column's type."""
+    return sql.SQL("CAST({}::text AS {})").format(sql.Literal(job.rules.stale_value), kind.sql)

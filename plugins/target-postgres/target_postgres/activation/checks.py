@@ -1,0 +1,80 @@
+"""The checks before a full sync takes effect: an empty or half-read source must never wipe a table."""
+
+from __future__ import annotations
+
+from psycopg import sql
+from sync_rules.exits import CheckRefused
+
+from target_postgres.catalog import TableName
+from target_postgres.connection import Connection
+from target_postgres.job import Job
+from target_postgres.ledger import Counts
+from target_postgres.names import column, column_list
+from target_postgres.queries import query
+
+
+def check_complete(connection: Connection, job: Job, staging: TableName, counts: Counts, rows: int | None) -> int:
+    """Every row that the tap sent is staged or rejected. Returns the number of staged rows."""
+    staged = count(connection, staging)
+    if rows is not None and counts.rows_read != rows:
+        raise CheckRefused(
+            f"{job.live}: the tap sent {rows} rows and the ledger has {counts.rows_read}; the live table is untouched"
+        )
+    if staged != counts.rows_written:
+        raise CheckRefused(
+            f"{job.live}: {staged} rows are staged and the ledger says {counts.rows_written}; the live table is untouched"
+        )
+    return staged
+
+
+def check_shrink(connection: Connection, job: Job, staging: TableName, staged: int) -> None:
+    """Not empty, and not smaller than the live table by more than may be. Rows flagged as stale do not count."""
+    rules = job.rules
+    if rules.shrink_allowed:
+        return
+    if rules.stale_rows == "flag":
+        unflagged = sql.SQL("{}::text IS DISTINCT FROM {}").format(column(str(rules.stale_column)), rules.stale_value)
+        live = count(connection, job.live, unflagged)
+        staged = count(connection, staging, unflagged) if live else staged
+    else:
+        live = count(connection, job.live)
+    if live == 0:
+        return
+    advice = (
+        "; the live table is untouched. If that is right, name the table in allow_shrink and run a full sync again"
+    )
+    if staged == 0:
+        raise CheckRefused(f"{job.live}: the source sent no row and the live table has {live}{advice}")
+    if rules.stale_rows != "keep" and staged < live * (1 - rules.max_shrink_percent / 100):
+        percent = 100 * (1 - staged / live)
+        raise CheckRefused(
+            f"{job.live}: it would shrink from {live} to {staged} rows, by {percent:.1f} %, and max_shrink_percent is"
+            f" {rules.max_shrink_percent:g}{advice}"
+        )
+
+
+def check_keys(connection: Connection, job: Job, staging: TableName) -> None:
+    """The key is never null and never twice. SQL Server may hold as one key what PostgreSQL holds as one key, too; but
+    a key setting that names the wrong columns shows here, before any row of the live table changes."""
+    if not job.key:
+        return
+    name = ", ".join(job.key)
+    nulls = sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(column(part)) for part in job.key)
+    if connection.execute(query("staging.null_key", staging=staging.sql, any_null=nulls)).fetchone() == (True,):
+        raise CheckRefused(f"{job.live}: rows without a key ({name}) were sent; the live table is untouched")
+    duplicate = query("staging.duplicate_key", staging=staging.sql, key=column_list(job.key))
+    if connection.execute(duplicate).fetchone() == (True,):
+        raise CheckRefused(
+            f"{job.live}: several rows have the same key ({name}); name the columns that make a row unique as the sync's"
+            " key; the live table is untouched"
+        )
+
+
+def count(connection: Connection, table: TableName, where: sql.Composable | None = None) -> int:
+    """Rows of a table, those that a condition holds for when it is given."""
+    statement: sql.Composed = query("staging.count", table=table.sql)
+    if where is not None:
+        statement += sql.SQL(" WHERE ") + where
+    row = connection.execute(statement).fetchone()
+    assert row is not None
+    return int(row[0])

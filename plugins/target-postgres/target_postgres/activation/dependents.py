@@ -1,0 +1,62 @@
+"""Swap or merge: a live table that something depends on cannot be replaced by another."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sync_rules.exits import ConfigurationError
+
+from target_postgres.catalog import LiveTable
+from target_postgres.connection import Connection
+from target_postgres.job import Job
+from target_postgres.queries import query
+from target_postgres.shape import Changes
+
+Way = Literal["swap", "merge"]
+SHOWN = 5
+
+
+def obstacles(connection: Connection, live: LiveTable, plan: Changes) -> list[str]:
+    """What stands against a swap, in words: empty when nothing does."""
+    found = [text for (text,) in connection.execute(query("dependents.all"), {"oid": live.oid})]
+    if not live.owned:
+        found.append("the table belongs to another role")
+    found += [f"column {name}, which the source does not have" for name in plan.gone]
+    return found
+
+
+def choose(connection: Connection, job: Job, live: LiveTable | None, plan: Changes) -> tuple[Way, list[str]]:
+    """How the sync will take effect, and what stood against a swap.
+
+    A table without a key is always swapped, for its rows cannot be matched. Raises ConfigurationError where the
+    settings leave no way.
+    """
+    if live is None:
+        return "swap", []
+    against = obstacles(connection, live, plan)
+    if job.rules.activation == "merge" and job.key:
+        return "merge", against
+    if not against:
+        if job.rules.activation == "merge":
+            raise ConfigurationError(f"{job.live}: without a key its rows cannot be merged; set activation to swap or auto")
+        return "swap", against
+    shown = ", ".join(against[:SHOWN]) + (f" and {len(against) - SHOWN} more" if len(against) > SHOWN else "")
+    if job.rules.activation == "swap":
+        raise ConfigurationError(f"{job.live} cannot be swapped: {shown}; set activation to auto or merge")
+    if not job.key:
+        raise ConfigurationError(
+            f"{job.live} has no key, so it can only be swapped, and that cannot be: {shown}; remove what stands against it"
+        )
+    return "merge", against
+
+
+def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Changes) -> None:
+    """Refuse at once, before a row is read, what could not be activated at the end."""
+    choose(connection, job, live, plan)
+    if not job.key and job.rules.stale_rows != "delete":
+        raise ConfigurationError(
+            f"{job.live}: stale_rows is {job.rules.stale_rows}, and without a key stale rows cannot be told from others"
+        )
+    column = job.rules.stale_column
+    if job.rules.stale_rows == "flag" and column not in live.columns and column not in job.column_names:
+        raise ConfigurationError(f"{job.live}: stale_column is {column!r}, and the table has no such column")

@@ -1,0 +1,109 @@
+"""The live table's indexes, built on the staging table while nobody waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from target_postgres.catalog import LiveTable, TableName
+from target_postgres.connection import Connection
+from target_postgres.names import column_list, index_of, shorten
+from target_postgres.queries import query
+
+
+@dataclass(frozen=True)
+class IndexDefinition:
+    """One index as the catalog has it. `definition` is what follows `CREATE INDEX … ON …`."""
+
+    name: str
+    is_unique: bool
+    constraint_type: str | None
+    constraint_definition: str | None
+    deferring: str
+    definition: str
+    tablespace: str
+
+
+@dataclass(frozen=True)
+class BuiltIndex:
+    """An index on the staging table: what it is called until the swap, and from then on."""
+
+    built_as: str
+    name: str
+
+
+def definitions(connection: Connection, oid: int) -> list[IndexDefinition]:
+    """The valid indexes of a table."""
+    cursor = connection.cursor(row_factory=class_row(IndexDefinition))
+    return cursor.execute(query("activation.indexes"), {"oid": oid}).fetchall()
+
+
+def build(
+    connection: Connection, staging: TableName, live: LiveTable | None, name: TableName, key: Sequence[str], version: int
+) -> list[BuiltIndex]:
+    """Build every index of the live table on the staging table, and a primary key where the key has none.
+
+    Run again after a crash it starts over: the live table's indexes may have changed in between.
+    """
+    _drop_all(connection, staging)
+    built: list[BuiltIndex] = []
+    for number, index in enumerate(definitions(connection, live.oid) if live else []):
+        built_as = index_of(name.table, version, number)
+        _build_one(connection, staging, index, built_as)
+        built.append(BuiltIndex(built_as, index.name))
+    if key and (live is None or not live.has_key(tuple(key))):
+        built.append(_build_key(connection, staging, name, key, index_of(name.table, version, len(built))))
+    return built
+
+
+def _build_one(connection: Connection, staging: TableName, index: IndexDefinition, built_as: str) -> None:
+    connection.execute("SELECT set_config('default_tablespace', %s, true)", [index.tablespace])
+    if index.constraint_type == "x":
+        _execute(connection, "ALTER TABLE {} ADD CONSTRAINT {} ", staging, built_as, index.constraint_definition or "")
+        return
+    unique = "UNIQUE " if index.is_unique else ""
+    statement = sql.SQL("CREATE {}INDEX {} ON {} {}").format(
+        sql.SQL(unique), sql.Identifier(built_as), staging.sql, _trusted(index.definition)
+    )
+    connection.execute(statement)
+    if index.constraint_type:
+        kind = "PRIMARY KEY" if index.constraint_type == "p" else "UNIQUE"
+        using = sql.SQL("USING INDEX {}").format(sql.Identifier(built_as)).as_string(connection)
+        ending = f"{kind} {using} {index.deferring}"
+        _execute(connection, "ALTER TABLE {} ADD CONSTRAINT {} ", staging, built_as, ending)
+
+
+def _build_key(
+    connection: Connection, staging: TableName, name: TableName, key: Sequence[str], built_as: str
+) -> BuiltIndex:
+    has_primary = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::text::regclass AND indisprimary)",
+        [staging.sql.as_string(connection)],
+    ).fetchone()
+    kind, ending = ("UNIQUE", "key") if has_primary == (True,) else ("PRIMARY KEY", "pkey")
+    columns = column_list(key).as_string(connection)
+    _execute(connection, "ALTER TABLE {} ADD CONSTRAINT {} ", staging, built_as, f"{kind} ({columns})")
+    return BuiltIndex(built_as, shorten(f"{name.table}_{ending}"))
+
+
+def _drop_all(connection: Connection, staging: TableName) -> None:
+    row = connection.execute("SELECT %s::text::regclass::oid", [staging.sql.as_string(connection)]).fetchone()
+    assert row is not None
+    for index, constraint in connection.execute(query("activation.own_indexes"), {"oid": row[0]}).fetchall():
+        if constraint:
+            _execute(connection, "ALTER TABLE {} DROP CONSTRAINT {} ", staging, constraint, "")
+        else:
+            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(staging.schema, index)))
+
+
+def _execute(connection: Connection, start: str, table: TableName, name: str, ending: str) -> None:
+    head = sql.SQL(start).format(table.sql, sql.Identifier(name))  # type: ignore[arg-type]  # one of the literals above
+    connection.execute(head + _trusted(ending))
+
+
+def _trusted(text: str) -> sql.SQL:
+    """SQL that PostgreSQL wrote itself, from its catalog, with its own quoting."""
+    return sql.SQL(text)  # type: ignore[arg-type]  # see the line above

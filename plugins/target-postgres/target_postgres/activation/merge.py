@@ -1,0 +1,79 @@
+"""Activation where something depends on the live table: changed rows are written into it, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psycopg import sql
+
+from target_postgres import catalog, ddl, ledger
+from target_postgres.activation.carry import newer_live, protected, stale_value
+from target_postgres.activation.locking import with_short_locks
+from target_postgres.connection import Connection
+from target_postgres.job import Job
+from target_postgres.ledger import Outcome, Sync
+from target_postgres.names import column, column_list, pairs
+from target_postgres.postgres_types import PostgresType
+from target_postgres.queries import query
+from target_postgres.shape import changes
+from target_postgres.upsert import Upsert
+
+
+def merge(
+    connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int
+) -> Outcome:
+    """Update rows that differ, insert those that are missing, treat stale ones. Readers go on reading meanwhile."""
+    assert sync.staging is not None
+    staging = sync.staging
+
+    def work() -> Outcome:
+        connection.execute(query("activation.room_to_work"))
+        connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(job.live.sql))
+        live = catalog.describe(connection, job.live)
+        assert live is not None
+        plan = changes(live.columns, job.columns, str(job.live))
+        ddl.apply(connection, job.live, plan)
+        ddl.relax_gone(connection, job.live, live, plan)
+        connection.execute(sql.SQL("ANALYZE {} ({})").format(staging.sql, column_list(job.key)))
+        outcome = _write(connection, job, sync, types, staged)
+        ledger.update_outcome(connection, sync, outcome)
+        ledger.end(connection, sync, "activated", "merge", job.settings.ledger_keep_days)
+        ddl.drop_table(connection, staging)
+        return outcome
+
+    return with_short_locks(connection, job.settings, str(job.live), work)
+
+
+def _write(
+    connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int
+) -> Outcome:
+    """Stale rows first: a key that moved to another row may be unique."""
+    assert sync.staging is not None
+    names = {
+        "live": job.live.sql,
+        "staging": sync.staging.sql,
+        "match": pairs(job.key, "t", "s"),
+        "protected": protected(job, sync, types),
+    }
+    carried = _number(connection, query("activation.count_carried", **names))
+    if job.rules.stale_rows == "delete":
+        stale = connection.execute(query("activation.delete_stale", **names)).rowcount
+    else:
+        stale = _number(connection, query("activation.count_stale", **names))
+    if job.rules.stale_rows == "flag" and stale:
+        flag = str(job.rules.stale_column)
+        value = stale_value(job, types[flag])
+        connection.execute(query("activation.flag_stale", column=column(flag), value=value, **names))
+    upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names)
+    keep = newer_live(job, sync)
+    updated = upsert.update_changed(connection, sql.SQL("NOT {}").format(keep))
+    inserted = upsert.insert_missing(connection)
+    if sync.prepared:
+        return ledger.outcome(connection, sync)
+    return Outcome(inserted, updated, staged - inserted - updated, stale, carried)
+
+
+def _number(connection: Connection, statement: sql.Composed) -> int:
+    row = connection.execute(statement).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,156 @@
+"""What a swap needs done beforehand, while nobody waits: carried rows, kept stale rows, counts, indexes, statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from sync_rules.exits import CheckRefused
+
+from target_postgres import ledger
+from target_postgres.activation.carry import live_values, newer_live, protected, stale_value
+from target_postgres.activation.indexes import BuiltIndex, build
+from target_postgres.activation.swap import signature_of
+from target_postgres.catalog import LiveTable, TableName
+from target_postgres.connection import Connection
+from target_postgres.errors import reason
+from target_postgres.job import Job
+from target_postgres.ledger import Outcome, Sync
+from target_postgres.names import column, column_list, pairs
+from target_postgres.postgres_types import PostgresType
+from target_postgres.queries import query
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A staging table ready to be swapped in. `xact` is the transaction that made it so."""
+
+    outcome: Outcome
+    indexes: list[BuiltIndex]
+    signature: str | None
+    xact: str
+
+
+def prepare(
+    connection: Connection,
+    job: Job,
+    sync: Sync,
+    live: LiveTable | None,
+    types: Mapping[str, PostgresType],
+    staged: int,
+) -> Prepared:
+    """Bring the staging table to what the live table is to be. One transaction, and safe to run again.
+
+    It is committed before the swap, so that the swap is short, and so that every transaction which begins after it
+    sees the whole of the new table.
+    """
+    assert sync.staging is not None and sync.version is not None
+    staging = sync.staging
+    try:
+        with connection.transaction():
+            connection.execute(query("activation.room_to_work"))
+            _log_staging(connection, staging, live)
+            outcome = _rows(connection, job, sync, live, types, staged)
+            indexes = build(connection, staging, live, job.live, job.key, sync.version)
+            connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))
+            ledger.update_outcome(connection, sync, outcome)
+            connection.execute(query("ledger.mark_prepared"), {"sync": sync.id})
+            signature = signature_of(connection, live) if live else None
+            row = connection.execute(query("activation.transaction")).fetchone()
+    except psycopg.errors.IntegrityError as error:
+        raise CheckRefused(
+            f"{job.live}: the staged rows break a rule of the live table: {reason(error)}; the live table is untouched"
+        ) from error
+    assert row is not None
+    sync.prepared = True
+    return Prepared(outcome, indexes, signature, row[0])
+
+
+def _log_staging(connection: Connection, staging: TableName, live: LiveTable | None) -> None:
+    name = sql.Literal(staging.sql.as_string(connection))
+    unlogged = connection.execute(query("activation.unlogged", table=name)).fetchone() == (True,)
+    if unlogged and not (live is not None and live.persistence == "u"):
+        connection.execute(sql.SQL("ALTER TABLE {} SET LOGGED").format(staging.sql))
+
+
+def _rows(
+    connection: Connection,
+    job: Job,
+    sync: Sync,
+    live: LiveTable | None,
+    types: Mapping[str, PostgresType],
+    staged: int,
+) -> Outcome:
+    """Carried and kept rows into the staging table. Returns what the swap does to the live table's rows."""
+    if live is None or not job.key:
+        return Outcome(inserted=staged)
+    assert sync.staging is not None
+    connection.execute(sql.SQL("ANALYZE {} ({})").format(sync.staging.sql, column_list(job.key)))
+    if job.cursor is not None:
+        _carry_changed(connection, job, sync, live, types)
+    outcome = ledger.outcome(connection, sync) if sync.prepared else _compare(connection, job, sync, live, types, staged)
+    names = {
+        "staging": sync.staging.sql,
+        "live": job.live.sql,
+        "columns": column_list(job.column_names),
+        "match": pairs(job.key, "t", "s"),
+    }
+    values = live_values(job.column_names, live, types, {})
+    statement = query("activation.carry_missing", live_columns=values, protected=protected(job, sync, types), **names)
+    carried = connection.execute(statement).rowcount
+    if job.rules.stale_rows in ("keep", "flag"):
+        flag = job.rules.stale_column if job.rules.stale_rows == "flag" else None
+        replaced = {flag: stale_value(job, types[flag])} if flag else {}
+        values = live_values(job.column_names, live, types, replaced)
+        connection.execute(query("activation.keep_stale", live_columns=values, **names))
+    if sync.prepared:
+        return outcome
+    return Outcome(outcome.inserted, outcome.updated, outcome.unchanged, outcome.stale - carried, carried)
+
+
+def _carry_changed(
+    connection: Connection, job: Job, sync: Sync, live: LiveTable, types: Mapping[str, PostgresType]
+) -> None:
+    assert sync.staging is not None and job.cursor is not None
+    values = [name for name in job.column_names if name not in job.key and name in live.columns]
+    if job.cursor not in values:
+        return
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(column(name), live_values([name], live, types, {})) for name in values
+    )
+    connection.execute(
+        query(
+            "activation.carry_changed",
+            staging=sync.staging.sql,
+            live=job.live.sql,
+            assignments=assignments,
+            match=pairs(job.key, "t", "s"),
+            newer=newer_live(job, sync),
+        )
+    )
+
+
+def _compare(
+    connection: Connection,
+    job: Job,
+    sync: Sync,
+    live: LiveTable,
+    types: Mapping[str, PostgresType],
+    staged: int,
+) -> Outcome:
+    assert sync.staging is not None
+    row = connection.execute(
+        query(
+            "activation.compare",
+            staging=sync.staging.sql,
+            live=job.live.sql,
+            staging_values=column_list(job.column_names, "s"),
+            live_values=live_values(job.column_names, live, types, {}),
+            match=pairs(job.key, "t", "s"),
+        )
+    ).fetchone()
+    assert row is not None
+    inserted, updated, missing = row
+    return Outcome(inserted, updated, staged - inserted - updated, missing)

@@ -1,0 +1,138 @@
+"""Activation by rename: the staging table, made ready beside it, takes the live table's place in one short transaction."""
+
+from __future__ import annotations
+
+import time
+
+from psycopg import sql
+
+from target_postgres import catalog, ddl, ledger
+from target_postgres.activation import dependents
+from target_postgres.activation.indexes import BuiltIndex, definitions
+from target_postgres.activation.locking import with_short_locks
+from target_postgres.catalog import LiveTable
+from target_postgres.connection import Connection
+from target_postgres.job import Job
+from target_postgres.ledger import Sync
+from target_postgres.queries import query
+from target_postgres.shape import changes
+
+
+class Unswappable(Exception):
+    """Something came to depend on the live table, or changed on it, since the swap was prepared."""
+
+
+def wait_for_snapshots(connection: Connection, job: Job, xact: str) -> int | None:
+    """Wait until no transaction is left that began before the staged rows were complete.
+
+    Such a transaction, in REPEATABLE READ, would find the new table under the old name and see a part of its rows: the
+    rows are committed batch by batch, and its snapshot is older than some. Returns the backend still in the way when
+    `snapshot_wait_seconds` are used up, else None.
+    """
+    started = time.monotonic()
+    while True:
+        row = connection.execute(query("dependents.old_snapshots"), {"xact": xact}).fetchone()
+        if row is None:
+            return None
+        if time.monotonic() - started >= job.settings.snapshot_wait_seconds:
+            return int(row[0])
+        time.sleep(0.1)
+
+
+def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex], signature: str | None) -> None:
+    """Give the staging table the live one's name and properties, and drop that one, in one transaction.
+
+    A reader that waits for the lock looks the name up again when it gets it, and finds the new table; one that has the
+    lock is waited for. Raises Unswappable when something changed since it was prepared.
+    """
+    assert sync.staging is not None
+    staging = sync.staging
+
+    def work() -> None:
+        after: list[sql.SQL] = []
+        if signature is not None:
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(job.live.sql))
+        live = catalog.describe(connection, job.live)
+        if (live is None) != (signature is None):
+            raise Unswappable
+        if live is not None:
+            _check_unchanged(connection, job, live, signature)
+            after = _inheritance(connection, live)
+            after += _move_sequences(connection, live, staging)
+            connection.execute(sql.SQL("DROP TABLE {}").format(job.live.sql))
+        connection.execute(
+            sql.SQL("ALTER TABLE {} RENAME TO {}").format(staging.sql, sql.Identifier(job.live.table))
+        )
+        for index in indexes:
+            _rename_index(connection, job, index)
+        if live is not None:
+            revoked = connection.execute(
+                query("inherit.revokes"), {"schema": job.live.schema, "table": job.live.table}
+            ).fetchall()
+            # The owner comes first, since a change of owner rewrites rights; then nobody has any; then the old ones.
+            for statement in [after[0], *(_trusted(text) for (text,) in revoked), *after[1:]]:
+                connection.execute(statement)
+        ledger.end(connection, sync, "activated", "swap", job.settings.ledger_keep_days)
+
+    with_short_locks(connection, job.settings, str(job.live), work)
+
+
+def _check_unchanged(connection: Connection, job: Job, live: LiveTable, signature: str | None) -> None:
+    plan = changes(live.columns, job.columns, str(job.live))
+    if dependents.obstacles(connection, live, plan) or signature_of(connection, live) != signature:
+        raise Unswappable
+
+
+def signature_of(connection: Connection, live: LiveTable) -> str:
+    """What a swap was prepared for: the live table's columns and indexes."""
+    return repr((live.oid, live.columns, definitions(connection, live.oid)))
+
+
+def _inheritance(connection: Connection, live: LiveTable) -> list[sql.SQL]:
+    """The statements that give the new table what the old one has; the first sets the owner."""
+    parameters = {"oid": live.oid}
+    found = [
+        text
+        for name in ("owner", "grants", "properties")
+        for (text,) in connection.execute(query(f"inherit.{name}"), parameters).fetchall()
+    ]
+    return [_trusted(text) for text in found]
+
+
+def _trusted(text: str) -> sql.SQL:
+    """A statement that PostgreSQL wrote itself, from its catalog, with its own quoting."""
+    return sql.SQL(text)  # type: ignore[arg-type]  # see the line above
+
+
+def _move_sequences(connection: Connection, live: LiveTable, staging: catalog.TableName) -> list[sql.SQL]:
+    """Sequences beside serial columns change hands; those inside identity columns hand over their value and name."""
+    after: list[sql.SQL] = []
+    for schema, name, attribute, identity in connection.execute(query("activation.sequences"), {"oid": live.oid}).fetchall():
+        sequence = sql.Identifier(schema, name)
+        if not identity:
+            owner = sql.Identifier(staging.schema, staging.table, attribute)
+            connection.execute(sql.SQL("ALTER SEQUENCE {} OWNED BY {}").format(sequence, owner))
+            continue
+        new = connection.execute(
+            "SELECT pg_get_serial_sequence(%s, %s)", [staging.sql.as_string(connection), attribute]
+        ).fetchone()
+        assert new is not None
+        connection.execute(sql.SQL("SELECT setval(%s::text::regclass, last_value, is_called) FROM {}").format(sequence), new)
+        text = sql.SQL("ALTER SEQUENCE {} RENAME TO {}").format(sql.SQL(new[0]), sql.Identifier(name))
+        after.append(_trusted(text.as_string(connection)))
+    return after
+
+
+def _rename_index(connection: Connection, job: Job, index: BuiltIndex) -> None:
+    taken = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s)",
+        [job.live.schema, index.name],
+    ).fetchone()
+    if taken == (True,):
+        return
+    connection.execute(
+        sql.SQL("ALTER INDEX {} RENAME TO {}").format(
+            sql.Identifier(job.live.schema, index.built_as), sql.Identifier(index.name)
+        )
+    )

@@ -1,0 +1,71 @@
+"""Batch files read: Arrow by memory map, Parquet and JSON lines by way of the SDK's storage."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from singer_sdk.helpers._batch import StorageTarget
+from sync_rules.batch_info import BatchInfo
+
+from target_postgres.encode import loads
+from target_postgres.errors import SyncError
+from target_postgres.names import fold
+
+
+def path_of(address: str) -> Path:
+    """The local file behind a `file://` address or a plain path. Raises SyncError for any other kind of address."""
+    parts = urlparse(address)
+    if parts.scheme not in ("", "file"):
+        raise SyncError(f"an Arrow batch is at a {parts.scheme} address; it must be a file of this machine")
+    return Path(url2pathname(parts.path) if parts.scheme else address)
+
+
+@contextmanager
+def arrow(path: Path) -> Iterator[tuple[pa.Table, BatchInfo | None]]:
+    """The rows of an Arrow IPC file, columns by their names in the database, and what the file says of itself.
+
+    Nothing is read before it is needed. Raises SyncError for a file that is not there or not whole.
+    """
+    try:
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source)
+            yield _folded(reader.read_all()), BatchInfo.read_from(reader.schema)
+    except (FileNotFoundError, pa.ArrowInvalid, ValueError) as error:
+        raise SyncError(f"the batch file {path.name} cannot be read: {_first_line(error)}") from error
+
+
+def parquet(address: str) -> pa.Table:
+    """The rows of a Parquet file."""
+    with _opened(address) as file:
+        return _folded(pq.read_table(file))
+
+
+def json_lines(address: str, compression: str | None) -> Iterator[Mapping[str, Any]]:
+    """The records of a file of JSON lines, compressed or not."""
+    with _opened(address) as file:
+        lines = gzip.open(file) if compression == "gzip" else file
+        for line in lines:
+            if line.strip():
+                yield loads(line.decode() if isinstance(line, bytes) else line)
+
+
+def _opened(address: str) -> Any:
+    folder, name = StorageTarget.split_url(address)
+    file: IO[bytes] = StorageTarget.from_url(folder).open(name, mode="rb")
+    return file
+
+
+def _folded(table: pa.Table) -> pa.Table:
+    return table.rename_columns([fold(name) for name in table.column_names])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

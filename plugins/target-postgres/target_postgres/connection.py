@@ -1,0 +1,86 @@
+"""Connections to the target: how they are made, and what is set on each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
+from sync_rules.exits import ConfigurationError
+
+from target_postgres.errors import tell, tell_connecting
+from target_postgres.names import MAX_BYTES
+from target_postgres.settings import Settings
+
+Connection = psycopg.Connection[TupleRow]
+
+_NEARBY = ("localhost", "127.0.0.1", "::1", "")
+
+
+def connect(settings: Settings, doing: str) -> Connection:
+    """A connection in autocommit mode: each transaction is opened where it is meant to be.
+
+    `doing` ends the application name, so that `pg_stat_activity` says what runs. Raises ConfigurationError for
+    refused credentials, a missing database or a standby, TargetUnreachable when nobody answers.
+    """
+    where = f"PostgreSQL at {settings.host}:{settings.port}, database {settings.database}"
+    try:
+        connection = psycopg.connect(**_parameters(settings, doing), autocommit=True)
+    except psycopg.Error as error:
+        raise tell_connecting(error, f"{where} cannot be reached") from error
+    try:
+        _prepare(connection)
+    except psycopg.Error as error:
+        raise tell(error, where) from error
+    if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+        raise ConfigurationError(f"{where} is a standby and takes no writes: name the primary")
+    return connection
+
+
+def _parameters(settings: Settings, doing: str) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "user": settings.user,
+        "password": settings.password,
+        "dbname": settings.database,
+        "sslmode": _ssl_mode(settings),
+        "sslrootcert": settings.ssl_root_cert,
+        "sslcert": settings.ssl_cert,
+        "sslkey": settings.ssl_key,
+        "connect_timeout": settings.connect_timeout_seconds,
+        "application_name": _application_name(settings.application_name, doing),
+        # A host that vanished without a word is noticed within a minute and a half, on both sides.
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 6,
+        "client_encoding": "UTF8",
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _ssl_mode(settings: Settings) -> str:
+    """`auto` asks for TLS wherever the connection leaves this machine; libpq's own default would do without."""
+    if settings.ssl_mode != "auto":
+        return settings.ssl_mode
+    nearby = settings.host in _NEARBY or settings.host.startswith("/")
+    return "prefer" if nearby else "require"
+
+
+def _application_name(name: str, doing: str) -> str:
+    return f"{name} {doing}".encode()[:MAX_BYTES].decode(errors="ignore")
+
+
+def _prepare(connection: Connection) -> None:
+    """Settings that make results the same on every server, and a dead client's work end soon."""
+    connection.execute(
+        "SELECT set_config(name, value, false) FROM (VALUES"
+        " ('search_path', 'pg_catalog'), ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),"
+        " ('bytea_output', 'hex'), ('extra_float_digits', '3'), ('standard_conforming_strings', 'on'),"
+        " ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('lock_timeout', '0'),"
+        " ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '6'),"
+        " ('client_connection_check_interval', '5s'), ('default_transaction_isolation', 'read committed'),"
+        " ('row_security', 'on')"
+        ") AS wanted (name, value)"
+        " WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"
+    )

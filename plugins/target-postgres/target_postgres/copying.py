@@ -1,0 +1,27 @@
+"""COPY of a frame into a table."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import psycopg
+from psycopg import sql
+from psycopg.copy import QueuedLibpqWriter
+
+from target_postgres.connection import Connection
+from target_postgres.encode import Frame
+from target_postgres.names import column_list
+
+
+def copy_in(connection: Connection, table: sql.Identifier, frame: Frame) -> None:
+    """Send the frame's rows. A thread writes to the socket while the next chunk is being encoded."""
+    if not frame.rows:
+        return
+    statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
+        table, column_list(frame.data.column_names), sql.SQL(frame.copy_options())  # type: ignore[arg-type]
+    )
+    with connection.cursor() as cursor:
+        writer = QueuedLibpqWriter(cast("psycopg.Cursor[object]", cursor))
+        with cursor.copy(statement, writer=writer) as copy:
+            for chunk in frame.encoded():
+                copy.write(chunk)

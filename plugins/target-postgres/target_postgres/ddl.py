@@ -1,0 +1,101 @@
+"""Tables made and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from target_postgres.catalog import LiveTable, TableName
+from target_postgres.connection import Connection
+from target_postgres.names import column_list, incoming_of
+from target_postgres.queries import query
+from target_postgres.shape import Changes, Column
+
+
+def create_schema(connection: Connection, schema: str) -> None:
+    """Make sure the schema is there. Asked first: CREATE needs a right that is not needed when it exists."""
+    row = connection.execute(query("catalog.schema_exists"), {"schema": schema}).fetchone()
+    if row == (False,):
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+
+
+def create_table(
+    connection: Connection, name: TableName, columns: Sequence[Column], key: Sequence[str] = (), *, unlogged: bool = False
+) -> None:
+    """Create a table with these columns and, when a key is given, its primary key."""
+    parts: list[sql.Composable] = [_definition(column) for column in columns]
+    if key:
+        parts.append(sql.SQL("PRIMARY KEY ({})").format(column_list(key)))
+    connection.execute(
+        sql.SQL("CREATE {} TABLE {} ({})").format(
+            sql.SQL("UNLOGGED" if unlogged else ""), name.sql, sql.SQL(", ").join(parts)
+        )
+    )
+
+
+def create_like(connection: Connection, name: TableName, live: TableName, *, unlogged: bool = False) -> None:
+    """Create an empty table like the live one, without its indexes: those are built once the rows are there."""
+    connection.execute(
+        sql.SQL(
+            "CREATE {} TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED"
+            " INCLUDING IDENTITY INCLUDING STORAGE INCLUDING COMPRESSION)"
+        ).format(sql.SQL("UNLOGGED" if unlogged else ""), name.sql, live.sql)
+    )
+
+
+def create_incoming(connection: Connection, live: TableName, columns: Sequence[Column]) -> sql.Identifier:
+    """A temporary table for one batch at a time: the live table's columns and constraints, and no indexes.
+
+    Columns that the batch does not bring are left out, for their NOT NULL would refuse every row.
+    """
+    name = incoming_of(live.table)
+    incoming = sql.Identifier("pg_temp", name)
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(incoming))
+    connection.execute(
+        sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DELETE ROWS").format(sql.Identifier(name), live.sql)
+    )
+    brought = {column.name for column in columns}
+    present = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::text::regclass AND attnum > 0 AND NOT attisdropped",
+        [incoming.as_string(connection)],
+    ).fetchall()
+    for (name,) in present:
+        if name not in brought:
+            connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(incoming, sql.Identifier(name)))
+    return incoming
+
+
+def apply(connection: Connection, name: TableName, plan: Changes) -> None:
+    """Make the changes, in one statement so that a table that must be rewritten is rewritten once."""
+    parts: list[sql.Composable] = [
+        sql.SQL("ADD COLUMN {} {}").format(sql.Identifier(column.name), column.type.sql) for column in plan.added
+    ]
+    parts += [
+        sql.SQL("ALTER COLUMN {} TYPE {}").format(sql.Identifier(column), kind.sql)
+        for column, kind in plan.widened.items()
+    ]
+    parts += [sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(column)) for column in plan.relaxed]
+    if parts:
+        connection.execute(sql.SQL("ALTER TABLE {} {}").format(name.sql, sql.SQL(", ").join(parts)))
+
+
+def relax_gone(connection: Connection, name: TableName, live: LiveTable, plan: Changes) -> None:
+    """New rows have no value for a column that the source lost: one without a default must allow NULL."""
+    parts = [
+        sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(column))
+        for column in plan.gone
+        if live.columns[column].not_null and not live.columns[column].identity
+    ]
+    if parts:
+        connection.execute(sql.SQL("ALTER TABLE {} {}").format(name.sql, sql.SQL(", ").join(parts)))
+
+
+def drop_table(connection: Connection, name: TableName) -> None:
+    """Drop a table of our own making, if it is there."""
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name.sql))
+
+
+def _definition(column: Column) -> sql.Composed:
+    ending = sql.SQL("" if column.nullable else " NOT NULL")
+    return sql.SQL("{} {}{}").format(sql.Identifier(column.name), column.type.sql, ending)

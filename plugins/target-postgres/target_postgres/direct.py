@@ -1,0 +1,144 @@
+"""Rows straight into the live table: incremental syncs of our taps, and RECORD or BATCH messages of any other tap."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import psycopg
+from psycopg import sql
+from sync_rules.exits import ConfigurationError
+
+from target_postgres import catalog, ddl, ledger, nul, rejects
+from target_postgres.activation.locking import with_short_locks
+from target_postgres.connection import Connection
+from target_postgres.copying import copy_in
+from target_postgres.encode import Frame
+from target_postgres.errors import is_about_data
+from target_postgres.job import Job
+from target_postgres.ledger import Counts, Outcome, Sync
+from target_postgres.names import column_list
+from target_postgres.postgres_types import PostgresType
+from target_postgres.shape import Changes, Column, changes, final_types
+from target_postgres.upsert import Upsert, not_older
+
+logger = logging.getLogger("target-postgres")
+
+
+class DirectLoad:
+    """Upserts by key into the live table, or appends where there is no key. Each batch is one transaction."""
+
+    def __init__(self, connection: Connection, job: Job) -> None:
+        if job.mode == "incremental" and not job.key:
+            raise ConfigurationError(f"{job.live}: an incremental sync needs a key, and the stream has none")
+        self._connection = connection
+        self.job = job
+        self.types = self._open()
+        self.sync: Sync = ledger.begin(
+            connection,
+            job.live,
+            stream=job.stream,
+            mode="incremental" if job.mode == "incremental" else "records",
+            version=None,
+            started_at=job.started_at,
+            key=job.key,
+            columns={column.name: str(column.type) for column in job.columns},
+            estimate=job.estimate,
+        )
+        self._incoming = ddl.create_incoming(connection, job.live, job.columns)
+        self._extra: list[Column] = []
+        self.counts = Counts()
+        self.outcome = Outcome()
+
+    def _open(self) -> Mapping[str, PostgresType]:
+        """Make sure that the live table is there, has the columns, and has a unique index on the key."""
+        job, connection = self.job, self._connection
+        live = catalog.describe(connection, job.live)
+        if live is None:
+            with connection.transaction():
+                ddl.create_table(connection, job.live, job.columns, job.key)
+            return {column.name: column.type for column in job.columns}
+        plan = changes(live.columns, job.columns, str(job.live))
+        if plan or plan.gone:
+            with_short_locks(connection, job.settings, str(job.live), lambda: self._change(live, plan))
+        if job.key and not live.has_key(job.key):
+            self._index_key(live)
+        return final_types(live.columns, job.columns, plan)
+
+    def _change(self, live: catalog.LiveTable, plan: Changes) -> None:
+        ddl.apply(self._connection, self.job.live, plan)
+        ddl.relax_gone(self._connection, self.job.live, live, plan)
+        if plan:
+            logger.info("%s: the source's columns changed: %s", self.job.live, plan)
+
+    def _index_key(self, live: catalog.LiveTable) -> None:
+        """Without a unique index on its key an upsert would read the whole table, and could write a key twice."""
+        statement = sql.SQL("CREATE UNIQUE INDEX ON {} ({})").format(self.job.live.sql, column_list(self.job.key))
+        try:
+            with_short_locks(
+                self._connection, self.job.settings, str(self.job.live), lambda: self._connection.execute(statement)
+            )
+        except psycopg.errors.UniqueViolation as error:
+            raise ConfigurationError(
+                f"{self.job.live}: its key ({', '.join(self.job.key)}) is not unique in the target: rows cannot be"
+                " matched by it; remove the duplicates, or run a full sync"
+            ) from error
+        logger.info("%s: made a unique index on its key", self.job.live)
+
+    def add_column(self, column: Column) -> None:
+        """Make sure that the live table has this column, which is ours and not the source's."""
+        live = catalog.describe(self._connection, self.job.live)
+        assert live is not None
+        if column.name not in live.columns:
+            plan = Changes(added=(column,))
+            with_short_locks(self._connection, self.job.settings, str(self.job.live), lambda: self._change(live, plan))
+        if column not in self._extra:
+            self._extra.append(column)
+            self._incoming = ddl.create_incoming(self._connection, self.job.live, [*self.job.columns, *self._extra])
+
+    def take(self, frame: Frame) -> None:
+        """Load one batch. Returns once it is committed. Raises DataRefused when too many rows cannot be stored."""
+        cleaned = nul.clean(frame, self.job.rules)
+        good, bad = rejects.take_out(cleaned.frame, cleaned.refused, self.job.key)
+        room = self.job.rules.max_rejects - self.counts.rows_rejected
+        if bad:
+            rejects.check_room(len(bad), room, str(self.job.live), bad[0].reason)
+        try:
+            self._commit(good, bad, frame.rows, cleaned.replaced)
+        except psycopg.Error as error:
+            if not is_about_data(error):
+                raise
+            good, more = rejects.isolate(
+                self._connection, good, self._attempt, self.job.key, room - len(bad), str(self.job.live)
+            )
+            self._commit(good, [*bad, *more], frame.rows, cleaned.replaced)
+
+    def _attempt(self, part: Frame) -> None:
+        self._write(part)
+        # Deferred constraints speak at COMMIT, which a rolled-back attempt never reaches.
+        self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    def _commit(self, good: Frame, bad: list[rejects.Reject], rows: int, nul_replaced: int) -> None:
+        with self._connection.transaction():
+            done = self._write(good)
+            counts = self.counts.plus(Counts(rows, done.inserted + done.updated, len(bad), nul_replaced, good.truncated))
+            outcome = self.outcome.plus(done)
+            rejects.keep(self._connection, self.sync.id, None, self.job.live, bad)
+            ledger.update_counts(self._connection, self.sync, counts)
+            ledger.update_outcome(self._connection, self.sync, outcome)
+        self.counts, self.outcome = counts, outcome
+
+    def _write(self, frame: Frame) -> Outcome:
+        """The rows into the temporary table and from there into the live one, in the caller's transaction."""
+        copy_in(self._connection, self._incoming, frame)
+        upsert = Upsert(self.job.live.sql, self._incoming, self.job.key, frame.data.column_names)
+        if not self.job.key:
+            return Outcome(inserted=upsert.insert_all(self._connection))
+        upsert.drop_superseded(self._connection, self.job.cursor)
+        updated = upsert.update_changed(self._connection, not_older(self.job.cursor))
+        inserted = upsert.insert_missing(self._connection)
+        return Outcome(inserted=inserted, updated=updated, unchanged=frame.rows - inserted - updated)
+
+    def finish(self) -> None:
+        """Mark the run finished in the ledger."""
+        ledger.end(self._connection, self.sync, "finished", None, self.job.settings.ledger_keep_days)

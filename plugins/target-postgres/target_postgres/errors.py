@@ -1,0 +1,122 @@
+"""What psycopg raises, told in one line and without a row's values."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg import errors as pg
+from sync_rules.exits import (
+    AlreadyRunning,
+    CheckRefused,
+    ConfigurationError,
+    DataRefused,
+    SyncError,
+    TargetUnreachable,
+)
+
+__all__ = [
+    "AlreadyRunning",
+    "CheckRefused",
+    "ConfigurationError",
+    "DataRefused",
+    "LedgerGap",
+    "SyncError",
+    "TargetUnreachable",
+    "describe",
+    "is_about_data",
+    "reason",
+    "tell",
+]
+
+_QUOTED = re.compile(r'".*"', re.DOTALL)
+_PASSING = ("starting up", "shutting down", "too many", "remaining connection slots", "recovery mode", "not yet accept")
+_LOST = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, pg.ConnectionException, pg.IdleSessionTimeout)
+_SETTINGS = (
+    pg.InsufficientPrivilege,
+    pg.ReadOnlySqlTransaction,
+    pg.InvalidSchemaName,
+    pg.UndefinedTable,
+    pg.UndefinedColumn,
+    pg.UndefinedObject,
+    pg.InvalidCatalogName,
+    pg.DependentObjectsStillExist,
+    pg.FeatureNotSupported,
+    pg.WrongObjectType,
+)
+
+
+class LedgerGap(SyncError):
+    """The ledger and the tap's state do not meet: the staging table was lost, or the state is of another database.
+
+    A restart helps: the stream's bookmark is gone from the last STATE, so the next run begins a new version.
+    """
+
+
+def is_about_data(error: psycopg.Error) -> bool:
+    """Whether a row's values are the reason, so that other rows may still be stored."""
+    return isinstance(error, pg.DataError | pg.IntegrityError | pg.ProgramLimitExceeded)
+
+
+def reason(error: psycopg.Error) -> str:
+    """Why a row was refused, without any of its values.
+
+    PostgreSQL quotes values in its messages and repeats them in DETAIL and CONTEXT; names of columns and constraints
+    come in fields of their own.
+    """
+    diagnosis = error.diag
+    text = diagnosis.message_primary or type(error).__name__
+    if error.sqlstate and error.sqlstate[:2] in ("22", "23"):
+        text = _QUOTED.sub("…", text)
+    where = diagnosis.column_name or _column_in_context(diagnosis.context)
+    if where:
+        text += f" (column {where})"
+    if diagnosis.constraint_name:
+        text += f" (constraint {diagnosis.constraint_name})"
+    return text
+
+
+def _column_in_context(context: str | None) -> str | None:
+    """COPY names the column only in CONTEXT: `COPY t, line 3, column cpf: "…"`; what follows the name is a value."""
+    match = re.match(r"COPY .*?, line \d+, column ([^:\n]+)", context or "")
+    return match.group(1).rstrip(",") if match else None
+
+
+def describe(error: psycopg.Error) -> str:
+    """The error in one line, for any error."""
+    if error.sqlstate is None:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return lines[0] if lines else type(error).__name__
+    return f"{reason(error)} [SQLSTATE {error.sqlstate}]"
+
+
+def tell(error: psycopg.Error, doing: str) -> SyncError:
+    """The error that ends the process, with the exit code of its kind. `doing` says what was tried, and where."""
+    line = f"{doing}: {describe(error)}"
+    if isinstance(error, pg.DiskFull):
+        return TargetUnreachable(f"{line}; the server's disk is full: make room, then run again")
+    if isinstance(error, _LOST) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
+        return TargetUnreachable(line)
+    if isinstance(error, psycopg.InterfaceError):
+        return TargetUnreachable(line)
+    if error.sqlstate and error.sqlstate[:2] in ("08", "53", "57", "58"):
+        return TargetUnreachable(line)
+    if isinstance(error, pg.LockNotAvailable):
+        return AlreadyRunning(f"{line}; another session holds a lock on the table")
+    if isinstance(error, _SETTINGS):
+        return ConfigurationError(line)
+    if is_about_data(error):
+        return DataRefused(line)
+    return SyncError(line)
+
+
+def tell_connecting(error: psycopg.Error, doing: str) -> SyncError:
+    """As `tell`, for a connection that could not be made: libpq gives no SQLSTATE then, only the server's words.
+
+    A server that answered and refused says FATAL: the settings are wrong, unless the state is a passing one.
+    """
+    text = " ".join(str(error).split())
+    line = f"{doing}: {text}"
+    if "FATAL" in text and not any(words in text for words in _PASSING):
+        return ConfigurationError(line)
+    return TargetUnreachable(line)

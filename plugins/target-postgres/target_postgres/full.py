@@ -1,0 +1,180 @@
+"""A full sync's rows into its staging table, batch by batch, each committed with its ledger entry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import psycopg
+import pyarrow as pa
+from sync_rules.batch_info import BatchInfo
+from sync_rules.exits import ConfigurationError
+
+from target_postgres import catalog, ddl, encode, ledger, nul, rejects
+from target_postgres.activation import dependents
+from target_postgres.connection import Connection
+from target_postgres.copying import copy_in
+from target_postgres.encode import Frame
+from target_postgres.errors import LedgerGap, is_about_data
+from target_postgres.job import Job
+from target_postgres.ledger import Counts, Sync
+from target_postgres.postgres_types import PostgresType
+from target_postgres.queries import query
+from target_postgres.shape import Changes, changes, final_types
+
+logger = logging.getLogger("target-postgres")
+
+
+class FullLoad:
+    """One version of one table on its way into a staging table.
+
+    `types` are the staging table's column types: at least as wide as the source's and as the live table's.
+    """
+
+    def __init__(self, connection: Connection, job: Job) -> None:
+        self._connection = connection
+        self.job = job
+        self.sync, self.types = self._open()
+        self.counts = ledger.totals(connection, self.sync)
+
+    def _open(self) -> tuple[Sync, Mapping[str, PostgresType]]:
+        job, connection = self.job, self._connection
+        assert job.version is not None
+        live = catalog.describe(connection, job.live)
+        plan = changes(live.columns if live else {}, job.columns, str(job.live))
+        if live is not None:
+            dependents.check_choice(connection, job, live, plan)
+        types = final_types(live.columns if live else {}, job.columns, plan)
+        sync = ledger.find(connection, job.live, job.version)
+        if sync is not None and sync.status == "abandoned":
+            raise self._gap("it was given up for a newer one")
+        if sync is not None and not job.resumable and sync.status == "staging":
+            raise ConfigurationError(f"{job.live}: a table without a key was sent under the same version twice")
+        if sync is None:
+            sync = self._begin(live, plan)
+        elif sync.status == "staging":
+            self._check_staging(sync)
+            if sync.entries:
+                logger.info("%s: version %s goes on after batch %s", job.live, job.version, sync.entries[-1].batch)
+        return sync, types
+
+    def _begin(self, live: catalog.LiveTable | None, plan: Changes) -> Sync:
+        """A new version: what is left of unfinished ones goes, its staging table comes, in one transaction."""
+        job, connection = self.job, self._connection
+        unlogged = job.settings.staging_unlogged or (
+            connection.execute(query("catalog.is_published"), {"schema": job.live.schema}).fetchone() == (True,)
+        )
+        with connection.transaction():
+            for left_over in ledger.abandon_others(connection, job.live):
+                ddl.drop_table(connection, left_over)
+                logger.info("%s: removed the unfinished staging table %s", job.live, left_over)
+            sync = ledger.begin(
+                connection,
+                job.live,
+                stream=job.stream,
+                mode="full",
+                version=job.version,
+                started_at=job.started_at,
+                key=job.key,
+                columns={column.name: str(column.type) for column in job.columns},
+                estimate=job.estimate,
+            )
+            assert sync.staging is not None
+            if live is None:
+                ddl.create_table(connection, sync.staging, job.columns, unlogged=unlogged)
+            else:
+                ddl.create_like(connection, sync.staging, job.live, unlogged=unlogged)
+                ddl.apply(connection, sync.staging, plan)
+                ddl.relax_gone(connection, sync.staging, live, plan)
+        if plan and live is not None:
+            logger.info("%s: the source's columns changed: %s", job.live, plan)
+        return sync
+
+    def _check_staging(self, sync: Sync) -> None:
+        """What the ledger says must be there. An unlogged table comes back empty after a server crash."""
+        assert sync.staging is not None
+        if catalog.describe(self._connection, sync.staging) is None:
+            raise self._gap("its staging table is gone")
+        written = ledger.totals(self._connection, sync).rows_written
+        row = self._connection.execute(query("staging.holds_rows", staging=sync.staging.sql)).fetchone()
+        if written and row != (True,):
+            raise self._gap("its staging table lost its rows")
+
+    def _gap(self, why: str) -> LedgerGap:
+        return LedgerGap(
+            f"{self.job.live}: version {self.job.version} cannot go on: {why}; the stream's bookmark is removed from the"
+            " state, so the next run begins a new version"
+        )
+
+    def take(self, info: BatchInfo, frame: Frame) -> None:
+        """Load one batch, or skip it when it is a replay. Returns once it is committed.
+
+        Raises LedgerGap when the batch does not follow from what is there, DataRefused when too many of its rows
+        cannot be stored.
+        """
+        verdict = ledger.judge(self.sync.entries, info)
+        if verdict == "skip":
+            logger.info("%s: batch %s is committed already: skipped", self.job.live, info.batch)
+            return
+        if self.sync.status == "activated":
+            raise self._gap("it is activated already")
+        if verdict == "gap":
+            raise self._gap(f"batch {info.batch} does not follow from the {len(self.sync.entries)} in the ledger")
+        if verdict == "rewind":
+            if self.sync.prepared:
+                raise self._gap("its rows changed after it was prepared for activation")
+            logger.info("%s: batch %s differs from what was committed: written anew", self.job.live, info.batch)
+        self._load(info, frame)
+
+    def _load(self, info: BatchInfo, frame: Frame) -> None:
+        assert self.sync.staging is not None
+        staging = self.sync.staging.sql
+        cleaned = nul.clean(frame, self.job.rules)
+        good, bad = rejects.take_out(cleaned.frame, cleaned.refused, self.job.key)
+        room = self.job.rules.max_rejects - sum(entry.rejected for entry in self.sync.entries[: info.batch - 1])
+        if bad:
+            rejects.check_room(len(bad), room, str(self.job.live), bad[0].reason)
+        try:
+            self._commit(info, good, bad, frame.rows, cleaned.replaced)
+        except psycopg.Error as error:
+            if not is_about_data(error):
+                raise
+            good, more = rejects.isolate(
+                self._connection,
+                good,
+                lambda part: copy_in(self._connection, staging, part),
+                self.job.key,
+                room - len(bad),
+                str(self.job.live),
+            )
+            self._commit(info, good, [*bad, *more], frame.rows, cleaned.replaced)
+
+    def _commit(self, info: BatchInfo, good: Frame, bad: list[rejects.Reject], rows: int, nul_replaced: int) -> None:
+        """One transaction and no savepoint: the rows' `xmin` is the transaction id that the ledger keeps."""
+        assert self.sync.staging is not None
+        counts = Counts(rows, good.rows, len(bad), nul_replaced, good.truncated)
+        before = list(self.sync.entries)
+        try:
+            with self._connection.transaction():
+                if info.batch <= len(self.sync.entries):
+                    ledger.rewind(self._connection, self.sync, info.batch)
+                copy_in(self._connection, self.sync.staging.sql, good)
+                ledger.add_batch(self._connection, self.sync, info, counts)
+                rejects.keep(self._connection, self.sync.id, info.batch, self.job.live, bad)
+                self.counts = ledger.totals(self._connection, self.sync)
+                ledger.update_counts(self._connection, self.sync, self.counts)
+        except BaseException:
+            self.sync.entries[:] = before
+            raise
+
+    def expected_batch(self, batch: int, rows: int, through: tuple[int | str, ...] | None) -> BatchInfo:
+        """What a page of RECORD lines is, told by the STATE after it: its place follows from the ledger.
+
+        A page whose number is committed already is written anew, for lines do not say where they began.
+        """
+        before = self.sync.entries[batch - 2].through if 2 <= batch <= len(self.sync.entries) + 1 else None
+        return BatchInfo(self.job.stream, "full", batch, rows, self.job.version, before, through)
+
+    def frame_of(self, table: pa.Table) -> Frame:
+        """The columns of a batch file, ready for COPY."""
+        return encode.frame(table, self.types)

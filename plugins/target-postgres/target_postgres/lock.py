@@ -1,0 +1,88 @@
+"""One sync of a table at a time: advisory locks that the server frees when their holder dies."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import errors as pg
+from sync_rules.exits import AlreadyRunning
+
+from target_postgres.catalog import TableName
+from target_postgres.connection import Connection, connect
+from target_postgres.errors import tell
+from target_postgres.names import MAX_BYTES
+from target_postgres.queries import query
+from target_postgres.settings import Settings
+
+
+class Locks:
+    """The locks of one run, held on a connection of their own for as long as this object is open.
+
+    A killed target's backend may still be busy with its last statement when the lock is free again. So the working
+    connection takes a second lock (`hold_work`), and a new run waits for that one before it touches the table.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: Connection | None = None
+        self._held: set[TableName] = set()
+
+    def take(self, table: TableName, mode: str) -> None:
+        """Take the table's lock for a `full` or `incremental` sync, or fail at once.
+
+        Raises AlreadyRunning, saying who holds it and since when.
+        """
+        if table in self._held:
+            return
+        if self._connection is None:
+            self._connection = connect(self._settings, f"{mode} {table}")
+        try:
+            self._name_connection(self._connection, table, mode)
+            row = self._connection.execute(query("locks.try_table"), {"name": _key(table)}).fetchone()
+            if row != (True,):
+                raise AlreadyRunning(f"{table}: {_holder(self._connection, table)}")
+        except psycopg.Error as error:
+            raise tell(error, f"{table}: its lock cannot be taken") from error
+        self._held.add(table)
+
+    def _name_connection(self, connection: Connection, table: TableName, mode: str) -> None:
+        others = f" and {len(self._held)} more" if self._held else ""
+        name = f"{self._settings.application_name} {mode} {table}{others}"
+        shown = name.encode()[:MAX_BYTES].decode(errors="ignore")
+        connection.execute("SELECT set_config('application_name', %s, false)", [shown])
+
+    def check(self) -> None:
+        """Raise TargetUnreachable when the connection is gone, and with it the locks."""
+        try:
+            if self._connection is not None:
+                self._connection.execute("SELECT 1")
+        except psycopg.Error as error:
+            raise tell(error, "the connection that holds the table's lock was lost") from error
+
+    def close(self) -> None:
+        """Free the locks."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+def hold_work(connection: Connection, table: TableName) -> None:
+    """Take the second lock on the working connection. Raises AlreadyRunning when a dead run's work goes on."""
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '60s'")
+            connection.execute(query("locks.wait_for_work"), {"name": _key(table)})
+    except pg.LockNotAvailable as error:
+        raise AlreadyRunning(
+            f"{table}: the backend of an earlier, dead run still works on it; run again when it has ended"
+        ) from error
+
+
+def _key(table: TableName) -> str:
+    return f"paralelo:{table}"
+
+
+def _holder(connection: Connection, table: TableName) -> str:
+    row = connection.execute(query("locks.holder"), {"name": _key(table)}).fetchone()
+    if row is None:
+        return "another sync held its lock just now; run again"
+    application, pid, user, since = row
+    return f"another sync holds its lock: {application!r} (backend {pid}, role {user}), since {since}"

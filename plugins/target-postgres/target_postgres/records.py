@@ -1,0 +1,70 @@
+"""RECORD messages gathered into Arrow, as texts that PostgreSQL parses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from target_postgres.encode import Frame, text_of, text_table
+from target_postgres.postgres_types import PostgresType
+from target_postgres.settings import LoadRules
+from target_postgres.shape import Column
+
+CHUNK_ROWS = 5000
+"""Rows held as Python objects before they become Arrow texts, which take a tenth of the memory."""
+
+
+class RecordBuffer:
+    """Rows of one stream, in order, until they are committed."""
+
+    def __init__(self, columns: Sequence[Column], types: Mapping[str, PostgresType], rules: LoadRules) -> None:
+        self._columns = columns
+        self._types = types
+        self._rules = rules
+        self._chunks: list[pa.Table] = []
+        self._rows: list[list[str | None]] = []
+        self.rows = 0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take a record. Columns that it lacks are NULL."""
+        self._rows.append([self._text(record.get(column.source), column) for column in self._columns])
+        self.rows += 1
+        if len(self._rows) >= CHUNK_ROWS:
+            self._pack()
+
+    def _text(self, value: Any, column: Column) -> str | None:
+        kind = self._types[column.name]
+        text = text_of(value, kind, base64=column.base64)
+        if text is not None and kind.name == "jsonb" and "\\u0000" in text:
+            return text_of(self._without_nul(value), kind)
+        return text
+
+    def _without_nul(self, value: Any) -> Any:
+        """`jsonb` refuses an escaped NUL, which no longer looks like one in the text: the rule is applied here."""
+        if self._rules.nul_characters == "reject":
+            return value
+        if isinstance(value, str):
+            return value.replace("\0", self._rules.nul_replacement if self._rules.nul_characters == "replace" else "")
+        if isinstance(value, dict):
+            return {self._without_nul(key): self._without_nul(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._without_nul(inner) for inner in value]
+        return value
+
+    def _pack(self) -> None:
+        if self._rows:
+            values = zip(*self._rows, strict=True)
+            self._chunks.append(
+                text_table({column.name: list(texts) for column, texts in zip(self._columns, values, strict=True)})
+            )
+            self._rows = []
+
+    def drain(self) -> Frame:
+        """All rows, ready for COPY. The buffer is empty afterwards."""
+        self._pack()
+        types = {column.name: self._types[column.name] for column in self._columns}
+        table = pa.concat_tables(self._chunks) if self._chunks else text_table({name: [] for name in types})
+        self._chunks, self.rows = [], 0
+        return Frame(table, types, False)

@@ -1,0 +1,114 @@
+"""Rows that PostgreSQL cannot store: found, kept with their reason, counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg.types.json import Json
+from sync_rules.exits import DataRefused
+
+from target_postgres.catalog import TableName
+from target_postgres.connection import Connection
+from target_postgres.encode import Frame
+from target_postgres.errors import is_about_data, reason
+from target_postgres.queries import query
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row refused: its key and all its values as text, for the reject table alone."""
+
+    reason: str
+    key: dict[str, Any]
+    values: dict[str, Any]
+
+
+def isolate(
+    connection: Connection, frame: Frame, attempt: Callable[[Frame], None], key: Sequence[str], room: int, table: str
+) -> tuple[Frame, list[Reject]]:
+    """The rows that can be stored, and those that cannot, found by halves.
+
+    `attempt` tries to store some rows; each try is rolled back, so that the final load can be one transaction. Raises
+    DataRefused as soon as more than `room` rows are refused.
+    """
+    good: list[pa.Table] = []
+    bad: list[Reject] = []
+
+    def search(part: Frame) -> None:
+        try:
+            with connection.transaction(force_rollback=True):
+                attempt(part)
+        except psycopg.Error as error:
+            if not is_about_data(error):
+                raise
+            if part.rows == 1:
+                bad.append(_reject(part, reason(error), key))
+                check_room(len(bad), room, table, bad[-1].reason)
+                return
+            half = part.rows // 2
+            search(part.slice(0, half))
+            search(part.slice(half, part.rows - half))
+        else:
+            good.append(part.data)
+
+    search(frame)
+    return frame.with_data(pa.concat_tables(good) if good else frame.data.slice(0, 0)), bad
+
+
+def take_out(frame: Frame, rows: dict[int, str], key: Sequence[str]) -> tuple[Frame, list[Reject]]:
+    """The frame without these rows, which hold a NUL character in the column named."""
+    if not rows:
+        return frame, []
+    bad = [_reject(frame.slice(row, 1), f"NUL character (column {column})", key) for row, column in rows.items()]
+    mask = pa.array([row not in rows for row in range(frame.rows)], pa.bool_())
+    return frame.with_data(frame.data.filter(mask)), bad
+
+
+def check_room(count: int, room: int, table: str, why: str) -> None:
+    """Raise DataRefused when more rows are refused than may be. The line says why, and no row's values."""
+    if count > room:
+        raise DataRefused(
+            f"{table}: a row cannot be stored and max_rejects is exceeded: {why}; mend the row at the source, or raise"
+            " max_rejects to keep such rows in paralelo.reject and go on"
+        )
+
+
+def keep(connection: Connection, sync_id: int, batch: int | None, live: TableName, rejects: Sequence[Reject]) -> None:
+    """Write the rejects, in the transaction that writes the rows beside them."""
+    if not rejects:
+        return
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            query("ledger.add_reject"),
+            [
+                {
+                    "sync": sync_id,
+                    "batch": batch,
+                    "schema": live.schema,
+                    "table": live.table,
+                    "key": _json(reject.key),
+                    "reason": reject.reason,
+                    "row": _json(reject.values),
+                }
+                for reject in rejects
+            ],
+        )
+
+
+def _json(values: dict[str, Any]) -> Json:
+    """As `json`, which keeps even what `jsonb` refuses (an escaped NUL)."""
+    return Json(values, dumps=lambda value: json.dumps(value, default=_text))
+
+
+def _text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _reject(part: Frame, why: str, key: Sequence[str]) -> Reject:
+    row = part.data.slice(0, 1).to_pylist()[0]
+    return Reject(why, {name: row.get(name) for name in key}, row)

@@ -1,0 +1,52 @@
+"""What one run holds at the target: a working connection and the locks of its tables."""
+
+from __future__ import annotations
+
+import psycopg
+
+from target_postgres import ddl, ledger
+from target_postgres.catalog import TableName
+from target_postgres.connection import Connection, connect
+from target_postgres.errors import ConfigurationError, tell
+from target_postgres.job import Job
+from target_postgres.lock import Locks, hold_work
+from target_postgres.settings import Settings
+
+
+class Session:
+    """Made when the first table is met: `--about` and an empty input need no database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._locks = Locks(settings)
+        self._connection: Connection | None = None
+        self._streams: dict[TableName, str] = {}
+
+    def use(self, job: Job) -> Connection:
+        """Lock the job's table and return the working connection.
+
+        Raises AlreadyRunning, or ConfigurationError when another stream of this run goes to the same table.
+        """
+        other = self._streams.setdefault(job.live, job.stream)
+        if other != job.stream:
+            raise ConfigurationError(f"the streams {other!r} and {job.stream!r} would both be written to {job.live}")
+        self._locks.take(job.live, job.mode)
+        if self._connection is None:
+            self._connection = connect(self._settings, f"load {job.live}")
+        try:
+            hold_work(self._connection, job.live)
+            ledger.ensure(self._connection)
+            ddl.create_schema(self._connection, job.live.schema)
+        except psycopg.Error as error:
+            raise tell(error, f"{job.live}: the target cannot be made ready") from error
+        return self._connection
+
+    def check(self) -> None:
+        """Raise TargetUnreachable when the locks were lost."""
+        self._locks.check()
+
+    def close(self) -> None:
+        """End both connections; what was not committed is rolled back."""
+        if self._connection is not None:
+            self._connection.close()
+        self._locks.close()

@@ -1,0 +1,110 @@
+"""The shape of a table: what its columns should be, and what has to change for the live table to hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync_rules.exits import ConfigurationError
+
+from target_postgres.catalog import LiveColumn
+from target_postgres.names import fold_all
+from target_postgres.postgres_types import PostgresType, from_json_schema, is_nullable, wider
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the source sends it: its name there, and its name and type here.
+
+    `base64` marks a `bytea` whose RECORD values are base64 text, as `varbinary` is sent.
+    """
+
+    source: str
+    name: str
+    type: PostgresType
+    nullable: bool
+    base64: bool = False
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a table needs before it can hold the source's rows. Nothing here ever narrows or drops a column."""
+
+    added: tuple[Column, ...] = ()
+    widened: dict[str, PostgresType] = field(default_factory=dict)
+    relaxed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    """Columns of the live table that the source does not have (any more). They are kept, with their values."""
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.widened or self.relaxed)
+
+    def __str__(self) -> str:
+        parts = [f"added {column.name} {column.type}" for column in self.added]
+        parts += [f"widened {name} to {kind}" for name, kind in self.widened.items()]
+        parts += [f"{name} may be NULL now" for name in self.relaxed]
+        return ", ".join(parts)
+
+
+def columns_of(schema: Mapping[str, Any], key: Sequence[str], table: str, *, trust_nullability: bool) -> list[Column]:
+    """The columns a SCHEMA asks for, in its order.
+
+    Only a tap of ours is trusted to know that a column is never null; from any other only the key is NOT NULL.
+    Raises ConfigurationError for names that fold to one, key columns that are not there, or an unknown type.
+    """
+    properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
+    folded = fold_all(properties, table)
+    missing = [name for name in key if name not in properties]
+    if missing:
+        raise ConfigurationError(f"{table}: the key column {missing[0]!r} is not among the stream's columns")
+    try:
+        return [
+            Column(
+                name,
+                folded[name],
+                from_json_schema(given),
+                name not in key and (is_nullable(given) or not trust_nullability),
+                given.get("contentEncoding") == "base64",
+            )
+            for name, given in properties.items()
+        ]
+    except ValueError as error:
+        raise ConfigurationError(f"{table}: {error}") from error
+
+
+def changes(live: Mapping[str, LiveColumn], wanted: Sequence[Column], table: str) -> Changes:
+    """What `live` needs to hold the wanted columns. Raises ConfigurationError for types that cannot both be held."""
+    widened: dict[str, PostgresType] = {}
+    for column in wanted:
+        there = live.get(column.name)
+        if there is None or there.type == column.type:
+            continue
+        kind = wider(there.type, column.type)
+        if kind is None:
+            raise ConfigurationError(
+                f"{table}: the column {column.name} is {column.type} at the source and {there.type} in the target, and"
+                " no type holds both without a change; drop or rename the target's column, then run a full sync"
+            )
+        if kind != there.type:
+            widened[column.name] = kind
+    generated = [column.name for column in wanted if column.name in live and live[column.name].generated]
+    if generated:
+        raise ConfigurationError(f"{table}: the target computes the column {generated[0]} itself; the source sends it")
+    names = {column.name for column in wanted}
+    return Changes(
+        added=tuple(column for column in wanted if column.name not in live),
+        widened=widened,
+        relaxed=tuple(
+            [column.name for column in wanted if column.name in live and column.nullable and live[column.name].not_null]
+        ),
+        gone=tuple(name for name, column in live.items() if name not in names and not column.generated),
+    )
+
+
+def final_types(live: Mapping[str, LiveColumn], wanted: Sequence[Column], plan: Changes) -> dict[str, PostgresType]:
+    """Each wanted column's type once the changes are made."""
+    types = {column.name: column.type for column in wanted}
+    types.update({name: live[name].type for name in types if name in live})
+    types.update(plan.widened)
+    return types

@@ -1,0 +1,100 @@
+-- How a staged version takes effect. Aliases: s is the staging table, t the live one.
+
+-- name: room_to_work
+SELECT set_config(name, wanted, true)
+FROM (VALUES ('work_mem', '65536'), ('maintenance_work_mem', '262144')) AS w (name, wanted)
+JOIN pg_catalog.pg_settings AS p USING (name)
+WHERE p.setting::bigint < wanted::bigint
+
+-- name: transaction
+SELECT pg_current_xact_id()::text
+
+-- name: carry_changed
+-- An incremental sync wrote this row after the version began, from a newer state of the source.
+UPDATE {staging} AS s SET {assignments}
+FROM {live} AS t
+WHERE {match} AND {newer}
+
+-- name: compare
+SELECT count(*) FILTER (WHERE t.ctid IS NULL) AS inserted,
+       count(*) FILTER (WHERE t.ctid IS NOT NULL AND s.ctid IS NOT NULL
+                        AND ROW({staging_values})::record OPERATOR(pg_catalog.*<>) ROW({live_values})::record) AS updated,
+       count(*) FILTER (WHERE s.ctid IS NULL) AS missing
+FROM {staging} AS s FULL JOIN {live} AS t ON {match}
+
+-- name: carry_missing
+-- An incremental sync inserted this row after the version began: above the highest key, or behind the page being read.
+INSERT INTO {staging} ({columns}) OVERRIDING SYSTEM VALUE
+SELECT {live_columns} FROM {live} AS t
+WHERE {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+
+-- name: keep_stale
+INSERT INTO {staging} ({columns}) OVERRIDING SYSTEM VALUE
+SELECT {live_columns} FROM {live} AS t
+WHERE NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+
+-- name: count_carried
+SELECT count(*) FROM {live} AS t
+WHERE {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+
+-- name: count_stale
+SELECT count(*) FROM {live} AS t
+WHERE NOT {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+
+-- name: delete_stale
+DELETE FROM {live} AS t
+WHERE NOT {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+
+-- name: flag_stale
+UPDATE {live} AS t SET {column} = {value}
+WHERE NOT {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+  AND t.{column} IS DISTINCT FROM {value}
+
+-- name: written_since
+-- The id of the row's transaction is not older than that of the transaction that began the version.
+(age(t.xmin) <= age({begin}::text::xid8::xid))
+
+-- name: protected
+({since} OR EXISTS (SELECT FROM paralelo.reject AS r WHERE r.sync_id = {sync} AND {match}))
+
+-- name: unlogged
+SELECT relpersistence = 'u' FROM pg_catalog.pg_class WHERE oid = {table}::text::regclass
+
+-- name: own_indexes
+SELECT ci.relname, con.conname
+FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
+LEFT JOIN pg_catalog.pg_constraint AS con ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid
+WHERE i.indrelid = %(oid)s
+
+-- name: indexes
+-- The live table's indexes, in the order they were made, each with what follows `CREATE INDEX … ON …`.
+SELECT ci.relname AS name,
+       i.indisunique AS is_unique,
+       con.contype::text AS constraint_type,
+       pg_catalog.pg_get_constraintdef(con.oid) AS constraint_definition,
+       CASE WHEN con.condeferrable THEN
+            CASE WHEN con.condeferred THEN 'DEFERRABLE INITIALLY DEFERRED' ELSE 'DEFERRABLE' END ELSE '' END AS deferring,
+       substr(pg_catalog.pg_get_indexdef(i.indexrelid),
+              length(format('CREATE %%sINDEX %%I ON %%I.%%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END,
+                            ci.relname, n.nspname, c.relname)) + 1) AS definition,
+       coalesce(ts.spcname, '') AS tablespace
+FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
+JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_tablespace AS ts ON ts.oid = ci.reltablespace
+LEFT JOIN pg_catalog.pg_constraint AS con
+       ON con.conindid = i.indexrelid AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
+WHERE i.indrelid = %(oid)s AND i.indisvalid
+ORDER BY i.indexrelid
+
+-- name: sequences
+-- Sequences that columns of the live table own: identity columns have one inside, serial columns one beside them.
+SELECT sn.nspname, s.relname, a.attname, a.attidentity <> '' AS identity
+FROM pg_catalog.pg_depend AS d
+JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.relnamespace
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+  AND d.refobjid = %(oid)s AND d.deptype IN ('a', 'i')

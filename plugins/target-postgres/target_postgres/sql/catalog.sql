@@ -1,0 +1,43 @@
+-- What the target asks PostgreSQL about a table.
+
+-- name: relation
+SELECT c.oid,
+       c.relkind::text AS kind,
+       c.relpersistence::text AS persistence,
+       pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned,
+       pg_catalog.row_security_active(c.oid) AS rows_hidden
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(table)s
+
+-- name: columns
+SELECT a.attname AS name,
+       pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
+       a.attnotnull AS not_null,
+       a.attgenerated <> '' AS generated,
+       a.attidentity <> '' AS identity
+FROM pg_catalog.pg_attribute AS a
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+
+-- name: unique_keys
+-- Whole-table unique indexes over plain columns, checked at once: those an upsert can rely on.
+SELECT array_agg(a.attname::text ORDER BY a.attname) AS columns
+FROM pg_catalog.pg_index AS i
+CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = %(oid)s AND i.indisunique AND i.indisvalid AND i.indimmediate
+  AND i.indpred IS NULL AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
+GROUP BY i.indexrelid
+
+-- name: has_primary_key
+SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = %(oid)s AND indisprimary)
+
+-- name: is_published
+-- A publication FOR ALL TABLES or of the whole schema would send a staging table's rows on, too.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE puballtables)
+    OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace AS p
+               JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pnnspid WHERE n.nspname = %(schema)s)
+
+-- name: schema_exists
+SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s)

@@ -1,0 +1,57 @@
+-- What hangs on a live table, so that another table cannot take its place unnoticed.
+
+-- name: all
+-- Everything that pg_depend hangs on the table, its row type or that type's array, except the parts that a swap rebuilds:
+-- indexes, its own constraints (but no foreign key), defaults, sequences it owns, its policies and its statistics.
+WITH live AS (
+    SELECT c.oid, c.reltype, t.typarray
+    FROM pg_catalog.pg_class AS c LEFT JOIN pg_catalog.pg_type AS t ON t.oid = c.reltype
+    WHERE c.oid = %(oid)s
+), hanging AS (
+    SELECT DISTINCT d.classid, d.objid
+    FROM pg_catalog.pg_depend AS d, live
+    WHERE (d.refclassid = 'pg_class'::regclass AND d.refobjid = live.oid)
+       OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (live.reltype, live.typarray) AND d.refobjid <> 0)
+)
+SELECT pg_catalog.pg_describe_object(h.classid, h.objid, 0)
+FROM hanging AS h, live
+WHERE NOT (h.classid = 'pg_class'::regclass AND h.objid = live.oid)
+  AND NOT (h.classid = 'pg_type'::regclass AND h.objid IN (live.reltype, live.typarray))
+  AND NOT (h.classid = 'pg_class'::regclass AND EXISTS (
+      SELECT FROM pg_catalog.pg_class AS part WHERE part.oid = h.objid AND part.relkind IN ('i', 'I', 't', 'S')))
+  AND NOT (h.classid = 'pg_constraint'::regclass AND EXISTS (
+      SELECT FROM pg_catalog.pg_constraint AS con
+      WHERE con.oid = h.objid AND con.conrelid = live.oid AND con.contype IN ('p', 'u', 'c', 'x', 'n')))
+  AND NOT (h.classid = 'pg_attrdef'::regclass AND EXISTS (
+      SELECT FROM pg_catalog.pg_attrdef AS def WHERE def.oid = h.objid AND def.adrelid = live.oid))
+  AND NOT (h.classid = 'pg_policy'::regclass AND EXISTS (
+      SELECT FROM pg_catalog.pg_policy AS pol WHERE pol.oid = h.objid AND pol.polrelid = live.oid))
+  AND NOT (h.classid = 'pg_statistic_ext'::regclass AND EXISTS (
+      SELECT FROM pg_catalog.pg_statistic_ext AS stx WHERE stx.oid = h.objid AND stx.stxrelid = live.oid))
+UNION
+SELECT 'partitioning or inheritance' FROM pg_catalog.pg_inherits WHERE %(oid)s IN (inhrelid, inhparent)
+UNION
+SELECT 'partitioning' FROM pg_catalog.pg_class WHERE oid = %(oid)s AND (relkind = 'p' OR relispartition)
+UNION
+SELECT 'row type ' || reloftype::regtype FROM pg_catalog.pg_class WHERE oid = %(oid)s AND reloftype <> 0
+UNION
+SELECT 'publication ' || p.pubname
+FROM pg_catalog.pg_publication_tables AS p
+JOIN pg_catalog.pg_class AS c ON c.relname = p.tablename AND c.oid = %(oid)s
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = p.schemaname
+UNION
+SELECT 'extension ' || e.extname
+FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+WHERE d.classid = 'pg_class'::regclass AND d.objid = %(oid)s AND d.deptype = 'e'
+UNION
+SELECT 'security label' FROM pg_catalog.pg_seclabels WHERE classoid = 'pg_class'::regclass AND objoid = %(oid)s
+ORDER BY 1
+
+-- name: old_snapshots
+-- Transactions that may not see all the staged rows: they began before the last of those was committed.
+SELECT a.pid
+FROM pg_catalog.pg_stat_activity AS a
+WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+  AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  AND age(a.backend_xmin) >= age(%(xact)s::xid8::xid)
+ORDER BY a.xact_start LIMIT 1

@@ -1,0 +1,13 @@
+-- The staging table of a full sync.
+
+-- name: holds_rows
+SELECT EXISTS (SELECT FROM {staging})
+
+-- name: count
+SELECT count(*) FROM {table}
+
+-- name: duplicate_key
+SELECT EXISTS (SELECT FROM {staging} GROUP BY {key} HAVING count(*) > 1)
+
+-- name: null_key
+SELECT EXISTS (SELECT FROM {staging} WHERE {any_null})

@@ -1,0 +1,254 @@
+"""The target: Singer messages in, STATE out once what came before it is committed."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Any
+
+import psycopg
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TargetCapabilities
+from singer_sdk.sinks import Sink
+from singer_sdk.target_base import Target
+from sync_rules.exits import Exit, SyncError
+
+from target_postgres.errors import LedgerGap, describe, tell
+from target_postgres.full import FullLoad
+from target_postgres.session import Session
+from target_postgres.settings import CONFIG_SCHEMA, Settings
+from target_postgres.sinks import PostgresSink
+
+logger = logging.getLogger("target-postgres")
+
+
+class Terminated(SyncError):
+    """A signal asked the process to end. What is committed stays, the rest is rolled back and read again."""
+
+
+class TargetPostgres(Target):
+    """Loads streams into PostgreSQL: Arrow batches by COPY BINARY, every row once, a table activated whole."""
+
+    name = "target-postgres"
+    package_name = "target-postgres"
+    config_jsonschema = CONFIG_SCHEMA.to_dict()
+    default_sink_class = PostgresSink
+    capabilities: list[CapabilitiesEnum] = [  # noqa: RUF012  # the SDK declares it as a class variable
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.BATCH,
+        PluginCapabilities.STRUCTURED_LOGGING,
+        PluginCapabilities.ACTIVATE_VERSION,
+        TargetCapabilities.TARGET_SCHEMA,
+        TargetCapabilities.HARD_DELETE,
+        TargetCapabilities.VALIDATE_RECORDS,
+    ]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings = Settings.of(self.config)
+        self.session = Session(self.settings)
+        self._emitted: dict[str, Any] | None = None
+        self._gap: tuple[str, LedgerGap] | None = None
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """The SDK's settings, less those that mean nothing here: how rows are loaded follows from the stream."""
+        super().append_builtin_config(config_jsonschema)
+        for name in ("load_method", "batch_config"):
+            config_jsonschema["properties"].pop(name, None)
+
+    @property
+    def sinks(self) -> list[PostgresSink]:
+        """The sinks of all streams met so far."""
+        return [sink for sink in self._sinks_active.values() if isinstance(sink, PostgresSink)]
+
+    def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
+        stream = message_dict.get("stream", "")
+        try:
+            if stream in self._sinks_active:
+                self._sink(stream).flush()
+            super()._process_schema_message(message_dict)
+        except LedgerGap as error:
+            self._gap = (stream, error)
+        except psycopg.Error as error:
+            raise tell(error, f"stream {stream}") from error
+        # A changed SCHEMA made a new sink; the one before it is drained above and has nothing left to do.
+        for replaced in self._sinks_to_clear:
+            if isinstance(replaced, PostgresSink):
+                replaced.finish(whole=False)
+        self._sinks_to_clear = []
+
+    def _process_record_message(self, message_dict: dict[str, Any]) -> None:
+        stream = message_dict.get("stream", "")
+        if self._ignored(stream):
+            return
+        try:
+            if stream in self._sinks_active:
+                self._sink(stream).note_version(message_dict.get("version"))
+            super()._process_record_message(message_dict)
+        except psycopg.Error as error:
+            raise tell(error, f"stream {stream}") from error
+
+    def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
+        stream = message_dict.get("stream", "")
+        if self._ignored(stream):
+            return
+        try:
+            super()._process_batch_message(message_dict)
+        except LedgerGap as error:
+            self._gap = (stream, error)
+        except psycopg.Error as error:
+            raise tell(error, f"stream {stream}") from error
+
+    def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
+        stream = message_dict["stream"]
+        if self._ignored(stream):
+            return
+        try:
+            for stream_map in self.mapper.stream_maps[stream]:
+                sink = self._sink(stream_map.stream_alias)
+                sink.activate_rows(message_dict["version"], message_dict.get("rows"))
+        except psycopg.Error as error:
+            raise tell(error, f"stream {stream}") from error
+        self._emit()
+
+    def _process_state_message(self, message_dict: dict[str, Any]) -> None:
+        self._assert_line_requires(message_dict, requires={"value"})
+        self._latest_state = message_dict["value"]
+        if self._gap is not None:
+            self._end_at_gap(*self._gap)
+        bookmarks = self._bookmarks()
+        try:
+            for sink in self.sinks:
+                sink.flush_page(bookmarks.get(sink.stream_name))
+        except psycopg.Error as error:
+            raise tell(error, "a page of records") from error
+        except LedgerGap as error:
+            self._end_at_gap(sink.stream_name, error)
+        self._emit()
+
+    def _handle_max_record_age(self) -> None:
+        """Rows of other taps are committed after five minutes at the latest, and STATE with them."""
+        if self._max_record_age_in_minutes > self._MAX_RECORD_AGE_IN_MINUTES:
+            self._commit_pending()
+            self._reset_max_record_age()
+
+    def drain_one(self, sink: Sink) -> None:  # type: ignore[misc]  # final in the SDK, whose callers drain one sink only
+        """A full sink means that all are committed: only then may the latest STATE go out."""
+        self._commit_pending()
+
+    def process_endofpipe(self) -> None:
+        """The input ended: commit what is gathered, finish each stream, emit the last STATE."""
+        if self._gap is not None:
+            self._end_at_gap(*self._gap)
+        try:
+            for sink in self.sinks:
+                left = sink.discard()
+                if left:
+                    logger.warning("%s: %s rows of a page that never ended are left to the next run", sink.job.live, left)
+            self._commit_pending()
+            for sink in self.sinks:
+                sink.finish(whole=True)
+        except psycopg.Error as error:
+            raise tell(error, "the end of the input") from error
+        self._emit()
+        self.session.close()
+
+    def _commit_pending(self) -> None:
+        try:
+            for sink in self.sinks:
+                sink.flush()
+                sink.mark_drained()
+        except psycopg.Error as error:
+            raise tell(error, f"stream {sink.stream_name}") from error
+        self._emit()
+
+    def _sink(self, stream: str) -> PostgresSink:
+        sink = self.get_sink(stream)
+        assert isinstance(sink, PostgresSink)
+        return sink
+
+    def _ignored(self, stream: str) -> bool:
+        """After a gap only the next STATE matters: it is passed on without the stream's bookmark."""
+        return self._gap is not None and self._gap[0] == stream
+
+    def _bookmarks(self) -> dict[str, Any]:
+        bookmarks = (self._latest_state or {}).get("bookmarks")
+        return bookmarks if isinstance(bookmarks, dict) else {}
+
+    def _emit(self) -> None:
+        """Pass the latest STATE on, if everything before it is committed and has taken effect."""
+        state = self._latest_state
+        if state is None or state == self._emitted or any(sink.pending for sink in self.sinks):
+            return
+        if self._awaits_activation():
+            return
+        self._emitted = copy.deepcopy(state)
+        self._write_state_message(state)
+
+    def _awaits_activation(self) -> bool:
+        """A full sync's `done: true` is held back until its rows are in the live table."""
+        bookmarks = self._bookmarks()
+        for sink in self.sinks:
+            said = bookmarks.get(sink.stream_name)
+            if not isinstance(sink.load, FullLoad) or not isinstance(said, dict):
+                continue
+            this_version = said.get("mode") == "full" and said.get("version") == sink.job.version
+            if this_version and said.get("done") and sink.load.sync.status != "activated":
+                return True
+        return False
+
+    def _end_at_gap(self, stream: str, error: LedgerGap) -> None:
+        if self._latest_state is not None:
+            state = copy.deepcopy(self._latest_state)
+            state.get("bookmarks", {}).pop(stream, None)
+            self._write_state_message(state)
+        raise error
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        raise Terminated(f"ended by {signal.Signals(signum).name}; what is committed stays, the next run goes on from it")
+
+    @classmethod
+    def invoke(cls, **kwargs: Any) -> None:  # type: ignore[override]  # the SDK's own signature, passed on
+        """Run, and end with one line and the exit code of its kind when something is wrong."""
+        try:
+            super().invoke(**kwargs)
+        except ConfigValidationError as error:
+            _end(f"the settings are wrong: {'; '.join(error.errors)}", Exit.CONFIGURATION)
+        except Terminated as error:
+            _end(str(error), 143)
+        except SyncError as error:
+            _end(str(error), error.exit)
+        except psycopg.Error as error:
+            _end(describe(error), tell(error, "").exit)
+        except BrokenPipeError:
+            _end("whoever read the STATE lines is gone", Exit.UNEXPECTED)
+        except Exception as error:  # noqa: BLE001  # the last resort: one line, and the traceback where it was asked for
+            _end(f"unexpected {type(error).__name__}: {_safe(error)}", Exit.UNEXPECTED)
+
+
+def _safe(error: Exception) -> str:
+    """SDK errors may quote a record: only the SDK's own words about a missing schema or key are shown."""
+    text = str(error).splitlines()[0] if str(error) else ""
+    return text.split("{")[0][:200]
+
+
+def _end(line: str, code: int) -> None:
+    logger.error("%s", line)
+    if logger.isEnabledFor(logging.DEBUG):
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.exit(int(code))
+
+
+def main() -> None:
+    """The `target-postgres` command."""
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    TargetPostgres.cli()

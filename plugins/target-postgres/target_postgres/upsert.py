@@ -1,0 +1,88 @@
+"""Rows of one table into another by key: only what changed is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from target_postgres.connection import Connection
+from target_postgres.names import column, column_list, pairs
+from target_postgres.queries import query
+
+ALWAYS = sql.SQL("TRUE")
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """`incoming` into `live`, matched by `key`; `columns` are written."""
+
+    live: sql.Identifier
+    incoming: sql.Identifier
+    key: Sequence[str]
+    columns: Sequence[str]
+
+    def drop_superseded(self, connection: Connection, cursor: str | None) -> int:
+        """Leave one incoming row for each key: that with the greatest cursor, of equal ones the last. Returns how many went."""
+        order = sql.SQL("{} DESC NULLS LAST,").format(column(cursor)) if cursor else sql.SQL("")
+        return connection.execute(
+            query(
+                "rows.drop_superseded", incoming=self.incoming, keys=column_list(self.key), cursor_order=order
+            )
+        ).rowcount
+
+    def update_changed(self, connection: Connection, newer: sql.Composable = ALWAYS) -> int:
+        """Update live rows that differ, where `newer` holds (aliases: `t` live, `s` incoming). Returns how many."""
+        values = [name for name in self.columns if name not in self.key]
+        if not values:
+            return 0
+        assignments = sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(column(name), column(name, "s")) for name in values
+        )
+        return connection.execute(
+            query(
+                "rows.update_changed",
+                live=self.live,
+                incoming=self.incoming,
+                assignments=assignments,
+                match=pairs(self.key, "t", "s"),
+                live_values=column_list(values, "t"),
+                incoming_values=column_list(values, "s"),
+                newer=newer,
+            )
+        ).rowcount
+
+    def insert_missing(self, connection: Connection) -> int:
+        """Insert incoming rows whose key the live table lacks. Returns how many."""
+        return connection.execute(
+            query(
+                "rows.insert_missing",
+                live=self.live,
+                incoming=self.incoming,
+                columns=column_list(self.columns),
+                incoming_columns=column_list(self.columns, "s"),
+                match=pairs(self.key, "t", "s"),
+            )
+        ).rowcount
+
+    def insert_all(self, connection: Connection) -> int:
+        """Insert every incoming row, for a table without a key. Returns how many."""
+        return connection.execute(
+            query(
+                "rows.insert_all",
+                live=self.live,
+                incoming=self.incoming,
+                columns=column_list(self.columns),
+                incoming_columns=column_list(self.columns, "s"),
+            )
+        ).rowcount
+
+
+def not_older(cursor: str | None) -> sql.Composable:
+    """A replayed row whose cursor is below the live row's does not overwrite it."""
+    if cursor is None:
+        return ALWAYS
+    return sql.SQL("({s} >= {t} OR {t} IS NULL OR {s} IS NULL)").format(s=column(cursor, "s"), t=column(cursor, "t"))
+
+

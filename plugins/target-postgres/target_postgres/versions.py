@@ -1,0 +1,70 @@
+"""Singer's table versions, for taps that are not ours: each row carries one, and older ones go when a newer is active."""
+
+from __future__ import annotations
+
+import logging
+
+import pyarrow as pa
+from psycopg import sql
+from sync_rules.exits import CheckRefused
+
+from target_postgres.activation import checks
+from target_postgres.connection import Connection
+from target_postgres.direct import DirectLoad
+from target_postgres.encode import Frame
+from target_postgres.full import FullLoad
+from target_postgres.postgres_types import PostgresType
+from target_postgres.shape import Column
+
+logger = logging.getLogger("target-postgres")
+COLUMN = "_sdc_table_version"
+
+
+class Versions:
+    """The versions of one stream's rows. A stream without versions costs nothing and gets no column."""
+
+    def __init__(self, connection: Connection, load: FullLoad | DirectLoad) -> None:
+        self._connection = connection
+        self._load = load
+        self._of_rows: int | None = None
+        self._active: int | None = None
+        self._column = Column(COLUMN, COLUMN, PostgresType("bigint"), nullable=True)
+
+    def differs(self, version: int | None) -> bool:
+        """Whether rows of this version cannot be committed together with those gathered."""
+        return version is not None and version != self._of_rows
+
+    def note(self, version: int) -> None:
+        """From now on rows are of this version."""
+        self._of_rows = version
+
+    def stamp(self, frame: Frame) -> Frame:
+        """The rows with their version, where the stream has versions and does not bring the column itself."""
+        if self._of_rows is None or COLUMN in frame.types:
+            return frame
+        assert isinstance(self._load, DirectLoad)
+        self._load.add_column(self._column)
+        values = pa.array([str(self._of_rows)] * frame.rows, pa.large_string())
+        types = {**frame.types, COLUMN: self._column.type}
+        return Frame(frame.data.append_column(COLUMN, values), types, frame.binary, frame.truncated)
+
+    def activate(self, version: int) -> None:
+        """The version to keep. A tap may send this before its rows: older ones go when the stream is over."""
+        self._active = version
+
+    def finish(self) -> None:
+        """Delete rows of older versions. Raises CheckRefused when that would shrink the table by too much."""
+        if self._active is None or self._of_rows is None:
+            return
+        job = self._load.job
+        older = sql.SQL("({c} IS NULL OR {c} < {version})").format(c=sql.Identifier(COLUMN), version=self._active)
+        with self._connection.transaction():
+            every = checks.count(self._connection, job.live)
+            going = checks.count(self._connection, job.live, older)
+            if not job.rules.shrink_allowed and going > every * job.rules.max_shrink_percent / 100:
+                raise CheckRefused(
+                    f"{job.live}: ACTIVATE_VERSION would delete {going} of {every} rows, and max_shrink_percent is"
+                    f" {job.rules.max_shrink_percent:g}; if that is right, name the table in allow_shrink"
+                )
+            self._connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(job.live.sql, older))
+        logger.info("%s: deleted %s rows of older versions", job.live, going)

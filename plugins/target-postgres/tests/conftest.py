@@ -1,0 +1,54 @@
+"""One server for all tests, one database for each."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import server as embedded
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[embedded.Server]:
+    """A running server, gone after the tests."""
+    running = embedded.make()
+    yield running
+    running.stop()
+    shutil.rmtree(running.folder, ignore_errors=True)
+
+
+_count = 0
+
+
+@pytest.fixture
+def database(server: embedded.Server) -> Iterator[str]:
+    """An empty database."""
+    global _count
+    _count += 1
+    name = f"test_{_count}"
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield name
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def config(server: embedded.Server, database: str) -> dict[str, Any]:
+    """Settings for a target that writes to the empty database."""
+    return server.config(database)
+
+
+@pytest.fixture
+def db(server: embedded.Server, database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the test's own."""
+    with psycopg.connect(server.dsn(database), autocommit=True) as connection:
+        yield connection
