@@ -1,4 +1,4 @@
-"""Full syncs over an in-memory table: every row once, however small the pages and whatever is killed (SPEC F1 to F9)."""
+"""Full syncs over an in-memory table: every row once, whatever the page size and the kills (SPEC F1 to F9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Incremental syncs against a simulated server: no change is lost, whatever its clock and the kills do (SPEC I1 to I8)."""
+"""Incremental syncs against a simulated server: no change is lost, whatever clock and kills do (SPEC I1 to I8)."""
 
 from __future__ import annotations
 

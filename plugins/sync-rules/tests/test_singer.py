@@ -1,0 +1,206 @@
+"""The Singer face: records, lines, settings, the hand-over."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import stat
+import sys
+from datetime import date, datetime, time, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+import pytest
+from singer_sdk import typing as th
+from singer_sdk.singerlib import RecordMessage, StateMessage
+from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
+from sync_rules.exits import ConfigurationError, TargetUnreachable
+from sync_rules.incremental import Clock
+from sync_rules.singer import handover
+from sync_rules.singer.messages import ActivateVersionWithRows, Lines
+from sync_rules.singer.records import records
+from sync_rules.singer.settings import PAGING, check
+
+LOG = logging.getLogger("test")
+SCHEMA: dict[str, Any] = th.PropertiesList(
+    th.Property("password", th.StringType(max_length=3), secret=True), *PAGING
+).to_dict()
+
+
+def test_records_hold_what_the_arrow_file_holds() -> None:
+    """SPEC V2."""
+    zone = timezone.utc
+    batch = pa.record_batch(
+        {
+            "d": pa.array([date(9999, 12, 31), None], pa.date32()),
+            "t": pa.array([time(23, 59, 59, 999999), None], pa.time64("us")),
+            "ts": pa.array([datetime(1, 1, 1, 0, 0, 0, 1), None], pa.timestamp("us")),
+            "tz": pa.array([datetime(2025, 6, 1, 12, tzinfo=zone), None], pa.timestamp("us", "UTC")),
+            "n": pa.array([Decimal("123456789012345678901234567890123456.78"), None], pa.decimal128(38, 2)),
+            "b": pa.array([b"\x00\xff", None], pa.large_binary()),
+            "u": pa.array([UUID(int=5).bytes, None], pa.binary(16)),
+            "s": pa.array(["ção 😀", None], pa.large_string()),
+            "i": pa.array([-1, None], pa.int16()),
+            "o": pa.array([True, None], pa.bool_()),
+        }
+    )
+    first, second = records(batch)
+    assert first == {
+        "d": "9999-12-31",
+        "t": "23:59:59.999999",
+        "ts": "0001-01-01T00:00:00.000001",
+        "tz": "2025-06-01T12:00:00.000000+00:00",
+        "n": Decimal("123456789012345678901234567890123456.78"),
+        "b": "AP8=",
+        "u": "00000000-0000-0000-0000-000000000005",
+        "s": "ção 😀",
+        "i": -1,
+        "o": True,
+    }
+    assert set(second.values()) == {None}
+
+
+def test_a_signal_waits_for_the_line_to_be_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    ended: list[str] = []
+
+    class Interrupted(SimpleSingerWriter):
+        def write_message(self, message: Any) -> None:
+            lines.terminate(lambda: ended.append(out.getvalue()))
+            super().write_message(message)
+
+    lines = Lines(Interrupted())
+    lines.state({"a": 1})
+    assert ended == ['{"type":"STATE","value":{"a":1}}\n']
+    lines.terminate(lambda: ended.append("now"))
+    assert ended[-1] == "now"
+
+
+def test_a_target_that_went_away_is_told_so() -> None:
+    class Gone(SimpleSingerWriter):
+        def write_message(self, message: Any) -> None:
+            raise BrokenPipeError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", io.StringIO())
+        with pytest.raises(TargetUnreachable, match="stopped reading"):
+            Lines(Gone()).message(StateMessage({}))
+
+
+def test_many_records_keep_their_digits_and_order(capsys: pytest.CaptureFixture[str]) -> None:
+    values = [Decimal(f"{n}.10") for n in range(1001)]
+    Lines(SimpleSingerWriter()).records(RecordMessage(stream="s", record={"n": value}, version=3) for value in values)
+    found = [json.loads(line, parse_float=Decimal) for line in capsys.readouterr().out.splitlines()]
+    assert [line["record"]["n"] for line in found] == values
+    assert {line["version"] for line in found} == {3}
+
+
+def test_activate_version_says_its_rows() -> None:
+    message = ActivateVersionWithRows(stream="s", version=7, rows=9)
+    assert message.to_dict() == {"type": "ACTIVATE_VERSION", "stream": "s", "version": 7, "rows": 9}
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"page_size": 0}, "setting page_size must be at least 1, not 0"),
+        ({"page_size": "many"}, "setting page_size must be of type integer, not 'many'"),
+        ({"sync_mode": "both"}, "setting sync_mode must be one of full, incremental, not 'both'"),
+        ({"lookback_minutes": 99999}, "setting lookback_minutes must be at most 10080, not 99999"),
+        (
+            {"batch_config": {"encoding": {"format": "csv"}}},
+            "setting batch_config.encoding.format must be one of",
+        ),
+        ({"batch_config": {}}, "setting encoding is missing in batch_config"),
+        ({"pagesize": 5}, "tap-x has no setting pagesize"),
+    ],
+)
+def test_a_wrong_setting_is_named(config: dict[str, Any], problem: str) -> None:
+    """SPEC O2."""
+    assert any(problem in found for found in check(config, SCHEMA, "tap-x"))
+
+
+@pytest.mark.parametrize("secret", ["hunter2", 12345])
+def test_a_secret_is_never_shown(secret: object) -> None:
+    """SPEC O3."""
+    found = check({"password": secret}, SCHEMA, "tap-x")
+    assert found
+    assert not any(str(secret) in problem for problem in found)
+
+
+def test_defaults_go_by_the_mode_and_null_is_not_set() -> None:
+    config: dict[str, Any] = {"sync_mode": "incremental", "page_size": None}
+    assert check(config, SCHEMA, "tap-x") == []
+    assert (config["page_size"], config["query_timeout_seconds"], config["sync_limit_seconds"]) == (5_000, 2_700, 5_400)
+    assert config["lookback_minutes"] == 30
+
+
+DONE = {"mode": "full", "version": 1, "started_at": "s", "fingerprint": "f", "cursor_at_start": "c", "done": True}
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        {"singer_state": {"bookmarks": {"dbo-t": DONE}}},
+        {"bookmarks": {"dbo-t": DONE}},
+        {"completed": {"singer_state": {"bookmarks": {"dbo-t": DONE}}}, "partial": {}},
+    ],
+)
+def test_the_full_sync_is_found_in_what_meltano_prints(tmp_path: Path, printed: dict[str, Any]) -> None:
+    """SPEC I3."""
+    config = {"full_sync_state_id": "dev:full", "meltano_executable": fake_meltano(tmp_path, json.dumps(printed), 0)}
+    found = handover.last_full_sync("dbo-t", {}, config, LOG)
+    assert found is not None
+    assert found.cursor_at_start == "c"
+    assert handover.last_full_sync("dbo-other", {}, config, LOG) is None
+
+
+def test_an_unfinished_full_sync_is_no_start() -> None:
+    assert handover.last_full_sync("dbo-t", {**DONE, "done": False}, {}, LOG) is None
+    assert handover.last_full_sync("dbo-t", DONE, {}, LOG) is not None
+
+
+@pytest.mark.parametrize(("output", "code"), [("boom", 1), ("{broken", 0)])
+def test_a_state_that_cannot_be_read_is_an_error(tmp_path: Path, output: str, code: int) -> None:
+    config = {"full_sync_state_id": "dev:full", "meltano_executable": fake_meltano(tmp_path, output, code)}
+    with pytest.raises(ConfigurationError, match="meltano state get"):
+        handover.last_full_sync("dbo-t", {}, config, LOG)
+
+
+def test_a_meltano_that_is_not_there_is_an_error() -> None:
+    config = {"full_sync_state_id": "dev:full", "meltano_executable": "/nowhere/meltano"}
+    with pytest.raises(ConfigurationError, match="could not be asked"):
+        handover.last_full_sync("dbo-t", {}, config, LOG)
+
+
+def fake_meltano(folder: Path, output: str, code: int) -> str:
+    script = folder / "meltano"
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{output}\nEND\nexit {code}\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return str(script)
+
+
+@pytest.mark.parametrize(
+    ("start_date", "now", "offset", "expected"),
+    [
+        ("2024-01-01", "2025-01-01T00:00:00.0", -180, "2024-01-01T00:00:00"),
+        ("2024-01-01T00:00:00Z", "2025-01-01T00:00:00.0", -180, "2023-12-31T21:00:00"),
+        ("2024-01-01T00:00:00Z", "2025-01-01", -180, "2023-12-31"),
+        ("2024-01-01", 17, 0, None),
+        (None, "2025-01-01T00:00:00", 0, None),
+    ],
+)
+def test_the_start_date_is_put_in_the_sources_terms(
+    start_date: str | None, now: str | int, offset: int, expected: str | None
+) -> None:
+    assert handover.start_in_terms_of(Clock(now, offset, "unused"), start_date) == expected
+
+
+def test_a_start_date_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="ISO 8601"):
+        handover.start_in_terms_of(Clock("2025-01-01T00:00:00", 0, "unused"), "yesterday")

@@ -1,0 +1,77 @@
+"""Each kind of bad input ends with one line that names what and where, and its own exit code (SPEC O2, O3)."""
+
+from __future__ import annotations
+
+import mssql_python
+import pytest
+from sync_rules.exits import Exit
+from tap_mssql import errors
+
+MS = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
+
+
+def ours(driver_error: str, text: str) -> Exception:
+    error: Exception = mssql_python.OperationalError(driver_error=driver_error, ddbc_error=MS + text)
+    return error
+
+
+def theirs(state: str, text: str, number: int) -> Exception:
+    """As pyodbc raises it; made by hand, since pyodbc cannot be imported where no ODBC manager is."""
+    return Exception(state, f"[{state}] {MS}{text} ({number}) (SQLDriverConnect)")
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "words"),
+    [
+        (ours("Invalid authorization specification", "Login failed for user 'sa'."), 2, "login failed for user sa"),
+        (theirs("28000", "Login failed for user 'sa'.", 18456), 2, "login failed for user sa"),
+        (
+            theirs("42000", 'Cannot open database "X" requested by the login. The login failed.', 4060),
+            2,
+            "database X does not exist",
+        ),
+        (ours("Client unable to establish connection", "TCP Provider: Error code 0x2749"), 3, "cannot be reached"),
+        (theirs("HYT00", "Login timeout expired", 0), 3, "cannot be reached"),
+        (theirs("08001", "SSL Provider: certificate verify failed", 1), 2, "trust_server_certificate"),
+        (theirs("IM002", "Data source name not found", 0), 2, "odbc_driver"),
+        (RuntimeError("Failed to load the driver. Please read"), 2, "libltdl7"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_connecting(error: Exception, exit_code: int, words: str) -> None:
+    found = errors.connecting(error, "host:1433", "X", "sa")
+    assert found.exit == exit_code
+    assert words in str(found)
+    assert "\n" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "words"),
+    [
+        (theirs("42S02", "Invalid object name 'dbo.t'.", 208), 2, "dbo.t: there is no such table"),
+        (ours("Base table or view not found", "Invalid object name 'dbo.t'."), 2, "no such table"),
+        (theirs("42000", "The SELECT permission was denied on the object 't'", 229), 2, "no right to SELECT"),
+        (theirs("42S22", "Invalid column name 'x'.", 207), 1, "the next run describes it afresh"),
+        (ours("Timeout expired", "Query timeout expired"), 3, "time-out of 9 s passed"),
+        (ours("Communication link failure", "TCP Provider: broken"), 3, "connection was lost"),
+        (theirs("08S01", "Communication link failure", 0), 3, "connection was lost"),
+        (theirs("40001", "Transaction was deadlocked on lock resources", 1205), 3, "deadlock"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_reading(error: Exception, exit_code: int, words: str) -> None:
+    found = errors.reading(error, "dbo.t", 9)
+    assert found.exit == exit_code
+    assert words in str(found)
+
+
+def test_a_value_in_the_servers_message_is_left_out() -> None:
+    error = theirs("22018", "Conversion failed when converting the varchar value '123.456.789-00' to int.", 245)
+    found = str(errors.reading(error, "dbo.t"))
+    assert "123" not in found
+    assert "varchar value '...'" in found
+
+
+def test_only_what_a_restart_can_help_is_said_to_be_so() -> None:
+    assert Exit(errors.reading(theirs("08S01", "x", 0), "t").exit).restart_helps
+    assert not Exit(errors.connecting(theirs("28000", "x", 0), "h", "d", "u").exit).restart_helps
