@@ -48,7 +48,6 @@ class Number:
     source: str
     target: str
     name: str = "sum"
-    integer: bool = True
 
 
 def bracket(name: str) -> str:
@@ -107,26 +106,18 @@ def number_of(column: Column) -> Number:
         return Number(f"CAST({here} AS bigint)", there)
     if column.family == "decimal":
         exact = here if base in ("decimal", "numeric") else f"CAST({here} AS {_decimal(column)})"
-        return Number(exact, there, integer=False)
+        return Number(exact, there)
     if column.family == "date":
         day = f"DATEDIFF(day, CAST('1970-01-01' AS date), {here})"
-        return Number(day, f"CASE WHEN isfinite({there}) THEN {there} - DATE '1970-01-01' ELSE 99999999 END", "days")
+        return Number(day, _finite(there, f"{there} - DATE '1970-01-01'", 99_999_999), "days")
     if column.family in ("timestamp", "instant", "time"):
         return _microseconds(column, here, there, base)
     if column.family == "uuid":
-        # Every digit counts by its place; as numbers of 128 bits no two servers take them apart alike.
-        text = f"CAST({here} AS char(36))"
-        source = " + ".join(f"ASCII(SUBSTRING({text}, {place}, 1)) * {place}" for place in range(1, 37))
-        target = " + ".join(f"ascii(substr(upper({there}::text), {place}, 1)) * {place}" for place in range(1, 37))
-        return Number(f"({source})", f"({target})", "digits")
+        return _identifier(here, there)
     if column.family == "binary":
         return Number(f"DATALENGTH({column.expression})", f"octet_length({there})", "bytes")
     if column.family == "float":
-        # The bits themselves: a sum of floats depends on its order.
-        width, kind = (4, "int") if base == "real" else (8, "bigint")
-        bits = f"CAST(CAST({here} AS binary({width})) AS {kind})"
-        send = f"('x' || encode(float{width}send({there}::float{width}), 'hex'))::bit({width * 8})::{kind}"
-        return Number(bits, send, "bits")
+        return _float(here, there)
     return _length(column, here, there, base)
 
 
@@ -167,16 +158,16 @@ def _sum(column: Column, name: str, source: str, target: str) -> Measure:
 def _residue(column: Column) -> Number | None:
     """The column's number as a bigint below PRIME, or None where that takes more digits than there are."""
     number = number_of(column)
-    if column.family in ("text", "binary", "boolean", "uuid", "date"):
+    if column.family in ("text", "binary", "boolean", "date"):
         return Number(f"CAST({number.source} AS bigint)", f"({number.target})::bigint")
     if column.family != "decimal":
-        return Number(f"({number.source}) % {PRIME}", f"(({number.target}) % {PRIME})::bigint")
+        return Number(f"CAST({number.source} % {PRIME} AS bigint)", f"(({number.target}) % {PRIME})::bigint")
     scale = column.kind.scale or 0
     if scale > _MIXED_SCALE:
         return None
     rest, factor = _literal(PRIME, column), 10**scale
     small = f"CAST({number.source} % {rest} AS decimal({10 + scale}, {scale}))"
-    finite = f"CASE WHEN {number.target} BETWEEN -1e38 AND 1e38 THEN"
+    finite = f"CASE WHEN {number.target} IS NULL THEN NULL WHEN {number.target} BETWEEN -1e38 AND 1e38 THEN"
     return Number(
         f"CAST({small} * {factor} AS bigint)", f"{finite} (({number.target} % {rest}) * {factor})::bigint ELSE -9 END"
     )
@@ -199,8 +190,49 @@ def _microseconds(column: Column, here: str, there: str, base: str) -> Number:
     exact = f"(extract(epoch FROM {there}) * 1000000)::bigint"
     return Number(
         f"DATEDIFF_BIG(microsecond, {epoch}, {here})",
-        f"CASE WHEN isfinite({there}) THEN {exact} ELSE 9000000000000000000 END",
+        _finite(there, exact, 9_000_000_000_000_000_000),
         "microseconds",
+    )
+
+
+def _finite(name: str, number: str, otherwise: int) -> str:
+    return f"CASE WHEN {name} IS NULL THEN NULL WHEN isfinite({name}) THEN {number} ELSE {otherwise} END"
+
+
+def _identifier(here: str, there: str) -> Number:
+    """Its digits as three numbers of at most 48 bits. As bytes, SQL Server keeps the first half in another order."""
+    text = f"CAST({here} AS char(36))"
+    digits = (
+        f"SUBSTRING({text}, 1, 8) + SUBSTRING({text}, 10, 4)",
+        f"SUBSTRING({text}, 15, 4) + SUBSTRING({text}, 20, 4)",
+        f"SUBSTRING({text}, 25, 12)",
+    )
+    source = [
+        f"CAST(CONVERT(binary({size}), {part}, 2) AS bigint)" for size, part in zip((6, 4, 6), digits, strict=True)
+    ]
+    plain = f"replace({there}::text, '-', '')"
+    parts = ((1, 12), (13, 8), (21, 12))
+    target = [f"('x' || substr({plain}, {first}, {size}))::bit({4 * size})::bigint" for first, size in parts]
+    weighed = [f"({one} + {two} * 3 + {three} * 5)" for one, two, three in (source, target)]
+    return Number(weighed[0], weighed[1], "digits")
+
+
+def _float(here: str, there: str) -> Number:
+    """Its 17 digits as one whole number, and its exponent: a sum of floats would depend on its order.
+
+    Style 3 is documented to write each distinct value differently. Should the two servers ever round a seventeenth
+    digit differently, the range is read and found equal.
+    """
+    text = f"CONVERT(varchar(40), CAST({here} AS float), 3)"
+    digits = f"CAST(REPLACE(LEFT({text}, CHARINDEX('e', {text}) - 1), '.', '') AS decimal(38, 0))"
+    exponent = f"CAST(SUBSTRING({text}, CHARINDEX('e', {text}) + 1, 5) AS int)"
+    shown = f"to_char({there}::float8, '9.9999999999999999EEEE')"
+    finite = f"{there}::float8 BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308"
+    whole = f"replace(split_part({shown}, 'e', 1), '.', '')::numeric * 1000 + split_part({shown}, 'e', 2)::int"
+    return Number(
+        f"({digits} * 1000 + {exponent})",
+        f"CASE WHEN {there} IS NULL THEN NULL WHEN {finite} THEN {whole} ELSE 9e25 END",
+        name="digits",
     )
 
 
@@ -216,7 +248,8 @@ def _length(column: Column, here: str, there: str, base: str) -> Number:
     if column.padded:
         wide, text = f"RTRIM({wide})", f"rtrim({text})"
     beyond = f"char_length(regexp_replace({text}, '[^\\U00010000-\\U0010FFFF]', '', 'g'))"
-    units = f"char_length({text}) + CASE WHEN octet_length({text}) = char_length({text}) THEN 0 ELSE {beyond} END"
+    # Such a character takes four bytes: where there are fewer than three more bytes than characters there is none.
+    units = f"char_length({text}) + CASE WHEN octet_length({text}) - char_length({text}) < 3 THEN 0 ELSE {beyond} END"
     return Number(f"DATALENGTH({wide}) / 2", f"({units})", "length")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Context
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from paralelo.verify.columns import Column
 from paralelo.verify.numerics import UNREPRESENTABLE
 
 _LONGEST = 200
+_EXACT = Context(prec=80)
 _KINDS = {
     "boolean": "yes or no",
     "integer": "number",
@@ -64,8 +66,8 @@ def shown_key(column: Column, text: str | None, *, show_values: bool) -> str | N
 
 
 def _decimal_text(value: Any) -> str:
-    unscaled = value.as_py().scaleb(value.type.scale)
-    if int(unscaled) == UNREPRESENTABLE:
+    unscaled = int(value.as_py().scaleb(value.type.scale, _EXACT))
+    if unscaled == UNREPRESENTABLE:
         return f"not a number of {value.type}: NaN, infinity or more digits"
     return f"{value.as_py():f}"
 

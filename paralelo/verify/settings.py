@@ -9,8 +9,8 @@ from typing import Any
 
 from dotenv import dotenv_values
 from sync_rules.exits import ConfigurationError
-from target_postgres.settings import CONFIG_SCHEMA, Settings
 from tap_mssql.settings import SETTINGS
+from target_postgres.settings import CONFIG_SCHEMA, Settings
 
 SOURCE_PREFIX = "TAP_MSSQL_"
 TARGET_PREFIX = "TARGET_POSTGRES_"
