@@ -1,0 +1,30 @@
+-- Date and time arithmetic on ticks of 100 ns since 0001-01-01, the form in which datetime2(7) keeps all its digits.
+CREATE OR REPLACE MACRO tk_from_ts(t) AS epoch_us(t) * 10 + 621355968000000000;
+CREATE OR REPLACE MACRO tk_to_ts(k) AS make_timestamp((k - k % 10 - 621355968000000000) // 10);
+CREATE OR REPLACE MACRO tk_from_date(d) AS (datediff('day', DATE '1970-01-01', d) + 719162) * 864000000000;
+CREATE OR REPLACE MACRO tk_date(k) AS DATE '1970-01-01' + CAST(k // 864000000000 - 719162 AS INTEGER);
+CREATE OR REPLACE MACRO tk_fraction(s) AS CAST(rpad(left(regexp_extract(s, '\.(\d+)', 1), 7), 7, '0') AS BIGINT);
+CREATE OR REPLACE MACRO tk_plain(s) AS regexp_replace(regexp_replace(regexp_replace(trim(s), '\.\d+', ''), '\s*(Z|[+-]\d{2}:\d{2})$', ''), '^(\d{4})(\d{2})(\d{2})', '\1-\2-\3');
+CREATE OR REPLACE MACRO tk_dated(s) AS CASE WHEN regexp_matches(trim(s), '^\d{1,2}:') THEN '1900-01-01 ' || trim(s) ELSE s END;
+CREATE OR REPLACE MACRO tk_from_text(s) AS CASE WHEN s IS NULL THEN NULL WHEN trim(s) = '' THEN 599266080000000000 ELSE tk_from_ts(CAST(tk_plain(tk_dated(s)) AS TIMESTAMP)) + tk_fraction(s) END;
+CREATE OR REPLACE MACRO tk_round(k, unit) AS (k + unit // 2) // unit * unit;
+CREATE OR REPLACE MACRO tk_datetime(k) AS k // 864000000000 * 864000000000 + ((k % 864000000000 * 3 + 50000) // 100000 * 100000 + 1) // 3;
+CREATE OR REPLACE MACRO tk_clock(k, digits) AS lpad(CAST(k // 36000000000 % 24 AS VARCHAR), 2, '0') || ':' || lpad(CAST(k // 600000000 % 60 AS VARCHAR), 2, '0') || ':' || lpad(CAST(k // 10000000 % 60 AS VARCHAR), 2, '0') || CASE WHEN digits > 0 THEN '.' || left(lpad(CAST(k % 10000000 AS VARCHAR), 7, '0'), digits) ELSE '' END;
+CREATE OR REPLACE MACRO tk_text(k, digits, separator) AS CAST(tk_date(k) AS VARCHAR) || separator || tk_clock(k, digits);
+CREATE OR REPLACE MACRO tk_iso(k, digits) AS tk_text(k, CASE WHEN k % 10000000 = 0 THEN 0 ELSE digits END, 'T');
+CREATE OR REPLACE MACRO dto_pack(k, minutes) AS CAST(k AS HUGEINT) * 2048 + minutes + 1024;
+CREATE OR REPLACE MACRO dto_utc(p) AS CAST(p // 2048 AS BIGINT);
+CREATE OR REPLACE MACRO dto_minutes(p) AS CAST(p % 2048 AS INTEGER) - 1024;
+CREATE OR REPLACE MACRO dto_local(p) AS dto_utc(p) + dto_minutes(p) * 600000000;
+CREATE OR REPLACE MACRO offset_minutes(s) AS CASE WHEN regexp_matches(s, '[+-]\d{2}:\d{2}$') THEN (CASE WHEN s[-6] = '-' THEN -1 ELSE 1 END) * (CAST(s[-5:-4] AS INTEGER) * 60 + CAST(s[-2:] AS INTEGER)) ELSE 0 END;
+CREATE OR REPLACE MACRO offset_text(m) AS CASE WHEN m < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(m) // 60 AS VARCHAR), 2, '0') || ':' || lpad(CAST(abs(m) % 60 AS VARCHAR), 2, '0');
+CREATE OR REPLACE MACRO dto_from_text(s) AS dto_pack(tk_from_text(s) - offset_minutes(trim(s)) * 600000000, offset_minutes(trim(s)));
+CREATE OR REPLACE MACRO dto_text(p, digits, separator) AS tk_text(dto_local(p), digits, separator) || CASE WHEN separator = 'T' THEN '' ELSE ' ' END || offset_text(dto_minutes(p));
+-- Text and bytes.
+CREATE OR REPLACE MACRO fit(s, n, place) AS CASE WHEN length(rtrim(s)) > n THEN error('String or binary data would be truncated in ' || place) ELSE left(s, n) END;
+CREATE OR REPLACE MACRO fit_bytes(b, n, place) AS CASE WHEN octet_length(b) > n THEN error('String or binary data would be truncated in ' || place) ELSE b END;
+CREATE OR REPLACE MACRO pad_bytes(b, n) AS unhex(left(rpad(hex(b), n * 2, '0'), n * 2));
+CREATE OR REPLACE MACRO ms_len(s) AS length(rtrim(CAST(s AS VARCHAR), ' '));
+CREATE OR REPLACE MACRO big_endian(v, n) AS unhex(right(lpad(to_hex(CAST(v AS BIGINT)), 16, CASE WHEN v < 0 THEN 'F' ELSE '0' END), n * 2));
+CREATE OR REPLACE MACRO quotename(s) AS '[' || replace(s, ']', ']]') || ']';
+CREATE OR REPLACE MACRO add_months(k, n) AS tk_from_ts(tk_to_ts(k) + to_months(CAST(n AS INTEGER))) + k % 10;
