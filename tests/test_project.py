@@ -1,0 +1,77 @@
+"""The Meltano project's files say what the plugins say, and every table's file is whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paralelo import project
+from ruamel.yaml import YAML
+
+from tests.pipeline import BIN
+
+ROOT = project.root()
+KINDS = {"boolean": "boolean", "integer": "integer", "number": "decimal", "array": "array", "object": "object"}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    return dict(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
+
+
+def _about(plugin: str) -> dict[str, Any]:
+    printed = subprocess.run([BIN / plugin, "--about", "--format=json"], capture_output=True, text=True, check=True)
+    return dict(json.loads(printed.stdout)["settings"]["properties"])
+
+
+def _kind(described: dict[str, Any]) -> str:
+    kinds = described.get("type", "string")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if described.get("enum") and "string" in kinds:
+        return "options"
+    return next((meltano for json_kind, meltano in KINDS.items() if json_kind in kinds), "string")
+
+
+@pytest.mark.parametrize(
+    ("file", "role", "plugin"),
+    [
+        ("extract/mssql.meltano.yml", "extractors", "tap-mssql"),
+        ("load/target-postgres.meltano.yml", "loaders", "target-postgres"),
+    ],
+)
+def test_settings_are_the_plugins_own(file: str, role: str, plugin: str) -> None:
+    declared = {setting["name"]: setting for setting in _yaml(ROOT / file)["plugins"][role][0]["settings"]}
+    about = _about(plugin)
+    assert {name: setting["kind"] for name, setting in declared.items()} == {
+        name: _kind(described) for name, described in about.items()
+    }
+    secret = {name for name, described in about.items() if described.get("secret")}
+    assert secret == {name for name, setting in declared.items() if setting.get("sensitive")}
+
+
+def test_every_setting_of_the_servers_is_in_the_example_environment() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    for name in ("host", "port", "user", "password", "database", "encrypt", "trust_server_certificate"):
+        assert f"\nTAP_MSSQL_{name.upper()}=" in example
+    for name in ("host", "port", "user", "password", "database", "ssl_mode", "default_target_schema"):
+        assert f"\nTARGET_POSTGRES_{name.upper()}=" in example
+
+
+@pytest.mark.parametrize("name", ["bi-credores", "resumo-faixas"])
+def test_a_table_has_its_jobs_and_schedules(name: str) -> None:
+    (table,) = project.named(name, project.tables())
+    assert table.jobs == {
+        "full": f"parallel-full-sync-{name}",
+        "incremental": f"parallel-incremental-sync-{name}",
+    }
+    content = _yaml(ROOT / "extract" / f"{table.target}.meltano.yml")
+    intervals = {schedule["job"]: schedule["interval"] for schedule in content["schedules"]}
+    assert intervals[table.jobs["incremental"]] == "*/15 * * * *"
+    assert len(intervals[table.jobs["full"]].split()) == 5
+    assert intervals[table.jobs["full"]].split()[4] != "*"
+
+
+def test_environments() -> None:
+    assert [one["name"] for one in _yaml(ROOT / "meltano.yml")["environments"]] == ["dev", "staging", "prod"]
