@@ -138,7 +138,7 @@ def _compare(source: SqlServer, target: Postgres, wanted: Wanted, options: Optio
         extra=tally.counts["extra"],
         different=tally.counts["different"],
         unsettled=tally.unsettled,
-        columns={name: count for name, count in tally.columns.most_common() if count},
+        columns=dict(tally.columns.most_common()),
         differences=tuple(_shown(table, one, options.show_values) for one in _in_order(tally.differences)),
         buckets=_buckets(whole, cuts, tally, first),
         absent_columns=paired.absent,

@@ -88,7 +88,8 @@ class Tally:
                 missing=found.missing.num_rows, extra=found.extra.num_rows, different=found.source.num_rows
             )
             for column, mask in zip(self.table.columns, found.cells, strict=True):
-                self.columns[column.target] += int(mask.sum())
+                if mask.any():
+                    self.columns[column.target] += int(mask.sum())
             for kind, rows in (("missing", found.missing), ("extra", found.extra), ("different", found.source)):
                 self._mark(kind, rows)
             self._tell(found)

@@ -1,0 +1,1 @@
+"""Tests of the comparison, from pure values up to both servers."""

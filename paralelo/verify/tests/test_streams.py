@@ -1,0 +1,103 @@
+"""Blocks of two streams: everything once, keys together, few rows at a time."""
+
+from collections import Counter
+from datetime import date, datetime, timezone
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paralelo.verify import merging, partitions
+from paralelo.verify.prefetch import prefetched
+
+PAIRS = pa.schema([("k", pa.int64()), ("d", pa.decimal128(38, 2)), ("v", pa.large_string())])
+KEYS = st.tuples(st.integers(-5, 5), st.integers(-300, 300).map(lambda n: Decimal(n).scaleb(-2)))
+ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["a", "b"])), max_size=40)
+
+
+def batches(rows, size):
+    columns = [[key[0] for key, _ in rows], [key[1] for key, _ in rows], [value for _, value in rows]]
+    return iter(pa.table(dict(zip(PAIRS.names, columns, strict=True)), PAIRS).to_batches(max_chunksize=size))
+
+
+def check(blocks, left, right, key):
+    seen = [Counter(), Counter()]
+    places = {}
+    for number, pair in enumerate(blocks):
+        for side, table in enumerate(pair):
+            for row in table.to_pylist():
+                seen[side][tuple(row.values())] += 1
+                assert places.setdefault(tuple(row[name] for name in key), number) == number
+    for side, rows in enumerate((left, right)):
+        assert seen[side] == Counter((key[0], key[1], value) for key, value in rows)
+
+
+@given(ROWS.map(sorted), ROWS.map(sorted), st.integers(1, 5), st.integers(1, 5), st.integers(1, 9))
+def test_merging_two_streams_in_key_order(left, right, one, other, ahead):
+    before = merging._BLOCK_ROWS
+    merging._BLOCK_ROWS = ahead
+    try:
+        found = merging.blocks(batches(left, one), batches(right, other), PAIRS, ["k", "d"])
+        check(found, left, right, ["k", "d"])
+    finally:
+        merging._BLOCK_ROWS = before
+
+
+@given(ROWS, ROWS, st.integers(1, 5), st.integers(1, 7))
+def test_laying_rows_out_by_their_key(left, right, size, count):
+    found = partitions.blocks(batches(left, size), batches(right, size + 1), PAIRS, ["k", "d"], partitions=count)
+    check(found, left, right, ["k", "d"])
+
+
+def test_equal_values_have_equal_hashes_wherever_they_lie_in_memory():
+    schema = {
+        "t": (pa.large_string(), ["", "é" * 30, None, "a"]),
+        "b": (pa.large_binary(), [b"\0", b"", None, b"xyz"]),
+        "u": (pa.binary(16), [bytes(range(16)), None, b"\xff" * 16, bytes(16)]),
+        "i": (pa.int64(), [-1, 0, None, 2**63 - 1]),
+        "z": (pa.timestamp("us", tz="UTC"), [datetime(2020, 1, 1, tzinfo=timezone.utc), None, None, None]),
+        "d": (pa.date32(), [date(1969, 12, 31), None, date(9999, 12, 31), date(1, 1, 1)]),
+        "n": (pa.decimal128(38, 2), [Decimal("-0.01"), None, Decimal(0), Decimal("9" * 36)]),
+        "o": (pa.bool_(), [True, None, False, True]),
+    }
+    whole = pa.record_batch([pa.array(v, kind) for kind, v in schema.values()], names=list(schema))
+    expected = partitions.hashes(whole, whole.schema.names)
+    assert len(set(expected.tolist())) == 4
+    for row in range(4):
+        for copy in (whole.slice(row, 1), whole.take(pa.array([row]))):
+            assert partitions.hashes(copy, whole.schema.names)[0] == expected[row]
+
+
+def test_a_partition_is_spread_evenly():
+    batch = pa.record_batch([pa.array(range(20_000), pa.int64())], names=["k"])
+    counts = Counter((partitions.hashes(batch, ["k"]) % 16).tolist())
+    assert len(counts) == 16
+    assert min(counts.values()) > 20_000 / 16 * 0.8
+
+
+def test_an_error_of_the_reader_reaches_the_consumer():
+    def failing():
+        yield 1
+        raise OSError("gone")
+
+    with prefetched(failing()) as items:
+        assert next(items) == 1
+        with pytest.raises(OSError, match="gone"):
+            next(items)
+
+
+def test_leaving_early_closes_the_reader():
+    closed = []
+
+    def endless():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append(True)
+
+    with prefetched(endless()) as items:
+        next(items)
+    assert closed == [True]

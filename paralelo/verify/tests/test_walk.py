@@ -1,0 +1,125 @@
+"""The quick and the deep walk over a table, on sides that are in memory."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from paralelo.verify import deep, quick
+from paralelo.verify.deep import Sides
+from paralelo.verify.segments import TableSegment, position
+from paralelo.verify.tally import Tally
+from paralelo.verify.tests.memory import TABLE, MemorySide, rows
+
+START = datetime(2024, 5, 1)
+ROWS = 20_000
+
+
+def values(count=ROWS):
+    return [
+        {"id": 3 * number, "n": number % 7, "t": f"text {number}", "mod_ts": START + timedelta(seconds=number)}
+        for number in range(1, count + 1)
+    ]
+
+
+def planted():
+    """Both sides, and what differs: the first, a middle and the last row missing, one extra, two different."""
+    source = values()
+    target = [dict(row) for row in source if row["id"] not in (3, 30_000, 3 * ROWS)]
+    target.append({"id": 100, "n": 1, "t": "stray", "mod_ts": START})
+    by_id = {row["id"]: row for row in target}
+    by_id[300]["t"] = None
+    by_id[45_000]["n"] += 1
+    return rows(TABLE, source), rows(TABLE, target)
+
+
+def keys_of(tally, kind):
+    return sorted(int(found.key[0]) for found in tally.differences if found.kind == kind)
+
+
+def whole(side):
+    bounds = side.bounds(TABLE)
+    return TableSegment(TABLE, least=bounds.least, most=bounds.most)
+
+
+def tally_of(settled=None):
+    return Tally(TABLE, cuts=(10_000, 40_000), settled=settled, keep=100)
+
+
+def test_quick_finds_every_difference_and_reads_little():
+    left, right = planted()
+    sides = Sides(MemorySide(left, 500), MemorySide(right, 500))
+    first, leaves = quick.survey(sides, whole(sides.source), parallel=2)
+    tally = tally_of()
+    deep.compare_segments(sides, [found.segment for found in leaves], tally, parallel=2, rows=1)
+    assert keys_of(tally, "missing") == [3, 30_000, 3 * ROWS]
+    assert keys_of(tally, "extra") == [100]
+    assert keys_of(tally, "different") == [300, 45_000]
+    assert sum(found.source_rows for found in first) == ROWS
+    assert sides.source.rows_read < ROWS / 4
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_deep_finds_every_difference_and_says_where(parallel):
+    left, right = planted()
+    sides = Sides(MemorySide(left, 700), MemorySide(right, 300))
+    tally = tally_of()
+    deep.compare_segments(sides, whole(sides.source).split(parallel), tally, parallel=parallel, rows=ROWS)
+    assert tally.counts == {"missing": 3, "extra": 1, "different": 2}
+    assert tally.columns == {"t": 1, "n": 1}
+    assert tally.rows == {"source": ROWS, "target": ROWS - 2}
+    assert tally.by_bucket["missing"].tolist() == [1, 1, 1]
+    assert tally.by_bucket["different"].tolist() == [1, 0, 1]
+
+
+def test_equal_tables_are_equal():
+    side = MemorySide(rows(TABLE, values(100)))
+    sides = Sides(side, side)
+    first, leaves = quick.survey(sides, whole(side), parallel=2)
+    assert first
+    assert not leaves
+
+
+def test_empty_tables_are_equal():
+    sides = Sides(MemorySide(rows(TABLE, [])), MemorySide(rows(TABLE, [])))
+    first, leaves = quick.survey(sides, TableSegment(TABLE), parallel=4)
+    assert len(first) == 1
+    assert not leaves
+
+
+def test_a_row_younger_than_the_lookback_is_looked_at_again():
+    source = values(50)
+    target = [dict(row) for row in source]
+    young, late = source[-1], source[-2]
+    # Its copy is on the way: by the second look it has arrived. The other's has not.
+    target[-1]["mod_ts"] -= timedelta(days=1)
+    target[-1]["n"] = 99
+    del target[-2]
+    # Both cursors agree: no later sync would mend this one, however young it is.
+    young_but_wrong = target[-4]
+    young_but_wrong["n"] = 99
+    sides = Sides(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, target)))
+    tally = tally_of(settled=position(START + timedelta(seconds=40)))
+    deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=50)
+    assert tally.pending_rows == 2
+    sides.target.table = rows(TABLE, [*[r for r in target if r["id"] != young["id"]], young])
+    deep.look_again(sides, tally)
+    assert tally.unsettled == 1
+    assert tally.counts == {"missing": 0, "extra": 0, "different": 1}
+    assert keys_of(tally, "different") == [young_but_wrong["id"]]
+    assert late["id"] not in [int(found.key[0]) for found in tally.differences]
+
+
+def test_an_old_row_is_never_set_aside():
+    source = values(50)
+    sides = Sides(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, source[1:])))
+    tally = tally_of(settled=position(START + timedelta(seconds=40)))
+    deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=50)
+    assert keys_of(tally, "missing") == [3]
+
+
+def test_counts_go_on_when_differences_are_no_longer_told():
+    sides = Sides(MemorySide(rows(TABLE, values(500))), MemorySide(rows(TABLE, [])))
+    tally = Tally(TABLE, cuts=(), settled=None, keep=5)
+    deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=500)
+    assert tally.counts["missing"] == 500
+    assert keys_of(tally, "missing") == [3, 6, 9, 12, 15]
