@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -14,76 +16,127 @@ from pathlib import Path
 
 import psutil
 
-from paralelo import project
+from paralelo import progress, project, redact, runlog
+from paralelo.outcomes import Outcome, judge
+from paralelo.runlog import RunLog
+from paralelo.usage import members
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_TERM_GRACE_SECONDS = 20.0
+TERM_GRACE_SECONDS = 20.0
+_KILL_GRACE_SECONDS = 20.0
+SCRATCH = Path(".paralelo", "scratch")
 
 
 @dataclass
 class RunningJob:
-    """A `meltano run` that was started; `log` holds everything it prints."""
+    """A `meltano run` that was started; `log` holds everything it prints, redacted, as JSON lines."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    reader: threading.Thread | None = None
+    scratch: Path | None = None
+    context: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
-        """Whether the process has ended."""
-        return self.process.poll() is not None
+        """Whether the process has ended; once it has, the log is complete."""
+        if self.process.poll() is None:
+            return False
+        self._tidy()
+        return True
+
+    def signal(self, signum: int) -> None:
+        """Send a signal to every process of the job."""
+        try:
+            os.killpg(self.process.pid, signum)
+        except ProcessLookupError:
+            return
+
+    def end(self) -> None:
+        """Ask the whole process group to end, and return. A process that is halted is set going, so that it hears."""
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End the whole process group: politely first, then for certain. Returns once none of it is left."""
-        members = _members(self.process.pid)
-        for signum, patience in ((signal.SIGTERM, _TERM_GRACE_SECONDS), (signal.SIGKILL, _TERM_GRACE_SECONDS)):
-            try:
-                os.killpg(self.process.pid, signum)
-            except ProcessLookupError:
-                break
-            _, members = psutil.wait_procs(members, timeout=patience)
-            if not members:
-                break
+        self.end()
+        _, left = psutil.wait_procs(members([self.process.pid]), timeout=TERM_GRACE_SECONDS)
+        if left:
+            self.signal(signal.SIGKILL)
+            psutil.wait_procs(left, timeout=_KILL_GRACE_SECONDS)
         self.process.wait()
+        self._tidy()
+
+    def gone(self) -> bool:
+        """Whether no process of its group is left, its children included."""
+        return self.done and not members([self.process.pid])
+
+    def outcome(self) -> Outcome:
+        """How it ended. Call it once it is done."""
+        # Attempts of one run share a log: only this one's lines count.
+        mine = (line for line in runlog.lines(self.log) if self.context.items() <= line.items())
+        return judge(self.process.returncode, mine)
 
     def last_words(self, lines: int = 12) -> str:
-        """The last lines of the log that are not Meltano's own greeting, without colours."""
-        text = _ANSI.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
-        return "\n".join(text.strip().splitlines()[-lines:])
+        """The last errors it logged, or its last lines, without colours."""
+        return runlog.last_words(self.log, lines)
+
+    def _tidy(self) -> None:
+        if self.reader is not None:
+            # A grandchild that outlives the job may hold the pipe open: it must not hold us.
+            self.reader.join(timeout=5.0)
+            self.reader = None
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            self.scratch = None
 
 
-def start(job: str, log: Path, env: Mapping[str, str] | None = None, *, environment: str | None = None) -> RunningJob:
-    """Start `meltano run JOB` in the project, its output to `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+def start(
+    job: str,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    environment: str | None = None,
+    context: Mapping[str, object] | None = None,
+    root: Path | None = None,
+    force: bool = False,
+) -> RunningJob:
+    """Start `meltano run JOB` in the project, its output to `log`. `context` goes into each line of the log.
+
+    `force` passes Meltano's run lock: only for a caller who has proven that the run that holds it is dead.
+    """
+    root = root or project.root()
+    values = progress.settings(env, root)
     command = [str(meltano())]
     if environment:
         command.append(f"--environment={environment}")
-    command += ["run", job]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=project.root(),
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    return RunningJob(job, process, log)
+    command += ["run", *(["--force"] if force else []), job]
+    # Meltano keeps an unredacted copy of its log below the user's state folder: it goes where we can remove it.
+    (root / SCRATCH).mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root / SCRATCH))
+    process = subprocess.Popen(
+        command,
+        cwd=root,
+        env={
+            **os.environ,
+            **(env or {}),
+            "MELTANO_CLI_LOG_FORMAT": "json",
+            "NO_COLOR": "1",
+            "XDG_STATE_HOME": str(scratch),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    sink = RunLog(log, redact.redactor(redact.secrets(values)), {"job": job, **(context or {})})
+    assert process.stdout is not None
+    reader = threading.Thread(target=sink.relay, args=(process.stdout,), name=f"log of {job}", daemon=True)
+    reader.start()
+    return RunningJob(job, process, log, reader=reader, scratch=scratch, context=context or {})
 
 
 def meltano() -> Path:
     """The Meltano of this virtual environment."""
     return Path(sys.executable).parent / "meltano"
-
-
-def _members(group: int) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == group:
-                found.append(process)
-        except (ProcessLookupError, psutil.Error):
-            continue
-    return found

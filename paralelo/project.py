@@ -33,6 +33,7 @@ class Table:
     extractors: Mapping[str, str]
     key_columns: tuple[str, ...] = ()
     cursor_column: str | None = None
+    loader: str = "target-postgres"
 
     def job(self, mode: Mode) -> str:
         """The job for a mode. Raises ConfigurationError where the table has none."""
@@ -40,10 +41,22 @@ class Table:
             raise ConfigurationError(f"{self.name} has no {mode} job: see its file under extract/")
         return self.jobs[mode]
 
+    def state_id(self, mode: Mode, environment: str) -> str:
+        """The name Meltano keeps this sync's state and run lock under."""
+        return f"{environment}:{self.extractors[mode]}-to-{self.loader}"
+
 
 def root() -> Path:
     """The folder of meltano.yml: the one this package was installed from, editable."""
     return Path(__file__).resolve().parent.parent
+
+
+def environment(settings: Mapping[str, str], project: Path | None = None) -> str:
+    """The Meltano environment in force: MELTANO_ENVIRONMENT, else the project's default."""
+    if settings.get("MELTANO_ENVIRONMENT"):
+        return settings["MELTANO_ENVIRONMENT"]
+    content = YAML(typ="safe").load(((project or root()) / "meltano.yml").read_text(encoding="utf-8"))
+    return str(content.get("default_environment") or "dev")
 
 
 def tables(project: Path | None = None) -> list[Table]:
@@ -77,9 +90,11 @@ def _tables_in(content: Mapping[str, Any]) -> Iterator[Table]:
         for extractor in (content.get("plugins") or {}).get("extractors") or []
     }
     by_source: dict[str, dict[str, tuple[str, str]]] = {}
+    loaders: dict[str, str] = {}
     for job in content.get("jobs") or []:
         for task in job.get("tasks") or []:
-            extractor = str(task).split()[0]
+            extractor, *others = str(task).split()
+            loaders[extractor] = next((other for other in others if other.startswith("target-")), "target-postgres")
             config = extractors.get(extractor) or {}
             mode, sources = config.get("sync_mode"), config.get("tables") or []
             if mode in MODES and len(sources) == 1:
@@ -97,4 +112,5 @@ def _tables_in(content: Mapping[str, Any]) -> Iterator[Table]:
             extractors={mode: names[1] for mode, names in modes.items()},
             key_columns=tuple(config.get("key_columns") or ()),
             cursor_column=config.get("cursor_column"),
+            loader=loaders[next(iter(modes.values()))[1]],
         )

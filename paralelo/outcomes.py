@@ -1,0 +1,121 @@
+"""How a Meltano run ended. `meltano run` exits with 1 for every failure; its JSON log holds each plugin's own code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sync_rules.exits import Exit
+
+_MELTANO_REFUSED = re.compile(r"Another '([^']+)' pipeline is already running")
+_LOADERS_FIRST = ("loaders", "mappers", "extractors")
+# Meltano says these before any plugin runs; running the same thing again changes nothing.
+_SETTINGS = re.compile(
+    r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found|No such environment"
+    r"|failed validation|missing required|PluginNotFound|is not set|Invalid config|does not exist",
+    re.IGNORECASE,
+)
+_WRAPPING = re.compile(
+    r"^(Block run completed|Run completed|Extractor failed|Loader failed|Extractor and loader failed|Mappers failed"
+    r"|Need help fixing|The process was (terminated|interrupted))"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`by_signal` is the signal that ended Meltano itself, `lock_only` that Meltano refused for its own run lock: a run
+    of the same state id that may be dead."""
+
+    exit: Exit
+    reason: str
+    by_signal: int | None = None
+    lock_only: bool = False
+    codes: Mapping[str, int] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the sync is finished."""
+        return self.exit is Exit.FINISHED
+
+
+def judge(returncode: int, log: Iterable[Mapping[str, Any]]) -> Outcome:
+    """The outcome of one attempt from Meltano's exit code and the lines it logged."""
+    if returncode == 0:
+        return Outcome(Exit.FINISHED, "finished")
+    found = list(log)
+    codes = _exit_codes(found)
+    refused = _refused(found)
+    if not codes and refused:
+        return Outcome(Exit.ALREADY_RUNNING, refused, lock_only=True)
+    exit_ = _exit(codes)
+    reason = _reason(found, codes)
+    if returncode < 0:
+        return Outcome(exit_ or Exit.UNEXPECTED, f"Meltano was ended by signal {-returncode}", -returncode, codes=codes)
+    if exit_ is None:
+        exit_ = Exit.CONFIGURATION if _SETTINGS.search(reason) else Exit.UNEXPECTED
+    return Outcome(exit_, reason or f"Meltano ended with {returncode}", codes=codes)
+
+
+def _exit_codes(log: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    codes: dict[str, int] = {}
+    for line in log:
+        given = line.get("exit_codes")
+        if isinstance(given, Mapping):
+            codes.update({str(plugin): int(code) for plugin, code in given.items()})
+    return codes
+
+
+def _exit(codes: Mapping[str, int]) -> Exit | None:
+    """One exit of several. A code that no restart mends counts before one that it may; of equals, the loader's: a tap
+    whose target died sees no more than a broken pipe."""
+    known = [_known(codes[plugin]) for plugin in _LOADERS_FIRST if codes.get(plugin)]
+    final = [exit_ for exit_ in known if not exit_.restart_helps]
+    telling = [exit_ for exit_ in known if exit_ is not Exit.UNEXPECTED]
+    return next(iter(final or telling or known), None)
+
+
+def _known(code: int) -> Exit:
+    try:
+        return Exit(code)
+    except ValueError:
+        return Exit.UNEXPECTED
+
+
+def _refused(log: Iterable[Mapping[str, Any]]) -> str | None:
+    for line in log:
+        match = _MELTANO_REFUSED.search(str(line.get("event", "")))
+        if match:
+            return f"Meltano holds a run of {match[1]} for running"
+    return None
+
+
+def _reason(log: list[Mapping[str, Any]], codes: Mapping[str, int]) -> str:
+    """The line that says why: the last error of a plugin that failed, else of anyone."""
+    errors = [line for line in log if line.get("level") in ("error", "critical")]
+    telling = [line for line in errors if not _WRAPPING.match(str(line.get("event", "")))]
+    failed = [line for line in telling if _plugin_kind(str(line.get("source", ""))) in codes]
+    chosen = failed or telling
+    if chosen:
+        return _one_line(chosen[-1])
+    spoken = [line for line in log if _plugin_kind(str(line.get("source", ""))) in codes and line.get("event")]
+    if spoken:
+        return _one_line(spoken[-1])
+    if codes:
+        return ", ".join(f"{plugin} ended with {_told(code)}" for plugin, code in codes.items())
+    output = [line for line in log if line.get("source") == "output" and line.get("event")]
+    return _one_line(output[-1]) if output else _one_line(errors[-1]) if errors else ""
+
+
+def _plugin_kind(source: str) -> str:
+    return "extractors" if source.startswith("tap-") else "loaders" if source.startswith("target-") else ""
+
+
+def _told(code: int) -> str:
+    return f"signal {-code}" if code < 0 else str(code)
+
+
+def _one_line(line: Mapping[str, Any]) -> str:
+    text = str(line.get("event", "")).strip().splitlines()
+    return (text[-1] if text and text[0].startswith("Traceback") else text[0] if text else "")[:300]

@@ -1,0 +1,101 @@
+"""Keeping secrets and row values out of everything that is written down.
+
+Our plugins write neither. This is the second line: a driver or a database may quote a value in an error, and other
+people's plugins pass through the same logs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+HIDDEN = "(not shown)"
+
+_SECRET_NAME = re.compile(
+    r"(PASSWORD|PASSWD|PWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL|DSN|_URI|_URLS?$)",
+    re.IGNORECASE,
+)
+_NEVER_SECRET = frozenset({"", "true", "false", "yes", "no", "none", "null", "disable", "prefer", "require"})
+# Where a setting is named beside its value, whatever the value: connection strings, URLs, JSON and Python reprs.
+_NAMED = (
+    (re.compile(r"(?i)(\b(?:password|passwd|pwd|passphrase|secret|api_?key|access_?token)\b[\"']?\s*[=:]\s*)"
+                r"(\"[^\"]*\"|'[^']*'|\{[^}]*\}|[^\s;,&\"')}]+)"), rf"\1{MASK}"),
+    (re.compile(r"(://[^\s:/@]*:)[^\s@]+(@)"), rf"\1{MASK}\2"),
+)  # fmt: skip
+# Where PostgreSQL and SQL Server quote what was in a row.
+_QUOTED = (
+    re.compile(r"(Failing row contains )\((?:.|\n)*\)"),
+    re.compile(r"(Key \([^)]*\)=)\((?:[^()]|\([^)]*\))*\)"),
+    re.compile(r"(invalid input (?:syntax|value) for [\w \[\]]+: )\"(?:[^\"]|\"\")*\""),
+    re.compile(r"(value )\"(?:[^\"]|\"\")*\"( is out of range)"),
+    re.compile(r"(date/time field value out of range: )\"[^\"]*\""),
+    re.compile(r"(COPY \S+, line \d+, column \S+: )\"(?:.|\n)*\""),
+    re.compile(r"(COPY \S+, line \d+: )\"(?:.|\n)*\""),
+    re.compile(r"(unnamed portal with parameters: )(?:.|\n)*"),
+    re.compile(r"((?:CONTEXT|parameters): +.*\$1 = )(?:.|\n)*"),
+    re.compile(r"(The duplicate key value is )\((?:.|\n)*?\)(?=\.|$)"),
+    re.compile(r"(converting the \w+ value )'(?:[^']|'')*'"),
+    re.compile(r"(String or binary data would be truncated.*?Truncated value: )'(?:[^']|'')*'", re.DOTALL),
+)
+
+Redactor = Callable[[str], str]
+
+
+def secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of all settings whose name says that they are secret, the longest first."""
+    found = {
+        value
+        for name, value in settings.items()
+        if _SECRET_NAME.search(name) and value.lower() not in _NEVER_SECRET and not value.isspace()
+    }
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def redactor(known: Iterable[str] = ()) -> Redactor:
+    """A function that takes secrets and row values out of a text."""
+    pattern = _pattern(known)
+
+    def redact(text: str) -> str:
+        if pattern is not None:
+            text = pattern.sub(MASK, text)
+        for expression, replacement in _NAMED:
+            text = expression.sub(replacement, text)
+        for expression in _QUOTED:
+            text = expression.sub(lambda match: match[1] + HIDDEN + (match[2] if match.re.groups > 1 else ""), text)
+        return text
+
+    return redact
+
+
+def deeply(redact: Redactor, value: Any) -> Any:
+    """The same of every text in a JSON value; names are left alone."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: MASK if _holds_a_secret(key, item) else deeply(redact, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [deeply(redact, item) for item in value]
+    return value
+
+
+def _holds_a_secret(key: Any, value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and re.search(r"(?i)password|passphrase|secret", str(key)) is not None
+
+
+def _pattern(known: Iterable[str]) -> re.Pattern[str] | None:
+    forms: set[str] = set()
+    for secret in known:
+        forms |= {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    if not forms:
+        return None
+    return re.compile("|".join(_bounded(form) for form in sorted(forms, key=len, reverse=True)))
+
+
+def _bounded(secret: str) -> str:
+    """A short secret is taken out only where it stands alone: a password `postgres` must not eat `target-postgres`."""
+    escaped = re.escape(secret)
+    return escaped if len(secret) >= 12 else rf"(?<![\w-]){escaped}(?![\w-])"

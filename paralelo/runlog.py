@@ -1,0 +1,125 @@
+"""The log of one run of one table: JSON lines, redacted before they reach the disk, of a bounded size.
+
+Meltano's output is read through a pipe, so that no unredacted byte is ever in a file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from paralelo.redact import Redactor, deeply
+
+MAX_BYTES = 20_000_000
+BACKUPS = 4
+KEEP_LOGS = 60
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_NOISE = frozenset({"_logger", "_name", "stdio", "consumer", "producer", "cmd_type", "name", "string_id", "event"})
+_MAX_LINE = 20_000
+
+
+@dataclass
+class RunLog:
+    """A log file that several threads may write to. `context` goes into each line."""
+
+    path: Path
+    redact: Redactor
+    context: Mapping[str, Any] = field(default_factory=dict)
+    max_bytes: int = MAX_BYTES
+    backups: int = BACKUPS
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def event(self, event: str, level: str = "info", **more: Any) -> None:
+        """One line of our own."""
+        moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        self._write({"timestamp": moment, "level": level, "source": "paralelo", "event": event, **more})
+
+    def relay(self, output: IO[bytes]) -> None:
+        """Write all that a Meltano process prints, until it ends."""
+        for raw in output:
+            text = raw.decode("utf-8", errors="replace").strip()
+            if text:
+                self._write(parsed(text))
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        clean = deeply(self.redact, {**self.context, **line})
+        text = json.dumps(clean, ensure_ascii=False, default=str)
+        with self._lock:
+            self._make_room(len(text))
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(text + "\n")
+
+    def _make_room(self, coming: int) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.exists():
+            # Readable by the operator alone: a log names tables, keys' columns and hosts.
+            self.path.touch(mode=0o600)
+        if self.path.stat().st_size + coming <= self.max_bytes:
+            return
+        for number in range(self.backups, 0, -1):
+            older = self.path if number == 1 else self.path.with_name(f"{self.path.name}.{number - 1}")
+            if older.exists():
+                older.replace(self.path.with_name(f"{self.path.name}.{number}"))
+        self.path.touch(mode=0o600)
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """A line of Meltano's JSON log in our own shape; anything else as it is."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "event" not in found:
+        moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        plain = _ANSI.sub("", text)[:_MAX_LINE]
+        return {"timestamp": moment, "level": "info", "source": "output", "event": plain}
+    plugin = found.get("string_id")
+    line = {
+        "timestamp": found.pop("timestamp", None),
+        "level": found.pop("level", "info"),
+        "source": plugin or "meltano",
+        "event": str(found["event"])[:_MAX_LINE],
+    }
+    if plugin:
+        line["phase"] = "reading" if found.get("producer") else "loading"
+    return {**line, **{name: value for name, value in found.items() if name not in _NOISE}}
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a log, the oldest part first. A line cut off by a crash is left out."""
+    parts = sorted(path.parent.glob(f"{path.name}.[0-9]*"), key=lambda part: int(part.suffix[1:]), reverse=True)
+    for part in [*parts, path]:
+        if not part.exists():
+            continue
+        with part.open(encoding="utf-8", errors="replace") as file:
+            for text in file:
+                try:
+                    line = json.loads(text)
+                except ValueError:
+                    continue
+                if isinstance(line, dict):
+                    yield line
+
+
+def last_words(path: Path, count: int = 12) -> str:
+    """The last lines for a human: errors if there are any, else whatever was last."""
+    found = [line for line in lines(path) if line.get("event")]
+    errors = [line for line in found if line.get("level") in ("error", "critical")]
+    return "\n".join(f"[{line.get('source')}] {line['event']}" for line in (errors or found)[-count:])
+
+
+def forget_old(folder: Path, keep: int = KEEP_LOGS) -> list[Path]:
+    """Remove all but the newest runs' folders. Returns what was removed."""
+    runs = sorted((path for path in folder.glob("*") if path.is_dir()), key=lambda path: path.name)
+    old = runs[:-keep] if keep else runs
+    for run in old:
+        for path in sorted(run.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        run.rmdir()
+    return old

@@ -1,0 +1,91 @@
+"""What a Meltano log says of how a run ended. The lines are Meltano 4.4.1's own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sync_rules.exits import Exit
+
+from paralelo.outcomes import judge
+from paralelo.runlog import parsed
+
+BLOCK = '{{"set_number": 0, "success": false, "err": "{err}", "exit_codes": {codes}, "event": "Block run completed", "level": "error", "timestamp": "t"}}'  # noqa: E501
+
+
+def log(codes: dict[str, int], *lines: dict[str, object], err: str = "Extractor failed") -> list[dict[str, object]]:
+    texts = [json.dumps(line) for line in lines]
+    return [parsed(text) for text in [*texts, BLOCK.format(err=err, codes=json.dumps(codes))]]
+
+
+def plugin(name: str, event: str, level: str = "info") -> dict[str, object]:
+    return {"string_id": name, "event": event, "level": level, "producer": name.startswith("tap-"), "timestamp": "t"}
+
+
+def test_exit_0_is_finished_whatever_the_log_says() -> None:
+    assert judge(0, []).ok
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ({"extractors": 3}, Exit.SOURCE_UNREACHABLE),
+        ({"loaders": 4}, Exit.TARGET_UNREACHABLE),
+        ({"extractors": 6}, Exit.LIMIT_REACHED),
+        ({"extractors": 1, "loaders": 7}, Exit.CHECK_REFUSED),
+        ({"extractors": 3, "loaders": 1}, Exit.SOURCE_UNREACHABLE),
+        ({"extractors": 3, "loaders": 8}, Exit.DATA_REFUSED),
+        ({"extractors": 2, "loaders": 4}, Exit.CONFIGURATION),
+        ({"extractors": -9}, Exit.UNEXPECTED),
+        ({"extractors": 5}, Exit.ALREADY_RUNNING),
+    ],
+)
+def test_a_plugins_own_code_decides(codes: dict[str, int], expected: Exit) -> None:
+    outcome = judge(1, log(codes))
+    assert outcome.exit is expected
+    assert not outcome.lock_only
+
+
+def test_the_reason_is_the_failed_plugins_last_error() -> None:
+    lines = (
+        plugin("tap-mssql-full-bi-credores", "login refused for paralelo_reader", "error"),
+        plugin("target-postgres", "no more input", "error"),
+    )
+    assert judge(1, log({"extractors": 3}, *lines)).reason == "login refused for paralelo_reader"
+
+
+def test_without_an_error_line_the_reason_is_the_last_thing_the_plugin_said() -> None:
+    lines = (plugin("tap-mssql", "dbo.t: the source did not answer"), plugin("target-postgres", "done"))
+    assert judge(1, log({"extractors": 3}, *lines)).reason == "dbo.t: the source did not answer"
+
+
+def test_a_plugin_that_was_killed_says_by_which_signal() -> None:
+    assert judge(1, log({"loaders": -9})).reason == "loaders ended with signal 9"
+
+
+def test_meltanos_own_lock_is_told_from_the_tables() -> None:
+    err = "Another 'dev:tap-a-to-target-b' pipeline is already running which started at 2026. Wait until"
+    lines = [parsed(json.dumps({"event": err, "level": "error"})), parsed(BLOCK.format(err=err, codes="{}"))]
+    outcome = judge(1, lines)
+    assert outcome.exit is Exit.ALREADY_RUNNING
+    assert outcome.lock_only
+    assert outcome.reason == "Meltano holds a run of dev:tap-a-to-target-b for running"
+
+
+def test_a_killed_meltano_is_unexpected_and_names_the_signal() -> None:
+    outcome = judge(-9, [])
+    assert (outcome.exit, outcome.by_signal) == (Exit.UNEXPECTED, 9)
+    assert outcome.reason == "Meltano was ended by signal 9"
+
+
+def test_a_plugin_that_is_not_installed_is_a_setting_to_mend() -> None:
+    line = {"event": "Extractor 'tap-nothing' is not known to Meltano", "level": "error"}
+    assert judge(1, [parsed(json.dumps(line))]).exit is Exit.CONFIGURATION
+
+
+@given(st.integers(-64, 255), st.lists(st.text(max_size=60), max_size=8))
+def test_no_log_breaks_it(returncode: int, lines: list[str]) -> None:
+    outcome = judge(returncode, [parsed(line) for line in lines])
+    assert outcome.ok == (returncode == 0)

@@ -1,0 +1,91 @@
+"""No secret and no row value in what is written down. # SPEC O3"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paralelo.redact import deeply, redactor, secrets
+
+SETTINGS = {
+    "TAP_MSSQL_PASSWORD": "S3nha/com espaço&=+",
+    "TARGET_POSTGRES_PASSWORD": "postgres",
+    "NOTIFY_URLS": "tgram://123456:abc/789",
+    "MELTANO_DATABASE_URI": "postgresql://m:meltanopw@h/db",
+    "TARGET_POSTGRES_SSL_KEY": "/etc/key.pem",
+    "TAP_MSSQL_HOST": "sqlserver",
+    "SOME_TOKEN": "true",
+}
+
+
+def test_secret_settings_are_found_by_name() -> None:
+    found = secrets(SETTINGS)
+    assert "S3nha/com espaço&=+" in found
+    assert "postgres" in found
+    assert "sqlserver" not in found
+    assert "true" not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "login failed with S3nha/com espaço&=+",
+        "url postgresql://u:S3nha%2Fcom%20espa%C3%A7o%26%3D%2B@h/db",
+        'json {"password": "S3nha/com espa\\u00e7o&=+"}',
+        "Server=h;UID=u;PWD={S3nha/com espaço&=+};Encrypt=yes",
+        "Server=h;PWD=anything-else-at-all;Encrypt=yes",
+        "password='anything-else-at-all'",
+        "{'password': 'anything-else-at-all'}",
+        "https://user:anything-else-at-all@host/x",
+    ],
+)
+def test_no_form_of_a_secret_survives(text: str) -> None:
+    clean = redactor(secrets(SETTINGS))(text)
+    assert "S3nha" not in clean
+    assert "anything-else" not in clean
+    assert "***" in clean
+
+
+def test_a_short_secret_does_not_eat_the_words_that_hold_it() -> None:
+    redact = redactor(secrets(SETTINGS))
+    assert redact("target-postgres: done") == "target-postgres: done"
+    assert redact("tried postgres as it stood") == "tried *** as it stood"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DETAIL:  Failing row contains (1, PLANTED, (x), 3).",
+        "Key (id, nome)=(7, PLANTED) already exists.",
+        'invalid input syntax for type integer: "PLANTED"',
+        'invalid input syntax for type timestamp without time zone: "PLANTED"',
+        'date/time field value out of range: "PLANTED"',
+        'value "PLANTED" is out of range for type bigint',
+        'CONTEXT:  COPY bi_credores, line 3, column nome: "PLANTED"',
+        'COPY bi_credores, line 12: "1,PLANTED,3"',
+        "CONTEXT:  unnamed portal with parameters: $1 = 'PLANTED'",
+        "Cannot insert duplicate key row. The duplicate key value is (PLANTED).",
+        "Conversion failed when converting the varchar value 'PLANTED' to data type int.",
+    ],
+)
+def test_values_that_databases_quote_are_taken_out(text: str) -> None:
+    clean = redactor()(text)
+    assert "PLANTED" not in clean
+    assert "(not shown)" in clean
+
+
+@given(st.text(min_size=6, max_size=40, alphabet=st.characters(min_codepoint=33, max_codepoint=0x2FF)))
+def test_any_secret_between_blanks_is_taken_out(secret: str) -> None:
+    assert secret not in redactor([secret])(f"before {secret} after").replace("***", "")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=5))
+def test_values_keep_their_shape(value: object) -> None:
+    assert json.dumps(deeply(lambda text: text, value)) == json.dumps(value)
+
+
+def test_fields_named_for_secrets_are_masked_whatever_they_hold() -> None:
+    assert deeply(redactor(), {"a": [{"password": "x"}], "rows": 3}) == {"a": [{"password": "***"}], "rows": 3}

@@ -1,0 +1,79 @@
+"""Run logs: JSON lines with their context, of a bounded size."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+from paralelo.redact import redactor
+from paralelo.runlog import RunLog, forget_old, last_words, lines, parsed
+
+
+def log(path: Path, max_bytes: int = 1_000_000, backups: int = 2) -> RunLog:
+    context = {"run": "r1", "table": "bi-credores", "attempt": 1}
+    return RunLog(path, redactor(["a-planted-secret"]), context, max_bytes=max_bytes, backups=backups)
+
+
+def test_each_line_carries_run_table_and_phase(tmp_path: Path) -> None:
+    raw = {
+        "string_id": "tap-x",
+        "producer": True,
+        "event": "page 3",
+        "level": "info",
+        "timestamp": "t",
+        "_name": "info",
+    }
+    log(tmp_path / "a.jsonl").relay(io.BytesIO(json.dumps(raw).encode() + b"\n"))
+    assert list(lines(tmp_path / "a.jsonl")) == [
+        {"run": "r1", "table": "bi-credores", "attempt": 1, "timestamp": "t", "level": "info", "source": "tap-x",
+         "event": "page 3", "phase": "reading"}
+    ]  # fmt: skip
+
+
+def test_text_that_is_no_json_and_bytes_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    log(tmp_path / "a.jsonl").relay(io.BytesIO(b"\x1b[31mTraceback\x1b[0m\n\xff\xfe\n\n[1, 2]\n"))
+    assert [line["event"] for line in lines(tmp_path / "a.jsonl")] == ["Traceback", "\ufffd\ufffd", "[1, 2]"]
+
+
+def test_secrets_are_out_before_the_disk(tmp_path: Path) -> None:
+    log(tmp_path / "a.jsonl").relay(io.BytesIO(b'{"event": "x", "dsn": "a-planted-secret"}\na-planted-secret\n'))
+    log(tmp_path / "a.jsonl").event("told", detail="a-planted-secret")
+    assert "planted-secret" not in (tmp_path / "a.jsonl").read_text()
+    assert len(list(lines(tmp_path / "a.jsonl"))) == 3
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    log(tmp_path / "a.jsonl").event("x")
+    assert (tmp_path / "a.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_it_turns_over_and_keeps_the_newest(tmp_path: Path) -> None:
+    sink = log(tmp_path / "a.jsonl", max_bytes=2_000, backups=2)
+    for number in range(100):
+        sink.event(f"event {number}")
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["a.jsonl", "a.jsonl.1", "a.jsonl.2"]
+    assert all(path.stat().st_size <= 2_000 for path in tmp_path.iterdir())
+    found = [line["event"] for line in lines(tmp_path / "a.jsonl")]
+    assert found[-1] == "event 99"
+    assert found == [f"event {number}" for number in range(100 - len(found), 100)]
+
+
+def test_the_last_words_are_the_errors(tmp_path: Path) -> None:
+    sink = log(tmp_path / "a.jsonl")
+    sink.event("it broke", level="error")
+    sink.event("tidied up")
+    assert last_words(tmp_path / "a.jsonl") == "[paralelo] it broke"
+
+
+def test_old_runs_are_forgotten(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"2025110{number}").mkdir()
+        (tmp_path / f"2025110{number}" / "x.jsonl").touch()
+    assert len(forget_old(tmp_path, keep=2)) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20251103", "20251104"]
+
+
+def test_a_line_that_is_json_but_no_log_line_is_text() -> None:
+    assert parsed('{"type": "STATE"}')["source"] == "output"

@@ -1,0 +1,317 @@
+"""A sync under recovery, with time, chance and processes made up. # SPEC O1, F4"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sync_rules.exits import ConfigurationError, Exit
+
+from paralelo.outcomes import Outcome
+from paralelo.policy import Policy
+from paralelo.runlock import Proof
+from paralelo.supervise import Event, Ports, Sign, Supervisor
+
+QUICK = Policy(jitter=0)
+KILLED = Outcome(Exit.UNEXPECTED, "Meltano was ended by signal 9", 9)
+
+
+@dataclass
+class FakeClock:
+    at: float = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def now(self) -> datetime:
+        return datetime(2025, 11, 3, tzinfo=timezone.utc) + timedelta(seconds=self.at)
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+@dataclass
+class FakeJob:
+    """A job that ends as told; `stubborn` ones hear SIGKILL alone, `orphans` outlive a Meltano that is gone."""
+
+    result: Outcome | None = None
+    stubborn: bool = False
+    orphans: bool = False
+    heard: list[int] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None
+
+    def gone(self) -> bool:
+        return self.done and not self.orphans
+
+    def end(self) -> None:
+        self.signal(signal.SIGTERM)
+
+    def signal(self, signum: int) -> None:
+        self.heard.append(signum)
+        if signum == signal.SIGKILL or not self.stubborn:
+            self.orphans = False
+            self.result = self.result or (KILLED if signum == signal.SIGKILL else Outcome(Exit.UNEXPECTED, "ended"))
+
+    def outcome(self) -> Outcome:
+        assert self.result is not None
+        return self.result
+
+
+@dataclass
+class World:
+    clock: FakeClock = field(default_factory=FakeClock)
+    jobs: list[FakeJob] = field(default_factory=list)
+    forced: list[bool] = field(default_factory=list)
+    cleaned: list[bool] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    proof: Proof = field(default_factory=lambda: Proof(True))
+    sign: Sign = field(default_factory=lambda: Sign("loading", 0))
+
+    def start(self, attempt: int, force: bool) -> FakeJob:
+        assert attempt == len(self.jobs) + 1
+        assert all(job.gone() for job in self.jobs), "a second job beside a living one"
+        self.jobs.append(FakeJob())
+        self.forced.append(force)
+        return self.jobs[-1]
+
+    def supervisor(self, policy: Policy = QUICK) -> Supervisor:
+        ports = Ports(
+            self.start, lambda _: self.sign, lambda: self.proof, self.cleaned.append, self.events.append, lambda: 0.5
+        )
+        supervisor = Supervisor("bi-credores", "full", policy, ports, self.clock)
+        supervisor.begin()
+        return supervisor
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events]
+
+
+def test_a_job_that_ends_well_is_finished() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    supervisor.step()
+    world.jobs[0].result = Outcome(Exit.FINISHED, "finished")
+    supervisor.step()
+    assert supervisor.over
+    assert supervisor.phase == "done"
+    assert world.kinds() == ["started", "ended", "finished"]
+    assert [attempt.exit for attempt in supervisor.attempts] == [Exit.FINISHED]
+
+
+def test_restarts_wait_five_minutes_then_ten_then_twenty_and_then_it_gives_up() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    for number, pause in enumerate((300, 600, 1_200), start=1):
+        world.jobs[-1].result = Outcome(Exit.SOURCE_UNREACHABLE, "no answer")
+        supervisor.step()
+        assert supervisor.phase == "pausing"
+        world.clock.at += pause - 1
+        supervisor.step()
+        assert len(world.jobs) == number
+        world.clock.at += 1
+        supervisor.step()
+        assert len(world.jobs) == number + 1
+    world.jobs[-1].result = Outcome(Exit.SOURCE_UNREACHABLE, "no answer")
+    supervisor.step()
+    assert supervisor.phase == "failed"
+    assert supervisor.outcome is not None
+    assert supervisor.outcome.exit is Exit.SOURCE_UNREACHABLE
+    assert len(supervisor.attempts) == 4
+    assert [event.pause for event in world.events if event.kind == "recovering"] == [300, 600, 1_200]
+
+
+@pytest.mark.parametrize("exit_", [Exit.CONFIGURATION, Exit.CHECK_REFUSED, Exit.DATA_REFUSED, Exit.ALREADY_RUNNING])
+def test_what_a_restart_cannot_mend_is_not_started_again(exit_: Exit) -> None:
+    world = World()
+    supervisor = world.supervisor()
+    world.jobs[0].result = Outcome(exit_, "why")
+    supervisor.step()
+    assert supervisor.over
+    assert supervisor.outcome is not None
+    assert supervisor.outcome.exit is exit_
+    assert len(world.jobs) == 1
+
+
+def test_a_lock_still_held_after_our_own_kill_is_waited_for() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    world.jobs[0].result = KILLED
+    supervisor.step()
+    world.clock.at += 300
+    supervisor.step()
+    world.jobs[1].result = Outcome(Exit.ALREADY_RUNNING, "held by a dead run's backend")
+    supervisor.step()
+    assert supervisor.phase == "pausing"
+
+
+def test_a_stall_ends_the_whole_group_and_starts_again() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    world.clock.at += 899
+    world.sign = Sign("loading", 5)
+    supervisor.step()
+    world.clock.at += 899
+    supervisor.step()
+    assert world.jobs[0].heard == []
+    world.clock.at += 1
+    supervisor.step()
+    assert world.jobs[0].heard == [signal.SIGTERM]
+    supervisor.step()
+    assert supervisor.attempts[0].exit is Exit.STALLED
+    assert "900 seconds" in supervisor.attempts[0].reason
+    world.clock.at += 300
+    supervisor.step()
+    assert len(world.jobs) == 2
+
+
+def test_a_process_that_does_not_hear_is_killed_after_the_grace() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    world.jobs[0].stubborn = True
+    supervisor.step()
+    world.clock.at += 900
+    supervisor.step()
+    supervisor.step()
+    world.clock.at += 29
+    supervisor.step()
+    assert world.jobs[0].heard == [signal.SIGTERM]
+    world.clock.at += 1
+    supervisor.step()
+    assert world.jobs[0].heard == [signal.SIGTERM, signal.SIGKILL]
+    supervisor.step()
+    assert supervisor.attempts[0].exit is Exit.STALLED
+    assert world.cleaned == [False, True], "the killed Meltano's lock and settings are cleared"
+
+
+def test_activation_is_given_more_time_than_reading() -> None:
+    world = World(sign=Sign("activating", 9))
+    supervisor = world.supervisor()
+    supervisor.step()
+    world.clock.at += 3_599
+    supervisor.step()
+    assert world.jobs[0].heard == []
+    world.clock.at += 1
+    supervisor.step()
+    assert world.jobs[0].heard == [signal.SIGTERM]
+
+
+def test_plugins_that_outlive_a_killed_meltano_are_ended_before_a_restart() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    world.jobs[0].result, world.jobs[0].orphans = KILLED, True
+    supervisor.step()
+    assert supervisor.attempts == []
+    assert world.jobs[0].heard == [signal.SIGTERM]
+    supervisor.step()
+    assert len(supervisor.attempts) == 1
+    world.clock.at += 300
+    supervisor.step()
+    assert world.forced == [False, True]
+
+
+def test_the_run_lock_is_passed_only_when_the_dead_are_proven_dead() -> None:
+    world = World(proof=Proof(False, "process 42 of it is alive"))
+    supervisor = world.supervisor()
+    world.jobs[0].result = KILLED
+    supervisor.step()
+    world.clock.at += 300
+    supervisor.step()
+    assert world.forced == [False, False]
+    assert world.cleaned == [False, False]
+
+
+def test_meltano_refusing_for_a_dead_run_is_overridden_once_and_at_once() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    refused = Outcome(Exit.ALREADY_RUNNING, "Meltano holds a run of x for running", lock_only=True)
+    world.jobs[0].result = refused
+    supervisor.step()
+    assert world.forced == [False, True]
+    world.jobs[1].result = refused
+    supervisor.step()
+    assert supervisor.outcome is not None
+    assert supervisor.outcome.exit is Exit.ALREADY_RUNNING
+
+
+def test_meltano_refusing_for_a_living_run_is_the_end() -> None:
+    world = World(proof=Proof(False, "process 42 of it is alive"))
+    supervisor = world.supervisor()
+    world.jobs[0].result = Outcome(Exit.ALREADY_RUNNING, "x", lock_only=True)
+    supervisor.step()
+    assert supervisor.outcome is not None
+    assert supervisor.outcome.reason == "already running: process 42 of it is alive"
+    assert len(world.jobs) == 1
+
+
+def test_stopping_ends_the_job_and_starts_nothing_more() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    supervisor.stop()
+    assert not supervisor.over
+    supervisor.step()
+    assert supervisor.phase == "stopped"
+    assert world.kinds()[-1] == "stopped"
+    assert world.jobs[0].heard == [signal.SIGTERM]
+
+
+def test_stopping_twice_kills() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    world.jobs[0].stubborn = True
+    supervisor.stop()
+    supervisor.stop()
+    assert world.jobs[0].heard == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_stopping_between_attempts_is_at_once() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    world.jobs[0].result = Outcome(Exit.TARGET_UNREACHABLE, "gone")
+    supervisor.step()
+    supervisor.stop()
+    assert supervisor.phase == "stopped"
+
+
+def test_a_job_that_finishes_while_it_is_stopped_is_finished() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    world.jobs[0].stubborn = True
+    supervisor.stop()
+    world.jobs[0].result = Outcome(Exit.FINISHED, "finished")
+    supervisor.step()
+    assert supervisor.phase == "done"
+
+
+@given(restart=st.integers(1, 3), chance=st.floats(0, 1))
+def test_jitter_stays_within_its_share(restart: int, chance: float) -> None:
+    policy = Policy()
+    middle = 300 * 2 ** (restart - 1)
+    assert 0.9 * middle <= policy.pause(restart, chance) <= 1.1 * middle + 1e-6
+
+
+def test_a_policy_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        Policy(max_restarts=-1)
+    with pytest.raises(ConfigurationError):
+        Policy(stall=0)
+
+
+@given(st.lists(st.sampled_from([*Exit]), min_size=1, max_size=12))
+def test_never_more_than_three_restarts_whatever_happens(ends: list[Exit]) -> None:
+    world = World()
+    supervisor = world.supervisor()
+    for exit_ in ends:
+        if supervisor.over:
+            break
+        world.jobs[-1].result = Outcome(exit_, "as told")
+        supervisor.step()
+        world.clock.at += 5_000
+        supervisor.step()
+    assert len(world.jobs) <= 4
