@@ -1,0 +1,62 @@
+"""What dead runs left behind: Meltano's plain-text copies of plugin settings, and its unredacted logs.
+
+A settings file belongs to a living run if a living process has it in its command line, or if it is so young that its
+plugin may be about to start. Everything else belongs to nobody.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from paralelo.jobs import SCRATCH
+
+YOUNG_SECONDS = 60.0
+
+
+def remove(
+    root: Path,
+    *,
+    plugins: frozenset[str] | None = None,
+    young_seconds: float = YOUNG_SECONDS,
+    clock: Callable[[], float] = time.time,
+) -> list[Path]:
+    """Remove what dead runs left below the project. Returns what was removed.
+
+    With `plugins` only those plugins' files are looked at, and with `young_seconds=0` also the youngest: for a caller
+    who knows that no run of these plugins is about to start.
+    """
+    in_use = "\n".join(_command_lines())
+    removed = []
+    for path in _settings_files(root):
+        if plugins is not None and path.parent.name not in plugins:
+            continue
+        try:
+            if clock() - path.stat().st_mtime >= young_seconds and str(path) not in in_use:
+                path.unlink()
+                removed.append(path)
+        except FileNotFoundError:
+            continue
+    for path in (root / SCRATCH).glob("*-*"):
+        owner = path.name.partition("-")[0]
+        if not owner.isdigit() or not psutil.pid_exists(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+            removed.append(path)
+    return removed
+
+
+def _settings_files(root: Path) -> Iterator[Path]:
+    # Meltano names them `<kind>.<uuid>.config.json`, below the plugin's own folder.
+    yield from (root / ".meltano" / "run").glob("*/*.config.json")
+
+
+def _command_lines() -> Iterator[str]:
+    for process in psutil.process_iter():
+        try:
+            yield " ".join(process.cmdline())
+        except (psutil.Error, OSError):
+            continue

@@ -1,0 +1,129 @@
+"""Meltano's run lock, and the proof that may override it.
+
+Meltano holds a run of the same state id for running until its heartbeat is five minutes old. After SIGKILL nobody
+clears that. Here it is cleared, but only once it is proven that the run is dead: no process of the job on this machine,
+and nobody, on any machine, holds the table's lock in the target. Then the next attempt passes the lock with `--force`,
+and the dead run is marked as failed in Meltano's own database, as Meltano itself would five minutes later: `--force`
+alone would leave the next schedule in front of the same lock.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import psycopg
+from sync_rules.exits import TargetUnreachable
+
+from paralelo import progress
+from paralelo.project import Mode, Table
+from paralelo.queries import query
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has a table's lock in the target: the connection names itself by mode and table."""
+
+    application: str
+    backend: int
+    since: datetime
+
+    def __str__(self) -> str:
+        return f"{self.application!r} (backend {self.backend}) since {self.since:%Y-%m-%d %H:%M:%S %Z}"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether an earlier run is gone; `why_not` says what speaks against it."""
+
+    gone: bool
+    why_not: str = ""
+
+
+def prove_gone(table: Table, mode: Mode, root: Path, env: Mapping[str, str] | None = None) -> Proof:
+    """Whether no run of this table and mode lives anywhere. What cannot be found out counts as living."""
+    living = processes_of(table, mode, root)
+    if living:
+        return Proof(False, f"process {', '.join(str(process.pid) for process in living)} of it is alive")
+    try:
+        with progress.connect(env) as connection:
+            found = holder(connection, progress.default_schema(env), table.target)
+    except (TargetUnreachable, psycopg.Error) as error:
+        return Proof(False, f"the target cannot be asked who holds the table's lock: {error}")
+    return Proof(False, f"its lock in the target is held by {found}") if found else Proof(True)
+
+
+def holder(connection: progress.Connection, schema: str, table: str) -> Holder | None:
+    """Who holds the table's lock in the target."""
+    row = connection.execute(query("locks.holder"), {"name": f"paralelo:{schema}.{table}"}).fetchone()
+    return None if row is None else Holder(row["application_name"], row["pid"], row["since"])
+
+
+def processes_of(table: Table, mode: Mode, root: Path) -> list[psutil.Process]:
+    """Living processes of this table's job, whoever started them: its `meltano run`, and plugins with its settings.
+
+    A loader is shared by all tables: it is told apart by its process group, which Meltano and its plugins share.
+    """
+    ours = os.getpgid(0)
+    job, extractor = table.jobs.get(mode, ""), table.extractors.get(mode, "")
+    settings = f"{root}{os.sep}.meltano{os.sep}run{os.sep}{extractor}{os.sep}"
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            if process.status() == psutil.STATUS_ZOMBIE or os.getpgid(process.pid) == ours:
+                continue
+            if any(word.startswith(settings) for word in words) or _runs(process, words, job, extractor, root):
+                found.append(process)
+        except (ProcessLookupError, psutil.Error, OSError):
+            continue
+    return found
+
+
+def _runs(process: psutil.Process, words: Iterable[str], job: str, extractor: str, root: Path) -> bool:
+    rest = list(words)
+    if not any(Path(word).name == "meltano" for word in rest[:3]) or not {"run", "elt", "el"} & set(rest):
+        return False
+    return (job in rest or extractor in rest) and Path(process.cwd()) == root
+
+
+def release(
+    state_id: str, before: datetime, root: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Begin to mark the runs of this state id that started before then as failed. Only after `prove_gone`.
+
+    Runs in a process of its own, for it needs all of Meltano, which takes seconds to load.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "paralelo.runlock", state_id, before.isoformat()],
+        cwd=root,
+        env={**os.environ, **(env or {}), "MELTANO_CLI_LOG_LEVEL": "error"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _release_here(state_id: str, before: datetime) -> int:
+    from meltano.core.db import project_engine
+    from meltano.core.job.finder import JobFinder
+    from meltano.core.project import Project
+
+    _, make_session = project_engine(Project.find())
+    with make_session() as session:
+        for run in JobFinder(state_id).running(session):
+            if run.started_at < before:
+                run.fail("Its processes were proven gone; paralelo cleared the run lock.")
+                run.save(session)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_release_here(sys.argv[1], datetime.fromisoformat(sys.argv[2])))
