@@ -52,3 +52,11 @@ def db(server: embedded.Server, database: str) -> Iterator[psycopg.Connection[An
     """A connection of the test's own."""
     with psycopg.connect(server.dsn(database), autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Any:
+    """A tap of ours for one table."""
+    from feed import Feed
+
+    return Feed(tmp_path)

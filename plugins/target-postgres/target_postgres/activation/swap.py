@@ -57,6 +57,7 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
             raise Unswappable
         if live is not None:
             _check_unchanged(connection, job, live, signature)
+            _give_owner(connection, live, staging)
             after = _inheritance(connection, live)
             after += _move_sequences(connection, live, staging)
             connection.execute(sql.SQL("DROP TABLE {}").format(job.live.sql))
@@ -69,8 +70,8 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
             revoked = connection.execute(
                 query("inherit.revokes"), {"schema": job.live.schema, "table": job.live.table}
             ).fetchall()
-            # The owner comes first, since a change of owner rewrites rights; then nobody has any; then the old ones.
-            for statement in [after[0], *(_trusted(text) for (text,) in revoked), *after[1:]]:
+            # First nobody has any right, then those who had one before.
+            for statement in [*(_trusted(text) for (text,) in revoked), *after]:
                 connection.execute(statement)
         ledger.end(connection, sync, "activated", "swap", job.settings.ledger_keep_days)
 
@@ -88,12 +89,19 @@ def signature_of(connection: Connection, live: LiveTable) -> str:
     return repr((live.oid, live.columns, definitions(connection, live.oid)))
 
 
+def _give_owner(connection: Connection, live: LiveTable, staging: catalog.TableName) -> None:
+    """The owner first: sequences change hands only within one owner's tables, and a new owner rewrites rights."""
+    row = connection.execute(query("inherit.owner"), {"oid": live.oid}).fetchone()
+    assert row is not None
+    connection.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(staging.sql, sql.Identifier(row[0])))
+
+
 def _inheritance(connection: Connection, live: LiveTable) -> list[sql.SQL]:
-    """The statements that give the new table what the old one has; the first sets the owner."""
+    """The statements that give the new table what the old one has."""
     parameters = {"oid": live.oid}
     found = [
         text
-        for name in ("owner", "grants", "properties")
+        for name in ("grants", "properties")
         for (text,) in connection.execute(query(f"inherit.{name}"), parameters).fetchall()
     ]
     return [_trusted(text) for text in found]

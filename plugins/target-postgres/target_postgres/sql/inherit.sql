@@ -1,5 +1,5 @@
 -- Statements that give a table what the one before it had. They are made before that one is dropped, and run when the
--- new one has its name. In order: owner, rights, options, statistics, row security, identity of replicas, comments.
+-- new one has its name. In order: rights, options, statistics, row security, identity of replicas, comments.
 
 -- name: revokes
 -- What default privileges gave the new table, and the old one did not have.
@@ -30,9 +30,7 @@ SELECT format('GRANT %%s%%s ON TABLE %%s TO %%s%%s', privilege_type,
 FROM rights
 
 -- name: owner
-SELECT format('ALTER TABLE %%I.%%I OWNER TO %%I', n.nspname, c.relname, pg_get_userbyid(c.relowner))
-FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.oid = %(oid)s
+SELECT pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE oid = %(oid)s
 
 -- name: properties
 WITH live AS (

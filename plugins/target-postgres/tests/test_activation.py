@@ -1,0 +1,295 @@
+"""How a full sync takes effect: its guards, stale rows, what survives a swap, and what readers see meanwhile."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import server as embedded
+from feed import Feed, load
+from psycopg.errors import UndefinedTable
+from sync_rules.exits import AlreadyRunning, CheckRefused, ConfigurationError
+from things import START, ids, last_sync, outcome, thing, things
+
+Db = psycopg.Connection[Any]
+LATER = START + datetime.timedelta(hours=1)
+WAYS = pytest.mark.parametrize("activation", ["swap", "merge"])
+
+
+def sync(config: Any, feed: Feed, rows: list[dict[str, Any]], version: int, **more: Any) -> None:
+    """One whole full sync."""
+    feed.version = version
+    load(config, feed.full(rows, page=7), **more)
+
+
+@WAYS
+def test_inserted_updated_unchanged_and_stale_are_counted(config: Any, db: Db, feed: Feed, activation: str) -> None:
+    sync(config, feed, things(*range(1, 21)), 1)
+    rows = [*things(*range(1, 9)), *things(*range(9, 18), status=5), *things(30, 31, 32)]
+    sync(config, feed, rows, 2, activation=activation)
+    assert ids(db) == [*range(1, 18), 30, 31, 32]
+    assert ids(db, "status = 5") == list(range(9, 18))
+    assert outcome(db) == (3, 9, 8, 3)
+    assert last_sync(db, "activation") == (activation,)
+
+
+@WAYS
+@pytest.mark.parametrize("rule", ["delete", "flag", "keep"])
+def test_stale_rows(config: Any, db: Db, feed: Feed, activation: str, rule: str) -> None:
+    feed.load = {"stale_rows": rule, "stale_column": "status", "stale_value": 0, "activation": activation}
+    sync(config, feed, things(*range(1, 11)), 1)
+    sync(config, feed, things(*range(1, 10)), 2)
+    assert outcome(db) == (0, 0, 9, 1)
+    assert ids(db) == list(range(1, 10 if rule == "delete" else 11))
+    assert ids(db, "status = 0") == ([10] if rule == "flag" else [])
+    sync(config, feed, things(*range(1, 11)), 3)
+    assert ids(db, "status = 1") == list(range(1, 11)), "a row that comes back has the source's value again"
+
+
+@WAYS
+def test_a_flagged_row_stays_flagged_and_is_not_rewritten(config: Any, db: Db, feed: Feed, activation: str) -> None:
+    feed.load = {"stale_rows": "flag", "stale_column": "status", "stale_value": 0, "activation": activation}
+    sync(config, feed, things(*range(1, 11)), 1)
+    sync(config, feed, things(*range(1, 10)), 2)
+    sync(config, feed, things(*range(1, 10)), 3)
+    assert ids(db, "status = 0") == [10]
+    assert outcome(db) == (0, 0, 9, 1)
+
+
+@WAYS
+def test_an_empty_source_never_wipes_a_table(config: Any, db: Db, feed: Feed, activation: str) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    for rule in ("delete", "flag", "keep"):
+        feed.load = {"stale_rows": rule, "stale_column": "status", "stale_value": 0}
+        feed.version += 1
+        with pytest.raises(CheckRefused, match="sent no row"):
+            load(config, feed.full([]), activation=activation)
+    assert ids(db) == list(range(1, 11))
+    feed.version += 1
+    feed.load = {}
+    load(config, feed.full([]), activation=activation, allow_shrink=["things"])
+    assert ids(db) == []
+
+
+@WAYS
+def test_a_half_read_source_is_refused(config: Any, db: Db, feed: Feed, activation: str) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    with pytest.raises(CheckRefused, match=r"from 10 to 7 rows, by 30.0 %"):
+        sync(config, feed, things(*range(1, 8)), 2, activation=activation)
+    assert ids(db) == list(range(1, 11))
+    sync(config, feed, things(*range(1, 9)), 3, activation=activation)
+    assert ids(db) == list(range(1, 9)), "20 % is allowed"
+    feed.load = {"allow_shrink": ["public.things"]}
+    sync(config, feed, things(1), 4, activation=activation)
+    assert ids(db) == [1]
+
+
+@WAYS
+def test_rows_that_an_incremental_sync_wrote_meanwhile_survive(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
+) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(1, 11)), page=5)
+    load(config, lines[:3], activation=activation)
+    changed = [thing(3, Name="new", mod_ts=LATER), thing(9, Name="new", mod_ts=LATER), thing(11, mod_ts=LATER)]
+    load(config, Feed(tmp_path).incremental(changed))
+    # The page with 3 is read after the change: the source's newest is staged. The page with 9 was read before it.
+    page = [*things(5, 4), thing(3, Name="newer", mod_ts=LATER + datetime.timedelta(hours=1)), *things(2, 1)]
+    again = [feed.batch(2, page, [6]), feed.state(2, 10, [1]), feed.state(2, 10, [1], done=True), feed.activate(10)]
+    load(config, [lines[0], *again], activation=activation)
+    names = dict(db.execute("SELECT id, name FROM things").fetchall())
+    assert (names[3], names[9], names[11], len(names)) == ("newer", "new", "n11", 11)
+    counts = db.execute(
+        "SELECT rows_carried, rows_inserted + rows_updated + rows_unchanged, rows_stale FROM paralelo.sync WHERE version = 2"
+    ).fetchone()
+    assert counts == (1, 10, 0)
+
+
+@WAYS
+def test_what_an_incremental_sync_wrote_earlier_does_not_count_as_newer(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
+) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    load(config, Feed(tmp_path).incremental([thing(3, mod_ts=LATER, Name="old"), thing(11, mod_ts=LATER)]))
+    sync(config, feed, things(*range(1, 11)), 2, activation=activation)
+    assert ids(db) == list(range(1, 11))
+    assert db.execute("SELECT name FROM things WHERE id = 3").fetchone() == ("n3",)
+
+
+DEPENDENTS = {
+    "view": "CREATE VIEW hanging AS SELECT * FROM things",
+    "materialized view": "CREATE MATERIALIZED VIEW hanging AS SELECT * FROM things",
+    "rule": "CREATE RULE quiet AS ON DELETE TO things WHERE old.id < 0 DO INSTEAD NOTHING",
+    "incoming foreign key": "CREATE TABLE child (thing bigint REFERENCES things)",
+    "outgoing foreign key": "CREATE TABLE parent (status int PRIMARY KEY); INSERT INTO parent VALUES (1);"
+    "ALTER TABLE things ADD FOREIGN KEY (status) REFERENCES parent",
+    "publication": "CREATE PUBLICATION sent FOR TABLE things",
+    "publication of all": "CREATE PUBLICATION sent FOR ALL TABLES",
+    "trigger": "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+    "CREATE TRIGGER quiet BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION quiet()",
+    "child table": "CREATE TABLE child () INHERITS (things)",
+    "function of its row type": "CREATE FUNCTION hanging(things) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
+    "column of its row type": "CREATE TABLE other (one things)",
+    "column of its own": "ALTER TABLE things ADD COLUMN note text",
+}
+
+
+@pytest.mark.parametrize("what", list(DEPENDENTS))
+def test_a_table_that_something_depends_on_is_merged(config: Any, db: Db, feed: Feed, what: str) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    db.execute(DEPENDENTS[what])
+    before = db.execute("SELECT 'things'::regclass::oid").fetchone()
+    sync(config, feed, [*things(*range(1, 10)), thing(12)], 2)
+    assert ids(db) == [*range(1, 10), 12]
+    assert db.execute("SELECT 'things'::regclass::oid").fetchone() == before
+    assert last_sync(db, "activation") == ("merge",)
+    with pytest.raises(ConfigurationError, match="cannot be swapped"):
+        sync(config, feed, things(*range(1, 11)), 3, activation="swap")
+
+
+def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    statements = [
+        "DROP ROLE IF EXISTS reader, writer",
+        "CREATE ROLE reader",
+        "CREATE ROLE writer",
+        "GRANT CREATE, USAGE ON SCHEMA public TO writer",
+        "ALTER TABLE things ALTER COLUMN status SET DEFAULT 7, ALTER COLUMN name SET STATISTICS 500,"
+        " ALTER COLUMN name SET STORAGE EXTERNAL, ALTER COLUMN amount SET (n_distinct = 5), ADD CHECK (id > 0),"
+        " ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED, SET (fillfactor = 70)",
+        "ALTER TABLE things ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY",
+        "CREATE SEQUENCE counted OWNED BY things.status",
+        "ALTER TABLE things ALTER COLUMN status SET DEFAULT nextval('counted')",
+        "SELECT setval(pg_get_serial_sequence('things', 'id'), 500)",
+        'CREATE INDEX "By {Name} 100%" ON things (lower(name) DESC NULLS LAST) INCLUDE (status) WHERE status > 0',
+        "CREATE STATISTICS together ON name, status FROM things",
+        "ALTER TABLE things ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY theirs ON things FOR SELECT TO reader USING (things.id < 5)",
+        "ALTER TABLE things REPLICA IDENTITY FULL",
+        "ALTER TABLE things CLUSTER ON things_pkey",
+        "GRANT SELECT ON things TO reader WITH GRANT OPTION",
+        "GRANT INSERT (name) ON things TO PUBLIC",
+        "COMMENT ON TABLE things IS 'it''s {} 100%'",
+        "COMMENT ON COLUMN things.name IS 'a name'",
+        "COMMENT ON INDEX things_pkey IS 'the key'",
+        "COMMENT ON CONSTRAINT one_name ON things IS 'once'",
+        "COMMENT ON POLICY theirs ON things IS 'some'",
+        "COMMENT ON STATISTICS together IS 'both'",
+        "ALTER TABLE things OWNER TO writer",
+    ]
+    for statement in statements:
+        db.execute(statement)
+    # Default privileges would give the new table rights that the old one does not have.
+    db.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT DELETE ON TABLES TO reader")
+    before = _described(server, db)
+    sync(config, feed, things(*range(1, 12)), 2, activation="swap")
+    assert last_sync(db, "activation") == ("swap",)
+    assert _described(server, db) == before
+    db.execute("INSERT INTO things (name) VALUES ('next')")
+    assert ids(db)[-1] == 501
+    db.execute("DROP OWNED BY reader, writer CASCADE; DROP TABLE IF EXISTS things CASCADE; DROP ROLE reader, writer")
+
+
+def _described(server: embedded.Server, db: Db) -> str:
+    """The table as `pg_dump` writes it, without its rows: independent of how the target reads the catalog."""
+    import subprocess
+
+    command = [str(embedded.BIN / "pg_dump"), "--schema-only", "--restrict-key=x", "-t", "things", server.dsn(db.info.dbname)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if "CREATE TABLE" not in text:
+        raise AssertionError(text)
+    return text
+
+
+def test_a_long_reader_does_not_make_others_queue(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    with psycopg.connect(server.dsn(db.info.dbname)) as reader:
+        reader.execute("SELECT count(*) FROM things")
+        feed.version = 2
+        with pytest.raises(AlreadyRunning, match="locked"):
+            load(config, feed.full(things(*range(1, 12))), activation="swap", lock_timeout_seconds=0.1,
+                 activation_patience_seconds=0.8)
+        assert ids(db) == list(range(1, 11)), "the old rows are there, and can be read"
+        reader.rollback()
+    schema, *_, done, active = feed.full(things(*range(1, 12)))
+    load(config, [schema, done, active], activation="swap")
+    assert ids(db) == list(range(1, 12)), "what was staged is kept and takes effect later"
+
+
+class Readers:
+    """Threads that read the table without a pause, each in its own way, and note what they see."""
+
+    def __init__(self, dsn: str, ways: list[str]) -> None:
+        self.seen: set[Any] = set()
+        self.failures: list[str] = []
+        self.reads = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._read, args=(dsn, way)) for way in ways]
+
+    def __enter__(self) -> Readers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _read(self, dsn: str, way: str) -> None:
+        statement = "SELECT count(*), min(status), max(status) FROM public.things"
+        with psycopg.connect(dsn, autocommit=way != "repeatable", prepare_threshold=0 if way == "prepared" else None) as db:
+            if way == "repeatable":
+                db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            while not self._stop.is_set():
+                try:
+                    if way == "repeatable":
+                        # The snapshot is taken before the table is first touched.
+                        db.execute("SELECT count(*) FROM pg_class")
+                        time.sleep(0.01)
+                    self.seen.add(db.execute(statement).fetchone())
+                    db.rollback() if way == "repeatable" else None
+                    self.reads += 1
+                except (UndefinedTable, psycopg.Error) as error:
+                    self.failures.append(f"{way}: {error}")
+                    return
+
+
+@WAYS
+def test_readers_see_the_old_rows_or_the_new(
+    config: Any, server: embedded.Server, db: Db, feed: Feed, activation: str
+) -> None:
+    sync(config, feed, things(*range(1, 201), status=0), 0)
+    allowed = {(200, 0, 0)}
+    with Readers(server.dsn(db.info.dbname), ["simple", "simple", "prepared", "repeatable", "repeatable"]) as readers:
+        for version in range(1, 9):
+            count = 200 + version
+            allowed.add((count, version, version))
+            sync(config, feed, things(*range(1, count + 1), status=version), version, activation=activation)
+    assert readers.failures == []
+    assert readers.seen <= allowed
+    assert readers.reads > 50
+    assert last_sync(db, "activation") == (activation,)
+
+
+def test_an_old_snapshot_never_sees_a_part(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
+    """A REPEATABLE READ transaction that began between two staged batches would see the first one alone."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(1, 11), status=2), page=5)
+    load(config, lines[:3])
+    with psycopg.connect(server.dsn(db.info.dbname)) as reader:
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        reader.execute("SELECT 1 FROM pg_class")
+        with pytest.raises(AlreadyRunning, match="snapshot_wait_seconds"):
+            load(config, [lines[0], *lines[3:]], activation="swap", snapshot_wait_seconds=0.2)
+        load(config, [lines[0], *lines[5:]], snapshot_wait_seconds=0.2)
+        assert last_sync(db, "activation") == ("merge",)
+        assert reader.execute("SELECT count(*), max(status) FROM things").fetchone() == (10, 1)
+    assert ids(db, "status = 2") == list(range(1, 11))

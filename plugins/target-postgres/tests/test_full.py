@@ -1,0 +1,166 @@
+"""A full sync: staged batch by batch, recognised when replayed, whole when it takes effect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from feed import Feed, load
+from sync_rules.exits import CheckRefused
+from things import ids, last_sync, outcome, thing, things
+
+from target_postgres.errors import LedgerGap, SyncError
+
+Db = psycopg.Connection[Any]
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_every_row_arrives_once_with_exact_types(config: Any, db: Db, feed: Feed, records: bool) -> None:
+    states = load(config, feed.full(things(*range(1, 26)), page=10, records=records))
+    assert ids(db) == list(range(1, 26))
+    assert db.execute("SELECT * FROM things WHERE id = 7").fetchone() == tuple(thing(7).values())
+    types = db.execute(
+        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'things'::regclass AND attnum > 0"
+    ).fetchall()
+    expected = ["bigint", "character varying(10)", "numeric(38,2)", "integer", "timestamp(6) without time zone"]
+    assert [kind for (kind,) in types] == expected
+    assert [state["bookmarks"][feed.stream]["batches"] for state in states] == [1, 2, 3, 3]
+    assert states[-1]["bookmarks"][feed.stream]["done"] is True
+
+
+def test_files_are_deleted_once_committed(config: Any, feed: Feed) -> None:
+    load(config, feed.full(things(1, 2, 3), page=1))
+    assert list(Path(feed.folder).glob("*.arrow")) == []
+
+
+@pytest.mark.parametrize("activation", ["swap", "merge"])
+def test_the_old_tools_second_run_loses_nothing(config: Any, db: Db, feed: Feed, activation: str) -> None:
+    feed.load = {"activation": activation, "stale_rows": "flag", "stale_column": "status", "stale_value": 0}
+    for version in (1, 2, 3):
+        feed.version = version
+        load(config, feed.full(things(*range(1, 21)), page=7))
+        assert ids(db, "status = 1") == list(range(1, 21))
+    assert outcome(db) == (0, 0, 20, 0)
+
+
+def test_done_is_held_back_until_the_version_is_active(config: Any, db: Db, feed: Feed) -> None:
+    lines = feed.full(things(1, 2))
+    states = load(config, lines[:-1])
+    assert [state["bookmarks"][feed.stream]["done"] for state in states] == [False]
+    assert db.execute("SELECT to_regclass('things')").fetchone() == (None,)
+    states = load(config, [lines[0], *lines[-2:]])
+    assert [state["bookmarks"][feed.stream]["done"] for state in states] == [True]
+    assert ids(db) == [1, 2]
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_a_replayed_batch_is_skipped(config: Any, db: Db, feed: Feed, records: bool) -> None:
+    rows = things(*range(10, 0, -1))
+    lines = feed.full(rows, page=5, records=records)
+    per_page = 6 if records else 2
+    load(config, lines[: 1 + per_page])
+    again = feed.full(rows, page=5, records=records)
+    load(config, again)
+    assert ids(db) == list(range(1, 11))
+    assert last_sync(db, "rows_read", "rows_written") == (10, 10)
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_a_batch_that_changed_is_written_anew(config: Any, db: Db, feed: Feed, records: bool) -> None:
+    lines = feed.full(things(*range(10, 0, -1)), page=3, records=records)
+    load(config, lines[: 1 + 3 * (4 if records else 2)])
+    # Row 9 is gone and 4 is new to the source when the tap, resumed from no state, reads again.
+    load(config, feed.full(things(10, 8, 7, 6, 5, 4, 3, 2, 1), page=4, records=records))
+    assert ids(db) == [1, 2, 3, 4, 5, 6, 7, 8, 10]
+
+
+def test_a_gap_removes_the_bookmark_and_says_so(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
+    lines = [feed.schema(), feed.batch(3, things(4, 3), after=[5]), feed.state(3, 6, [3])]
+    from feed import run
+
+    ended = run(config, tmp_path, lines)
+    assert ended.code not in (0, 2)
+    assert ended.states == [{"bookmarks": {}}]
+    assert "does not follow" in ended.last
+
+
+def test_a_lost_staging_table_is_a_gap(config: Any, db: Db, feed: Feed) -> None:
+    lines = feed.full(things(*range(10, 0, -1)), page=5)
+    load(config, lines[:3])
+    db.execute('DROP TABLE "_paralelo_things_1"')
+    with pytest.raises(LedgerGap):
+        load(config, [lines[0], *lines[3:]])
+
+
+def test_a_new_version_removes_what_an_unfinished_one_left(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.full(things(3, 2, 1), page=1)[:3])
+    feed.version = 2
+    load(config, feed.full(things(3, 2, 1)))
+    left = db.execute("SELECT relname FROM pg_class WHERE relname LIKE '\\_paralelo%'").fetchall()
+    assert left == []
+    assert db.execute("SELECT version, status FROM paralelo.sync ORDER BY 1").fetchall() == [
+        (1, "abandoned"), (2, "activated"),
+    ]
+
+
+def test_an_incremental_sync_leaves_an_unfinished_full_one_alone(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
+    rows = things(4, 3, 2, 1)
+    lines = feed.full(rows, page=2)
+    load(config, lines[:3])
+    load(config, Feed(tmp_path).incremental(things(5)))
+    load(config, [lines[0], *lines[3:]])
+    assert ids(db) == [1, 2, 3, 4, 5]
+
+
+def test_activation_is_refused_when_rows_are_missing(config: Any, db: Db, feed: Feed) -> None:
+    lines = [feed.schema(), feed.batch(1, things(2, 1)), feed.state(1, 2, [1]), feed.state(1, 2, [1], done=True)]
+    with pytest.raises(CheckRefused, match="the tap sent 3 rows"):
+        load(config, [*lines, feed.activate(3)])
+    assert db.execute("SELECT to_regclass('things')").fetchone() == (None,)
+
+
+def test_a_version_activated_before_its_state_came_out_is_not_activated_twice(config: Any, db: Db, feed: Feed) -> None:
+    lines = feed.full(things(2, 1))
+    load(config, lines)
+    load(config, Feed(Path(feed.folder)).incremental(things(3)))
+    states = load(config, [lines[0], *lines[-2:]])
+    assert states[-1]["bookmarks"][feed.stream]["done"] is True
+    assert ids(db) == [1, 2, 3]
+
+
+def test_a_table_without_a_key_is_replaced_whole(config: Any, db: Db, feed: Feed) -> None:
+    feed.key, feed.resumable, feed.not_null = (), False, ()
+    same = [*things(1, 2), *things(1, 2)]
+    load(config, feed.full(same, page=3))
+    assert ids(db) == [1, 1, 2, 2]
+    feed.version = 2
+    load(config, feed.full([*same, *things(3)], page=2))
+    assert ids(db) == [1, 1, 2, 2, 3]
+
+
+def test_duplicate_keys_are_refused(config: Any, db: Db, feed: Feed) -> None:
+    lines = [feed.schema(), feed.batch(1, things(2, 2, 1)), feed.state(1, 3, [1]), feed.activate(3)]
+    with pytest.raises(CheckRefused, match="same key"):
+        load(config, lines)
+
+
+def test_a_batch_of_another_version_is_refused(config: Any, feed: Feed) -> None:
+    schema = feed.schema()
+    feed.version = 2
+    with pytest.raises(SyncError, match="is not of version 1"):
+        load(config, [schema, feed.batch(1, things(1))])
+
+
+def test_composite_and_text_keys(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, columns={"a": "varchar(20)", "b": "decimal(10,3)", "v": "text"}, key=("a", "b"), cursor=None,
+                not_null=("a", "b"))
+    from decimal import Decimal
+
+    rows = [{"a": a, "b": Decimal(b), "v": f"{a}{b}"} for a in ("ç", "A", "a", "á") for b in ("1.000", "-1.500")]
+    load(config, feed.full(rows, page=3))
+    feed.version = 2
+    load(config, feed.full(rows, page=3), activation="merge")
+    assert db.execute("SELECT count(*), count(DISTINCT (a, b)) FROM things").fetchone() == (8, 8)
+    assert outcome(db) == (0, 0, 8, 0)

@@ -1,0 +1,39 @@
+"""Rows of the tests' table, and how to read them back."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+
+START = datetime.datetime(2026, 1, 1)
+
+
+def thing(number: int, **changed: Any) -> dict[str, Any]:
+    """One row."""
+    row = {"id": number, "Name": f"n{number}", "amount": Decimal(number) / 100, "status": 1, "mod_ts": START}
+    return {**row, **changed}
+
+
+def things(*numbers: int, **changed: Any) -> list[dict[str, Any]]:
+    """Several rows."""
+    return [thing(number, **changed) for number in numbers]
+
+
+def ids(db: psycopg.Connection[Any], where: str = "true") -> list[int]:
+    """The keys in the live table."""
+    return [row[0] for row in db.execute(f"SELECT id FROM public.things WHERE {where} ORDER BY id")]
+
+
+def last_sync(db: psycopg.Connection[Any], *columns: str) -> tuple[Any, ...]:
+    """Figures of the sync begun last."""
+    row = db.execute(f"SELECT {', '.join(columns)} FROM paralelo.sync ORDER BY id DESC LIMIT 1").fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def outcome(db: psycopg.Connection[Any]) -> tuple[Any, ...]:
+    """inserted, updated, unchanged, stale of the sync begun last."""
+    return last_sync(db, "rows_inserted", "rows_updated", "rows_unchanged", "rows_stale")
