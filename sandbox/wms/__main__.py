@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox.wms", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=control.default_folder(), help="where the stand-in keeps its data")
+    parser.add_argument(
+        "--folder", type=Path, default=control.default_folder(), help="where the stand-in keeps its data"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     start = commands.add_parser("start", help="start the server in the background")
@@ -65,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
     fault = commands.add_parser("fault", help="let requests go wrong; without rules, none does any more")
     fault.add_argument("rules", nargs="*", help='JSON, as {"kind": "status", "status": 503, "every": 7, "times": 9}')
-    fault.set_defaults(run=lambda o: _say(control.ask(o.folder, "faults", {"faults": [json.loads(r) for r in o.rules]})))
+    fault.set_defaults(
+        run=lambda o: _say(control.ask(o.folder, "faults", {"faults": [json.loads(r) for r in o.rules]}))
+    )
     latency = commands.add_parser("latency", help="seconds before each answer")
     latency.add_argument("seconds", type=float)
     latency.set_defaults(run=lambda o: _say(control.ask(o.folder, "latency", {"seconds": o.seconds})))

@@ -98,7 +98,9 @@ def _user(name: str, n: int) -> Field:
 
 def _text(name: str, length: int, n: int, chance: int = 60) -> Field:
     prefix = "".join(part[0] for part in name.split("_")).upper()
-    value = f"left('{prefix}-' || (h({n}) % 100000) || CASE h({n}) % 50 WHEN 0 THEN ' ção \"ñ\" €' ELSE '' END, {length})"
+    value = (
+        f"left('{prefix}-' || (h({n}) % 100000) || CASE h({n}) % 50 WHEN 0 THEN ' ção \"ñ\" €' ELSE '' END, {length})"
+    )
     return Field(name, "varchar", _often(chance, value, n + 7), length=length)
 
 

@@ -59,7 +59,9 @@ class Store:
                 cursor.execute(f'INSERT INTO "{entity.name}" ({names}) VALUES ({marks})', list(row.values()))
                 cursor.execute("INSERT INTO changed VALUES (?, ?)", [entity.name, row["id"]])
 
-    def mutate(self, entity: Entity, *, updates: int = 0, deletes: int = 0, inserts: int = 0, seed: int = 1) -> list[int]:
+    def mutate(
+        self, entity: Entity, *, updates: int = 0, deletes: int = 0, inserts: int = 0, seed: int = 1
+    ) -> list[int]:
         """Change, delete and add that many rows, stamped now. Returns the ids it touched."""
         table = f'"{entity.name}"'
         with self._changing:
@@ -74,7 +76,7 @@ class Store:
             if changed:
                 number = next(field.name for field in entity.fields if field.type == "integer")
                 cursor.execute(
-                    f'UPDATE {table} SET "{number}" = {int(seed) % 1000}, mod_user = \'changed\','
+                    f"UPDATE {table} SET \"{number}\" = {int(seed) % 1000}, mod_user = 'changed',"
                     " mod_ts = current_timestamp::TIMESTAMP WHERE id IN (SELECT unnest(?::BIGINT[]))",
                     [changed],
                 )

@@ -1,0 +1,113 @@
+"""Who asks: Basic, or an OAuth2 token that is renewed when it runs out. Nothing here is ever logged."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import httpx
+import msgspec
+from sync_rules.exits import ConfigurationError, SourceUnreachable
+
+_EARLY_SECONDS = 30.0
+
+
+class Auth(Protocol):
+    """Gives the Authorization header."""
+
+    def header(self) -> str:
+        """The header's value. May ask for a token first."""
+
+    def renew(self, stale: str) -> bool:
+        """Get a new header after the server refused `stale`. False where there is nothing to renew."""
+
+
+class Basic:
+    """User and password."""
+
+    def __init__(self, user: str, password: str) -> None:
+        self._value = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    def header(self) -> str:
+        """The same always."""
+        return self._value
+
+    def renew(self, stale: str) -> bool:  # noqa: ARG002
+        """There is nothing to renew."""
+        return False
+
+
+class ClientCredentials:
+    """OAuth2 client credentials: one token for all threads."""
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        scope: str | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._http = http
+        self._url = token_url
+        self._who = Basic(client_id, client_secret).header()
+        self._form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._value = ""
+        self._until = 0.0
+
+    def header(self) -> str:
+        """The token, a new one shortly before the old one ends."""
+        with self._lock:
+            if not self._value or self._clock() >= self._until:
+                self._fetch()
+            return self._value
+
+    def renew(self, stale: str) -> bool:
+        """A new token, unless another thread has got one since."""
+        with self._lock:
+            if self._value == stale:
+                self._fetch()
+            return True
+
+    def _fetch(self) -> None:
+        host = httpx.URL(self._url).host
+        try:
+            answer = self._http.post(self._url, data=self._form, headers={"Authorization": self._who})
+        except httpx.TransportError as error:
+            raise SourceUnreachable(f"the token server {host} did not answer: {type(error).__name__}") from error
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise SourceUnreachable(f"the token server {host} answered {answer.status_code}")
+        said = _json_object(answer.content)
+        if answer.status_code != 200:
+            words = said.get("error_description") or said.get("error") or "no reason given"
+            raise ConfigurationError(f"the token server {host} answered {answer.status_code}: {str(words)[:200]}")
+        token = said.get("access_token")
+        if not isinstance(token, str) or not token:
+            raise ConfigurationError(f"the token server {host} answered no access_token")
+        lifetime = said.get("expires_in")
+        seconds = float(lifetime) if isinstance(lifetime, (int, float)) else 3_600.0
+        self._value = f"Bearer {token}"
+        self._until = self._clock() + max(seconds - _EARLY_SECONDS, seconds / 2)
+
+
+def _json_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        said = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def auth_from(config: Mapping[str, Any], http: httpx.Client) -> Auth:
+    """By the settings."""
+    if config.get("token_url"):
+        return ClientCredentials(
+            http, config["token_url"], config["client_id"], config["client_secret"], config.get("token_scope")
+        )
+    return Basic(config["username"], config["password"])

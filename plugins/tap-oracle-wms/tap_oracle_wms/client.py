@@ -1,0 +1,213 @@
+"""One request to the API: within its limits, with a time-out, repeated when that may help, read whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import tenacity
+from sync_rules.exits import ConfigurationError
+
+from tap_oracle_wms.auth import Auth, auth_from
+from tap_oracle_wms.errors import (
+    PASSING_STATUSES,
+    BadAnswer,
+    NoRows,
+    Passing,
+    Unauthorized,
+    api_error,
+    refused,
+    retry_after,
+    unreachable,
+    words_of,
+)
+from tap_oracle_wms.limiter import HostLimiter, limits_root
+from tap_oracle_wms.settings import by_mode, is_loopback
+
+T = TypeVar("T")
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+_LONGEST_WAIT_SECONDS = 60.0
+_CHUNK_BYTES = 256 * 1024
+
+for _name in ("httpx", "httpcore"):  # httpx logs every address with its query, and filters may hold what is private
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A good answer: its address without query, its body, and the server's clock, which may be missing."""
+
+    address: str
+    body: bytes
+    date: str | None
+
+
+class Client:
+    """The API of one base_url. Safe to use from many threads."""
+
+    def __init__(self, config: Mapping[str, Any], log: logging.Logger) -> None:
+        self._log = log
+        self._timeout = float(by_mode(config, "request_timeout_seconds"))
+        self._tries = int(config["retries"]) + 1
+        self._first_wait = float(config["retry_wait_seconds"])
+        in_flight = int(config["max_requests_in_flight"])
+        base = str(config["base_url"]).rstrip("/")
+        self.root = f"{base}/wms/lgfapi/{config['api_version']}/entity/"
+        split = urlsplit(base)
+        self._http = httpx.Client(
+            verify=_trust(config.get("ca_file")),
+            follow_redirects=False,
+            trust_env=not is_loopback(split.hostname),
+            timeout=httpx.Timeout(self._timeout, connect=float(config["connect_timeout_seconds"])),
+            limits=httpx.Limits(max_connections=in_flight + 2, max_keepalive_connections=in_flight + 2),
+            headers={"Accept": "application/json", "User-Agent": "tap-oracle-wms"},
+        )
+        self._auth: Auth = auth_from(config, self._http)
+        self._limiter = HostLimiter(
+            limits_root(config),
+            f"{split.hostname}:{split.port}",
+            in_flight=in_flight,
+            per_second=config.get("requests_per_second"),
+        )
+        self._counting = threading.Lock()
+        self.requests = 0
+        self.repeated = 0
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
+    def get(
+        self, what: str, path: str, query: Mapping[str, str] | str | None, read: Callable[[Answer], T], *, empty: T
+    ) -> T:
+        """What `read` makes of the answer; `empty` where the API has no rows (404 in its own form).
+
+        `read` runs within a try: a Passing it raises (half a JSON) leads to a repetition. Raises ConfigurationError
+        with the API's own words, SourceUnreachable after the last try, BadAnswer.
+        """
+        address = self.root + path
+        tries = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._tries),
+            wait=_Wait(self._first_wait),
+            retry=tenacity.retry_if_exception_type(Passing),
+            before_sleep=lambda state: self._say(what, state),
+            reraise=True,
+        )
+        try:
+            return tries(self._try, what, address, query, read)
+        except NoRows as none:
+            if empty is None:
+                raise refused(what, str(none)) from none
+            return empty
+        except Passing as last:
+            raise unreachable(what, str(last), self._tries) from last
+
+    def _try(self, what: str, address: str, query: Mapping[str, str] | str | None, read: Callable[[Answer], T]) -> T:
+        header = self._auth.header()
+        try:
+            return read(self._send(what, address, query, header))
+        except Unauthorized as first:
+            if not self._auth.renew(header):
+                raise refused(what, str(first)) from first
+        try:
+            return read(self._send(what, address, query, self._auth.header()))
+        except Unauthorized as again:
+            raise refused(what, f"{again}, with a new token too") from again
+
+    def _send(self, what: str, address: str, query: Mapping[str, str] | str | None, header: str) -> Answer:
+        request = self._http.build_request("GET", _with_query(address, query), headers={"Authorization": header})
+        with self._limiter.request(self._timeout):
+            with self._counting:
+                self.requests += 1
+            try:
+                answer = self._http.send(request, stream=True)
+                try:
+                    body = self._read(what, answer)
+                finally:
+                    answer.close()
+            except httpx.TransportError as error:
+                raise Passing(f"{type(error).__name__} from {request.url.host}") from error
+            except httpx.DecodingError as error:
+                raise Passing("an answer that cannot be unpacked") from error
+        self._check_status(what, answer, body)
+        kind = answer.headers.get("content-type", "")
+        if "json" not in kind.lower():
+            raise Passing(f"an answer of type {kind.partition(';')[0][:60] or 'none'} where JSON was expected")
+        return Answer(address, body, answer.headers.get("date"))
+
+    def _read(self, what: str, answer: httpx.Response) -> bytes:
+        """The whole body, in the time and the size that is allowed."""
+        started = time.monotonic()
+        promised = answer.headers.get("content-length")
+        if promised is not None and promised.isdigit() and int(promised) > MAX_ANSWER_BYTES:
+            raise BadAnswer(f"{what}: an answer of {promised} bytes is refused: no page is so large")
+        chunks, size = [], 0
+        for chunk in answer.iter_bytes(_CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise BadAnswer(f"{what}: an answer of over {MAX_ANSWER_BYTES} bytes is refused: no page is so large")
+            if time.monotonic() - started > self._timeout:
+                raise Passing(f"the answer was not whole after {self._timeout:g} s")
+        if promised is not None and promised.isdigit() and answer.num_bytes_downloaded != int(promised):
+            raise Passing(f"{answer.num_bytes_downloaded} bytes came where {promised} were promised")
+        return b"".join(chunks)
+
+    def _check_status(self, what: str, answer: httpx.Response, body: bytes) -> None:
+        status = answer.status_code
+        if status == 200:
+            return
+        words = words_of(status, body)
+        if status == 401:
+            raise Unauthorized(words)
+        if status == 404 and api_error(body) is not None:
+            raise NoRows(words)
+        if status in PASSING_STATUSES:
+            asked = retry_after(answer.headers.get("retry-after"))
+            if asked:
+                self._limiter.hold(asked)
+            raise Passing(words, asked)
+        if 300 <= status < 400:
+            raise ConfigurationError(f"{what}: the API answered {status}, a redirection, which is not followed")
+        raise refused(what, words)
+
+    def _say(self, what: str, state: tenacity.RetryCallState) -> None:
+        self.repeated += 1
+        error = state.outcome.exception() if state.outcome is not None else None
+        wait = state.next_action.sleep if state.next_action is not None else 0.0
+        self._log.warning("%s: %s; asks again in %.1f s (try %s)", what, error, wait, state.attempt_number)
+
+
+class _Wait(tenacity.wait.wait_base):
+    """What the server asked for, else a doubling wait with jitter."""
+
+    def __init__(self, first: float) -> None:
+        self._backoff = tenacity.wait_random_exponential(multiplier=first, max=_LONGEST_WAIT_SECONDS)
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        backoff = float(self._backoff(retry_state))
+        # What the server asked for is waited for by the limiter, in the name of all; here only the jitter is added.
+        return min(backoff, 1.0) if isinstance(error, Passing) and error.retry_after else backoff
+
+
+def _with_query(address: str, query: Mapping[str, str] | str | None) -> httpx.URL:
+    if isinstance(query, str):
+        return httpx.URL(f"{address}?{query}")
+    return httpx.URL(address, params=dict(query or {}))
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext | bool:
+    if not ca_file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"setting ca_file cannot be read: {error}") from error

@@ -1,0 +1,162 @@
+"""A page of JSON to an Arrow record batch.
+
+The fast way lets msgspec check each value's JSON type while it parses: numbers become exact decimals and integers
+from their own digits, never by way of a float. A page that does not fit goes the patient way, value by value
+(patient.py), which knows what may be bent without loss and refuses the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from sync_rules.singer.source import arrow_schema
+
+from tap_oracle_wms.errors import BadAnswer, Passing
+from tap_oracle_wms.fields import Part, WireField
+from tap_oracle_wms.patient import Losses, patient_arrays
+
+
+class Relation(msgspec.Struct, gc=False):
+    """What a relation looks like on the wire; its url is left out."""
+
+    id: int | None = None
+    key: str | None = None
+
+
+class Set(msgspec.Struct, gc=False):
+    """What a set looks like on the wire: its size; its url is left out."""
+
+    result_count: int
+
+
+class Head(msgspec.Struct, gc=False):
+    """A page without its rows, for counts."""
+
+    results: msgspec.Raw
+    result_count: int | None = None
+    next_page: Any = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """The rows of one answer, and its `next_page` as it came."""
+
+    batch: pa.RecordBatch
+    next_page: object
+
+
+_WIRE_TYPES: dict[str, Any] = {
+    "pk": int,
+    "integer": int | None,
+    "text": str | None,
+    "decimal": Decimal | None,
+    "boolean": bool | None,
+    "datetime": str | None,
+    "date": str | None,
+    "time": str | None,
+    "relation": Relation | None,
+    "set": Set | None,
+    "unknown": msgspec.Raw,
+}
+
+
+class PageDecoder:
+    """Decodes the pages of one entity. Safe to use from many threads."""
+
+    def __init__(self, entity: str, parts: Sequence[Part], losses: Losses) -> None:
+        self._entity = entity
+        self._parts = tuple(parts)
+        self._losses = losses
+        self.schema = arrow_schema([part.column for part in parts])
+        self._fields: tuple[WireField, ...] = tuple(dict.fromkeys(part.field for part in parts))
+        self._place = {field.name: number for number, field in enumerate(self._fields)}
+        # Every field is required: one that is missing leads to the patient way, where it is counted.
+        names = [f"f{number}" for number in range(len(self._fields))]
+        row = msgspec.defstruct(
+            "Row",
+            [(name, _WIRE_TYPES[field.kind]) for name, field in zip(names, self._fields, strict=True)],
+            rename=dict(zip(names, (field.name for field in self._fields), strict=True)),
+            gc=False,
+        )
+        page = msgspec.defstruct("Page", [("results", list[row]), ("next_page", Any, None)])  # type: ignore[valid-type]
+        self._fast = msgspec.json.Decoder(page)
+        self._slow = msgspec.json.Decoder(_PatientPage)
+
+    def decode(self, body: bytes) -> Page:
+        """The page in `body`.
+
+        Raises Passing for half a JSON, BadAnswer for JSON that is no page, DataRefused for a value that its column
+        cannot hold.
+        """
+        try:
+            page = self._fast.decode(body)
+        except msgspec.ValidationError:
+            return self._decode_patiently(body)
+        except msgspec.DecodeError as error:
+            raise Passing("an answer whose JSON is not whole") from error
+        try:
+            return Page(self._batch(page.results), page.next_page)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            return self._decode_patiently(body)
+
+    def _batch(self, rows: Sequence[Any]) -> pa.RecordBatch:
+        if not rows:
+            return pa.RecordBatch.from_pylist([], self.schema)
+        by_field = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
+        arrays = [_array(part, by_field[self._place[part.field.name]]) for part in self._parts]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _decode_patiently(self, body: bytes) -> Page:
+        try:
+            page = self._slow.decode(body)
+        except msgspec.ValidationError as error:
+            raise BadAnswer(f"{self._entity}: the API answered JSON that is no page: {error}") from error
+        except msgspec.DecodeError as error:
+            raise Passing("an answer whose JSON is not whole") from error
+        arrays = patient_arrays(self._entity, self._parts, page.results, self._losses)
+        return Page(pa.RecordBatch.from_arrays(arrays, schema=self.schema), page.next_page)
+
+
+class _PatientPage(msgspec.Struct):
+    results: list[dict[str, msgspec.Raw]]
+    next_page: Any = None
+
+
+def read_head(entity: str, body: bytes) -> Head:
+    """A page without its rows. Raises as `PageDecoder.decode`."""
+    try:
+        return msgspec.json.decode(body, type=Head)
+    except msgspec.ValidationError as error:
+        raise BadAnswer(f"{entity}: the API answered JSON that is no page: {error}") from error
+    except msgspec.DecodeError as error:
+        raise Passing("an answer whose JSON is not whole") from error
+
+
+def _array(part: Part, values: Sequence[Any]) -> pa.Array:
+    kind = part.column.type.arrow
+    if part.part == "id":
+        return pa.array([None if value is None else value.id for value in values], kind)
+    if part.part == "key":
+        return pa.array([None if value is None else value.key for value in values], kind)
+    if part.part == "count":
+        return pa.array([None if value is None else value.result_count for value in values], kind)
+    if part.field.kind == "unknown":
+        return pa.array([raw_text(value) for value in values], kind)
+    if part.field.kind in ("datetime", "date", "time"):
+        return pa.array(values, pa.string()).cast(kind)
+    return pa.array(values, kind)
+
+
+def raw_text(value: msgspec.Raw) -> str | None:
+    """Any JSON as text: a string as it is, the rest as it was written."""
+    written = bytes(value)
+    if written == b"null":
+        return None
+    if written.startswith(b'"'):
+        return str(msgspec.json.decode(written))
+    return written.decode()

@@ -1,0 +1,82 @@
+"""What can go wrong with one request, and the API's own words about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+
+import msgspec
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+
+_LONGEST_WORDS = 400
+
+
+class BadAnswer(SyncError):
+    """An answer that contradicts what was asked or what the API promises: going on could lose rows."""
+
+
+class Passing(Exception):
+    """A failure that may pass: the request is repeated. `retry_after` is what the server asked for, in seconds."""
+
+    def __init__(self, words: str, retry_after: float | None = None) -> None:
+        super().__init__(words)
+        self.retry_after = retry_after
+
+
+class Unauthorized(Exception):
+    """401: the token may have run out."""
+
+
+class NoRows(Exception):
+    """404 in the API's own form: an empty list, or an entity that is not there."""
+
+
+PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def words_of(status: int, body: bytes) -> str:
+    """What the API said in its error form, or just the status: the body of a proxy's page helps nobody."""
+    said = api_error(body)
+    if said is None:
+        return f"HTTP {status}"
+    parts = [f"{status} {said.get('code') or ''}".strip(), str(said.get("message") or "")]
+    if said.get("details"):
+        parts.append(msgspec.json.encode(said["details"]).decode())
+    if said.get("reference"):
+        parts.append(f"reference {said['reference']}")
+    return ": ".join(part for part in parts[:2] if part) + "".join(f" ({part})" for part in parts[2:])
+
+
+def api_error(body: bytes) -> Mapping[str, object] | None:
+    """The error form, where the body is one."""
+    try:
+        said = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
+    return said if isinstance(said, dict) and ("message" in said or "code" in said) else None
+
+
+def refused(what: str, words: str) -> ConfigurationError:
+    """An answer that no repetition makes better."""
+    return ConfigurationError(f"{what}: the API refused: {words[:_LONGEST_WORDS]}")
+
+
+def unreachable(what: str, words: str, tries: int) -> SourceUnreachable:
+    """The last of many tries failed."""
+    return SourceUnreachable(f"{what}: no good answer in {tries} tries; the last: {words[:_LONGEST_WORDS]}")
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Seconds in a Retry-After header, which holds seconds or a date. None for none or one that cannot be read."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, (moment - (now or datetime.now(tz=timezone.utc))).total_seconds())

@@ -1,0 +1,41 @@
+"""`next_page` is followed only where the credentials belong: on the configured host and the path that was asked."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from sync_rules.exits import ConfigurationError
+
+from tap_oracle_wms.errors import BadAnswer
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def next_query(link: object, asked: str) -> str | None:
+    """The query of `next_page`, or None where there is none. `asked` is the address of the request, without query.
+
+    Only the query is taken over, so even a link that passes could not lead elsewhere. Raises ConfigurationError for
+    another host or path, BadAnswer for what is no link.
+    """
+    if link is None or link == "":
+        return None
+    if not isinstance(link, str):
+        raise BadAnswer(f"{urlsplit(asked).path}: next_page is no address")
+    try:
+        there, here = urlsplit(link), urlsplit(asked)
+        same = _place(there.hostname, there.port, there.scheme) == _place(here.hostname, here.port, here.scheme)
+    except ValueError as error:
+        raise BadAnswer(f"{urlsplit(asked).path}: next_page is no address") from error
+    if there.netloc and not same:
+        raise ConfigurationError(
+            f"the API's next_page leads to {there.hostname}, not to {here.hostname}: nothing is sent there; set base_url"
+            " to the address the API has for itself"
+        )
+    if there.path and there.path.rstrip("/") != here.path.rstrip("/"):
+        raise ConfigurationError(f"the API's next_page leads to another path than {here.path}: it is not followed")
+    return there.query
+
+
+def _place(host: str | None, port: int | None, scheme: str) -> tuple[str | None, int | None]:
+    """Host and port. Behind a proxy that ends TLS an API may spell its links with http and no port: that is one place."""
+    return host, port if port not in _PORTS.values() else None

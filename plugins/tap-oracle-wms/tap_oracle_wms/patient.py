@@ -1,0 +1,177 @@
+"""The patient way: values that do not look as `describe` promised, one by one.
+
+What can be told without loss is told: a number in text, text in a number. What cannot is refused, with the name of
+the column and never its value. Three things are let pass and counted: a field the answer does not have, empty text
+where a number or a date belongs (both NULL), and digits of the second beyond the sixth.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timezone
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from sync_rules.exits import DataRefused
+from sync_rules.singer.source import Loss
+
+from tap_oracle_wms.fields import Part
+
+_DIGITS = re.compile(r"(\.\d{6})(\d+)")
+_MISSING = object()
+
+
+class Losses:
+    """Counts of what was let pass, over all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, what: str) -> None:
+        """One value more."""
+        with self._lock:
+            self._counts[what] += 1
+
+    def seen(self) -> list[Loss]:
+        """So far."""
+        with self._lock:
+            return [Loss(values, what) for what, values in sorted(self._counts.items())]
+
+
+class _Unfit(Exception):
+    """A value its column cannot hold."""
+
+
+def patient_arrays(
+    entity: str, parts: Sequence[Part], rows: Sequence[Mapping[str, msgspec.Raw]], losses: Losses
+) -> list[pa.Array]:
+    """One array for each part. Raises DataRefused for a value that cannot be told without loss."""
+    arrays = []
+    for part in parts:
+        try:
+            values = [_value(part, _parsed(row.get(part.field.name)), losses) for row in rows]
+            arrays.append(pa.array(values, part.column.type.arrow))
+        except (_Unfit, pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise DataRefused(
+                f"{entity}.{part.column.name}: the API answered a value that is no {part.column.type} (declared"
+                f" {part.field.declared}); say a wider type in the setting types: {{{entity}: {{{part.field.name}:"
+                " text}}"
+            ) from error
+    return arrays
+
+
+def _parsed(raw: msgspec.Raw | None) -> Any:
+    """The JSON value; a number as a Decimal, which keeps how it was written."""
+    if raw is None:
+        return _MISSING
+    written = bytes(raw)
+    if written[:1] in b"-0123456789":
+        return Decimal(written.decode())
+    return msgspec.json.decode(written)
+
+
+def _value(part: Part, value: Any, losses: Losses) -> Any:
+    if value is _MISSING:
+        losses.add(f"of {part.column.name}: the answer did not have the field; NULL stands there")
+        value = None
+    if part.field.name == "id" and value is None:
+        raise _Unfit
+    if value is None:
+        return None
+    if part.part != "value":
+        return _of_reference(part, value)
+    kind = part.field.kind
+    if kind in ("text", "unknown"):
+        return _text(value)
+    if isinstance(value, str) and not value.strip():
+        losses.add(f"of {part.column.name}: empty text where a {part.column.type} belongs; NULL stands there")
+        return None
+    if kind in ("pk", "integer"):
+        return _integer(value)
+    if kind == "decimal":
+        return _decimal(value)
+    if kind == "boolean":
+        if isinstance(value, bool):
+            return value
+        raise _Unfit
+    return _moment(part, value, losses)
+
+
+def _of_reference(part: Part, value: Any) -> Any:
+    """A relation's id or key, a set's size. A relation that comes bare is its id."""
+    if not isinstance(value, dict):
+        value = {"id": value} if part.field.kind == "relation" else {"result_count": value}
+    name = {"id": "id", "key": "key", "count": "result_count"}[part.part]
+    inner = value.get(name)
+    if inner is None:
+        return None
+    return _text(inner) if part.part == "key" else _integer(inner)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Decimal):
+        return str(value)
+    return msgspec.json.encode(value).decode()
+
+
+def _integer(value: Any) -> int:
+    number = _decimal(value)
+    if number != number.to_integral_value():
+        raise _Unfit
+    return int(number)
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        raise _Unfit
+    try:
+        number = Decimal(value.strip() if isinstance(value, str) else value)
+    except InvalidOperation as error:
+        raise _Unfit from error
+    if not number.is_finite():
+        raise _Unfit
+    return number
+
+
+def _moment(part: Part, value: Any, losses: Losses) -> datetime | date | time:
+    if not isinstance(value, str):
+        raise _Unfit
+    text = value.strip().replace("Z", "+00:00").replace(" ", "T")
+    cut = _DIGITS.search(text)
+    if cut is not None:
+        if cut.group(2).strip("0"):
+            losses.add(f"of {part.column.name}: digits of the second beyond the sixth")
+        text = _DIGITS.sub(r"\1", text)
+    try:
+        if part.field.kind == "date":
+            return _date(text)
+        if part.field.kind == "time":
+            return time.fromisoformat(_six_digits(text))
+        moment = datetime.fromisoformat(_six_digits(text))
+    except ValueError as error:
+        raise _Unfit from error
+    if moment.tzinfo is None:  # nobody can tell which facility's zone it is in
+        raise _Unfit
+    return moment.astimezone(timezone.utc)
+
+
+def _date(text: str) -> date:
+    """A date, also one that comes as the midnight it begins with."""
+    day, mark, rest = text.partition("T")
+    if mark and rest.strip("0:.+-"):
+        raise ValueError(text)
+    return date.fromisoformat(day)
+
+
+def _six_digits(text: str) -> str:
+    """Python 3.10 reads three or six digits of the second, and no others."""
+    match = re.search(r"\.(\d{1,6})", text)
+    return text if match is None else text.replace(match.group(0), "." + match.group(1).ljust(6, "0"), 1)

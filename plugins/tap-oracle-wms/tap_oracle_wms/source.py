@@ -1,0 +1,328 @@
+"""One entity as a `Source`: what the shared sync rules ask of any tap."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sync_rules.exits import CheckRefused, ConfigurationError, SyncError
+from sync_rules.full import Beginning, KeyRange, Page
+from sync_rules.incremental import Clock, CursorPage, Window
+from sync_rules.singer.source import Column, Loss, fingerprint
+
+from tap_oracle_wms.changes import ChangePage, ChangeReader
+from tap_oracle_wms.client import Answer, Client
+from tap_oracle_wms.decode import Page as WirePage
+from tap_oracle_wms.decode import PageDecoder, read_head
+from tap_oracle_wms.errors import BadAnswer
+from tap_oracle_wms.fields import EntityDescription, Part
+from tap_oracle_wms.links import next_query
+from tap_oracle_wms.patient import Losses
+from tap_oracle_wms.query import ListQuery, filters_of
+from tap_oracle_wms.settings import by_mode
+from tap_oracle_wms.spans import SpanPage, SpanReader
+
+KEY = "id"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is read of an entity: which columns, which cursor, under which filters."""
+
+    parts: tuple[Part, ...]
+    cursor: str | None
+    query: ListQuery
+
+
+def choose(description: EntityDescription, config: Mapping[str, Any], selects: Any) -> Choices:
+    """Columns, cursor and filters by the settings and the catalog. Raises ConfigurationError for what is not there."""
+    entity = description.name
+    wanted = (config.get("fields") or {}).get(entity)
+    cursor_name = str(config["cursor_column"])
+    field = description.field(cursor_name)
+    cursor = cursor_name if field is not None and field.kind == "datetime" else None
+    if cursor is None and config["sync_mode"] == "incremental":
+        raise ConfigurationError(f"{entity} has no timestamp {cursor_name}: it can be copied in full only")
+    always = {KEY, *([cursor] if cursor else ())}
+    if wanted is not None:
+        missing = [name for name in wanted if description.field(name) is None]
+        if missing:
+            raise ConfigurationError(f"setting fields.{entity} names {', '.join(missing)}, which {entity} has not")
+    parts = tuple(
+        part
+        for part in description.parts
+        if part.field.name in always or ((wanted is None or part.field.name in wanted) and selects(part.column.name))
+    )
+    names = tuple(dict.fromkeys(part.field.name for part in parts))
+    query = ListQuery(
+        page_size=int(config["page_size"]),
+        page_mode=str(config["page_mode"]),
+        filters=filters_of(config, description),
+        fields=None if len(names) == len(description.fields) else names,
+    )
+    return Choices(parts, cursor, query)
+
+
+class EntitySource:
+    """One entity, ready to be read."""
+
+    def __init__(
+        self, entity: str, choices: Choices, config: Mapping[str, Any], client: Client, log: logging.Logger
+    ) -> None:
+        self._entity = entity
+        self._choices = choices
+        self._config = config
+        self._client = client
+        self._log = log
+        self._losses = Losses()
+        self._decoder = PageDecoder(entity, choices.parts, self._losses)
+        self._batch_rows = by_mode(config, "batch_rows")
+        self._full: Iterator[Page] | None = None
+        self._changes: Iterator[CursorPage] | None = None
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """The entity's name."""
+        return self._entity
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """In the API's order."""
+        return [part.column for part in self._choices.parts]
+
+    @property
+    def key(self) -> Sequence[str]:
+        """Always `id`."""
+        return (KEY,)
+
+    @property
+    def cursor(self) -> str | None:
+        """The modification timestamp, where the entity has one."""
+        return self._choices.cursor
+
+    @property
+    def fingerprint(self) -> str:
+        """Of columns, key, and the filters: rows read under other filters do not belong together."""
+        return fingerprint(self.columns, self.key, sorted(self._choices.query.filters.items()))
+
+    def begin(self) -> Beginning:
+        """Three small requests: the clock and the highest id, then how many rows there are."""
+        upper, now = self._edge("-id")
+        estimate = None if upper is None else self._count_leniently(id__lt=upper + 1)
+        return Beginning(
+            started_at=now.isoformat(timespec="seconds"),
+            upper_key=None if upper is None else (upper,),
+            estimate=estimate,
+            cursor_at_start=now.isoformat(timespec="microseconds"),
+            cursor_column=self.cursor,
+        )
+
+    def read_page(self, key_range: KeyRange) -> Page:
+        """The next batch. Ranges have to follow each other, as the sync rules ask for them."""
+        if self._full is None:
+            below = int((key_range.below or (int(key_range.upper[0]) + 1,))[0])
+            self._full = self._pages(below)
+        return next(self._full)
+
+    def read_whole(self) -> Iterator[list[pa.RecordBatch]]:
+        """Never asked for: every entity has a key."""
+        raise NotImplementedError
+
+    def clock(self) -> Clock:
+        """The server's clock to the end of its second: it tells whole seconds, and rows of this one must not wait."""
+        _, now = self._edge("-id")
+        end = now + timedelta(microseconds=999_999)
+        return Clock(end.isoformat(timespec="microseconds"), 0, now.isoformat(timespec="seconds"))
+
+    def estimate(self) -> int | None:
+        """Not asked of the API: counting a table costs it more than an incremental sync does."""
+        return None
+
+    def read_cursor_page(self, window: Window) -> CursorPage:
+        """The next batch of changes."""
+        if self._changes is None:
+            self._changes = self._change_pages(window)
+        return next(self._changes)
+
+    def null_cursors(self) -> int:
+        """Counted by the API; an API that cannot is no reason to fail a sync that is done."""
+        return self._count_leniently(**{f"{self.cursor}__isnull": "true"}) or 0
+
+    def losses(self) -> Sequence[Loss]:
+        """What was let pass."""
+        return self._losses.seen()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if not self._closed:
+            self._closed = True
+            self._log.info(
+                "%s: %s requests, %s of them repeated", self._entity, self._client.requests, self._client.repeated
+            )
+            self._client.close()
+
+    def ids(self) -> Iterator[pa.RecordBatch]:
+        """Every row's selected columns by descending id, page by page: for the sweep."""
+        upper, _ = self._edge("-id")
+        if upper is not None:
+            yield from self._spans(upper + 1, self._count_leniently(id__lt=upper + 1))
+
+    def count(self, **bounds: object) -> int:
+        """How many rows the API has within the bounds, under the filters."""
+
+        def read(answer: Answer) -> int:
+            head = read_head(self._entity, answer.body)
+            if head.result_count is None:
+                raise BadAnswer(f"{self._entity}: the API answered no result_count in page_mode paged")
+            return head.result_count
+
+        return self._client.get(self._entity, f"{self._entity}/", self._choices.query.count(**bounds), read, empty=0)
+
+    def _pages(self, below: int) -> Iterator[Page]:
+        """Batches of many answers each; then the check that no rows were left out."""
+        _, began = self._edge("-id")
+        held: list[pa.RecordBatch] = []
+        rows = total = size = 0
+        limit = int(self._config["page_bytes"])
+        for batch in self._spans(below, self._count_leniently(id__lt=below)):
+            if held and (rows + batch.num_rows > self._batch_rows or size + batch.nbytes > limit):
+                yield self._page_of(held, last=False)
+                held, rows, size = [], 0, 0
+            held.append(batch)
+            rows += batch.num_rows
+            total += batch.num_rows
+            size += batch.nbytes
+        self._check_count(below, total, began)
+        yield self._page_of(held, last=True)
+
+    def _page_of(self, batches: list[pa.RecordBatch], *, last: bool) -> Page:
+        lowest = (int(batches[-1].column(KEY)[-1].as_py()),) if batches else None
+        return Page(batches, lowest, last)
+
+    def _spans(self, below: int, count: int | None) -> Iterator[pa.RecordBatch]:
+        bottom, _ = self._edge("id")
+        width = below - bottom if bottom is not None else 0
+        density = count / width if count and width > 0 else 1.0
+        return iter(
+            SpanReader(
+                self._fetch_span,
+                below=below,
+                bottom=bottom,
+                density=density,
+                page_size=self._choices.query.page_size,
+                in_flight=int(self._config["max_requests_in_flight"]),
+            )
+        )
+
+    def _fetch_span(self, below: int, at_least: int | None) -> SpanPage:
+        """One answer of a full sync, checked: in order, within its bounds."""
+        query = self._choices.query.ask("-id", id__lt=below, id__gte=at_least)
+        page, more = self._list(query)
+        ids = page.batch.column(KEY).to_numpy()
+        if not len(ids):
+            if more:
+                raise BadAnswer(f"{self._entity}: the API answered an empty page and says that more follow")
+            return SpanPage(page.batch, None, last=True)
+        if ids[0] >= below or (at_least is not None and ids[-1] < at_least):
+            raise BadAnswer(f"{self._entity}: rows came that were not asked for, or a page came again")
+        if bool(np.any(np.diff(ids) >= 0)):
+            raise BadAnswer(f"{self._entity}: rows came out of order, or twice: the API did not sort them")
+        lowest = int(ids[-1])
+        return SpanPage(page.batch, lowest, last=not more or lowest == at_least)
+
+    def _change_pages(self, window: Window) -> Iterator[CursorPage]:
+        cursor, high = str(self.cursor), str(window.high)
+
+        def by_time(low: str) -> ChangePage:
+            bounds = {f"{cursor}__gte": low, f"{cursor}__lte": high}
+            return self._change_page(self._choices.query.ask(f"{cursor},{KEY}", **bounds))
+
+        def by_moment(low: str, end: str, above: int | None) -> ChangePage:
+            bounds = {f"{cursor}__gte": low, f"{cursor}__lt": end, f"{cursor}__lte": high, "id__gt": above}
+            return self._change_page(self._choices.query.ask(KEY, **bounds))
+
+        held: list[pa.RecordBatch] = []
+        rows, end = 0, None
+        for batch, reached in ChangeReader(self._entity, KEY, cursor, by_time, by_moment).read(str(window.low)):
+            if held and rows + batch.num_rows > self._batch_rows:
+                yield CursorPage(held, end, last=False)
+                held, rows = [], 0
+            held.append(batch)
+            rows += batch.num_rows
+            end = (reached, (int(batch.column(KEY)[-1].as_py()),))
+        yield CursorPage(held, end if held else None, last=True)
+
+    def _change_page(self, query: Mapping[str, str]) -> ChangePage:
+        page, more = self._list(query)
+        return ChangePage(page.batch, last=not more)
+
+    def _list(self, query: Mapping[str, str]) -> tuple[WirePage, bool]:
+        """One page and whether more follow. An empty list is a page without rows."""
+        size = int(query["page_size"])
+
+        def read(answer: Answer) -> tuple[WirePage, bool]:
+            page = self._decoder.decode(answer.body)
+            if page.batch.num_rows > size:
+                raise BadAnswer(f"{self._entity}: {page.batch.num_rows} rows came where at most {size} were asked for")
+            return page, next_query(page.next_page, answer.address) is not None
+
+        nothing = WirePage(pa.RecordBatch.from_pylist([], self._decoder.schema), None), False
+        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=nothing)
+
+    def _edge(self, ordering: str) -> tuple[int | None, datetime]:
+        """The first id in that order, and the server's clock."""
+        query = {**self._choices.query.ask(ordering), "page_size": "1", "fields": KEY}
+        now = datetime.now(tz=timezone.utc).replace(microsecond=0)
+
+        def read(answer: Answer) -> tuple[int | None, datetime]:
+            rows = self._id_decoder.decode(answer.body).batch
+            return (int(rows.column(0)[0].as_py()) if rows.num_rows else None), _moment(answer.date) or now
+
+        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=(None, now))
+
+    @property
+    def _id_decoder(self) -> PageDecoder:
+        return PageDecoder(
+            self._entity, [part for part in self._choices.parts if part.column.name == KEY], self._losses
+        )
+
+    def _count_leniently(self, **bounds: object) -> int | None:
+        """A count that is only for planning and reports."""
+        try:
+            return self.count(**bounds)
+        except SyncError as error:
+            self._log.warning("%s: not counted: %s", self._entity, error)
+            return None
+
+    def _check_count(self, below: int, rows: int, began: datetime) -> None:
+        """Refuse to end well when the API counts more rows than it answered.
+
+        Only rows last changed before the sync began, less the lookback, are counted: later ones may have come while it
+        ran. What has been deleted since makes the count smaller, never larger.
+        """
+        if not self._config["check_count"] or self.cursor is None:
+            return
+        before = began - timedelta(minutes=int(self._config["lookback_minutes"]))
+        counted = self._count_leniently(**{"id__lt": below, f"{self.cursor}__lt": before.isoformat()})
+        if counted is not None and counted > rows:
+            raise CheckRefused(
+                f"{self._entity}: the API counts {counted} rows below id {below} and answered only {rows}: the sync does"
+                " not end well; run it anew, or set check_count to false if the API counts rows it does not show"
+            )
+
+
+def _moment(date: str | None) -> datetime | None:
+    """The server's clock from its Date header, which tells whole seconds."""
+    if not date:
+        return None
+    try:
+        return parsedate_to_datetime(date).astimezone(timezone.utc)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,194 @@
+"""Rows by descending id, from many ranges of ids at once, handed over strictly in order.
+
+The ids are cut into spans of a few pages each, by how many of them are taken. Each span is read page by page below
+the lowest id it has seen; several spans are in flight, and only the highest unfinished one is handed on. So the
+bookmark stays one number, and the memory stays within a budget: spans further down wait while it is spent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from tap_oracle_wms.workers import Workers
+
+PAGES_A_SPAN = 8
+SMALLEST_SPAN_PAGES = 2
+BUDGET_BYTES = 64 * 1024 * 1024
+_AIM = 0.985
+"""A span is planned a little smaller than its pages hold, so that its last page does not spill into one more."""
+_LEAST_DENSITY = 1e-9
+
+
+@dataclass(frozen=True)
+class SpanPage:
+    """Rows of a span in descending order of id. `lowest` is the last row's id; `last` is true when none are left."""
+
+    batch: pa.RecordBatch
+    lowest: int | None
+    last: bool
+
+
+Fetch = Callable[[int, "int | None"], SpanPage]
+"""Asks for the highest rows with id below the first number and, where given, at least the second."""
+
+
+@dataclass(eq=False)
+class _Span:
+    """Ids below `below` and at least `at_least` (None: all that are left). `next_below` is where it goes on."""
+
+    below: int
+    at_least: int | None
+    pages: deque[pa.RecordBatch] = field(default_factory=deque)
+    next_below: int = 0
+    rows: int = 0
+    busy: bool = False
+    done: bool = False
+
+    def __post_init__(self) -> None:
+        self.next_below = self.below
+
+
+class SpanReader:
+    """Reads every row with id below `below`. `bottom` is the lowest id known of, None where there is none.
+
+    `density` is how many ids of a hundred are taken, as a fraction; it is only where the planning starts.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        *,
+        below: int,
+        bottom: int | None,
+        density: float,
+        page_size: int,
+        in_flight: int,
+        budget_bytes: int = BUDGET_BYTES,
+    ) -> None:
+        self._fetch = fetch
+        self._workers: Workers[_Span, SpanPage] = Workers(in_flight)
+        self._page_size = page_size
+        self._bottom = bottom
+        self._density = min(1.0, max(density, _LEAST_DENSITY))
+        self._budget = budget_bytes
+        self._spans: deque[_Span] = deque()
+        self._next_top: int | None = below
+        self._held_bytes = 0
+        self._page_bytes = 0.0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            while True:
+                self._keep_busy()
+                while self._spans and self._spans[0].done and not self._spans[0].pages:
+                    self._spans.popleft()
+                    self._keep_busy()
+                if not self._spans and self._next_top is None:
+                    return
+                if self._spans and self._spans[0].pages:
+                    batch = self._spans[0].pages.popleft()
+                    self._held_bytes -= batch.nbytes
+                    yield batch
+                    self._take(wait=False)
+                else:
+                    self._take(wait=True)
+        finally:
+            self._workers.close()
+
+    def _take(self, *, wait: bool) -> None:
+        """Take what has come; with `wait`, at least one."""
+        found = self._workers.result(wait=wait)
+        while found is not None:
+            self._arrived(*found)
+            found = self._workers.result(wait=False)
+
+    def _arrived(self, span: _Span, page: SpanPage) -> None:
+        span.busy = False
+        if page.batch.num_rows:
+            span.pages.append(page.batch)
+            span.rows += page.batch.num_rows
+            self._held_bytes += page.batch.nbytes
+            weight = page.batch.nbytes * self._page_size / page.batch.num_rows
+            self._page_bytes = weight if not self._page_bytes else 0.8 * self._page_bytes + 0.2 * weight
+        if page.last or page.lowest is None:
+            span.done = True
+            if span.at_least is not None:
+                self._learn(span.rows / (span.below - span.at_least))
+        else:
+            span.next_below = page.lowest
+            self._split_if_large(span)
+
+    def _learn(self, density: float) -> None:
+        """Ids are taken unevenly: the latest span counts half. An empty one says only that there is a hole."""
+        if density == 0:
+            self._density = max(self._density / 4, _LEAST_DENSITY)
+        else:
+            self._density = min(1.0, (self._density + density) / 2 if self._density > density / 8 else density)
+
+    def _split_if_large(self, span: _Span) -> None:
+        """A span with far more rows than planned becomes several, so that they are read at once."""
+        planned = self._rows_a_span()
+        lowest = span.at_least if span.at_least is not None else self._bottom
+        if lowest is None or span.rows < planned or span.next_below - lowest < 2 * self._page_size:
+            return
+        density = span.rows / (span.below - span.next_below)
+        if density * (span.next_below - lowest) < planned / 2:
+            return
+        width = max(self._page_size, math.ceil(planned / density))
+        after = self._spans.index(span) + 1
+        rest, last = span.next_below, span.at_least
+        cuts = []
+        while rest - width > lowest and len(cuts) < 2 * self._workers.count:
+            rest -= width
+            cuts.append(rest)
+        if not cuts:
+            return
+        span.at_least = cuts[0]
+        for cut, following in zip(cuts, [*cuts[1:], last], strict=True):
+            self._spans.insert(after, _Span(cut, following))
+            after += 1
+
+    def _keep_busy(self) -> None:
+        """Ask for more, nearest rows first, while the budget lasts; the first span may always go on."""
+        limit = 2 * self._workers.count
+        for number, span in enumerate(self._spans):
+            if self._workers.under_way >= limit or (number and self._is_spent()):
+                return
+            self._ask(span)
+        while self._workers.under_way < limit and self._next_top is not None:
+            if self._spans and self._is_spent():
+                return
+            self._spans.append(self._open(self._next_top))
+            self._ask(self._spans[-1])
+
+    def _ask(self, span: _Span) -> None:
+        if span.busy or span.done:
+            return
+        span.busy = True
+        below, at_least = span.next_below, span.at_least
+        self._workers.submit(span, lambda: self._fetch(below, at_least))
+
+    def _is_spent(self) -> bool:
+        coming = self._workers.under_way * self._page_bytes
+        return self._held_bytes + coming >= self._budget
+
+    def _open(self, top: int) -> _Span:
+        width = max(self._page_size, math.ceil(self._rows_a_span() / self._density))
+        at_least = top - width
+        if self._bottom is None or at_least <= self._bottom:
+            # The last one has no lower end: what is below the lowest id that was known is read as well.
+            self._next_top = None
+            return _Span(top, None)
+        self._next_top = at_least
+        return _Span(top, at_least)
+
+    def _rows_a_span(self) -> float:
+        pages = float(PAGES_A_SPAN)
+        if self._page_bytes:
+            pages = self._budget / (self._page_bytes * 2 * self._workers.count)
+        return _AIM * self._page_size * min(PAGES_A_SPAN, max(SMALLEST_SPAN_PAGES, math.floor(pages)))
