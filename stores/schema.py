@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         sys.stderr.write(f"the database cannot be set up: {' '.join(str(cause).split())}\n")
         return 4

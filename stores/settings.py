@@ -11,7 +11,7 @@ from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-DRIVER = "postgresql+psycopg"
+DRIVER = "postgresql+asyncpg"
 
 
 class SettingsError(ValueError):
@@ -80,12 +80,36 @@ class DatabaseSettings:
     @property
     def url(self) -> URL:
         """For SQLAlchemy; its `str()` hides the password."""
-        return URL.create(
-            DRIVER, self.user, self.password, self.host, self.port, self.name, query=dict(self._libpq_options())
-        )
+        return URL.create(DRIVER, self.user, self.password, self.host, self.port, self.name)
+
+    @property
+    def asyncpg(self) -> dict[str, Any]:
+        """Parameters for `asyncpg.connect`."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "database": self.name,
+            "user": self.user,
+            "password": self.password,
+            "timeout": 10,
+            **self.security,
+        }
+
+    @property
+    def security(self) -> dict[str, Any]:
+        """TLS as the URL asks for it: libpq's `sslmode`, which asyncpg knows as `ssl`."""
+        mode = self.ssl_mode
+        return {} if mode is None else {"ssl": mode}
+
+    @property
+    def ssl_mode(self) -> str | None:
+        """libpq's name for the TLS mode, or None where none is asked for."""
+        mode = self.options.get("sslmode") or self.options.get("ssl")
+        return None if mode is None else {"true": "require", "false": "disable"}.get(mode, mode)
 
     def libpq(self, application: str) -> dict[str, Any]:
         """Parameters for `psycopg.connect`."""
+        options = {name: value for name, value in self.options.items() if name not in ("ssl", "sslmode")}
         return {
             "host": self.host,
             "port": self.port,
@@ -93,16 +117,9 @@ class DatabaseSettings:
             "user": self.user,
             "password": self.password,
             "application_name": application,
-            **self._libpq_options(),
+            **options,
+            **({} if self.ssl_mode is None else {"sslmode": self.ssl_mode}),
         }
-
-    def _libpq_options(self) -> dict[str, str]:
-        """asyncpg spells `sslmode` as `ssl`: a URL that was written for it goes on working."""
-        options = dict(self.options)
-        if "ssl" in options:
-            options.setdefault("sslmode", {"true": "require", "false": "disable"}.get(options["ssl"], options["ssl"]))
-            del options["ssl"]
-        return options
 
 
 def _whole(env: Mapping[str, str], name: str, default: int) -> int:

@@ -43,7 +43,7 @@ class ContextContent(Model):
         Index(None, "updated_at"),
         Index(
             "ix_context_content_words",
-            text("to_tsvector('simple', coalesce(title, '') || ' ' || content)"),
+            text("to_tsvector('simple', (coalesce(title, '') || ' ') || content)"),
             postgresql_using="gin",
         ),
         {"schema": "context"},

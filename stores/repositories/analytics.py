@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from stores.models import SessionHistory, UserProfile
@@ -33,7 +32,7 @@ class UserProfileRepository(BaseRepository[UserProfile]):
 
     async def update_preferences(self, user_id: str, preferences: dict[str, Any]) -> UserProfile:
         """Lay preferences over those that are there."""
-        found = await self.named("analytics.preferences", user_id=user_id, preferences=json.dumps(preferences))
+        found = await self.named("analytics.preferences", user_id=user_id, preferences=preferences)
         return found[0]
 
 
@@ -47,9 +46,7 @@ class SessionHistoryRepository(TimestampedRepository[SessionHistory]):
         self, session_id: str, user_id: str, metadata: dict[str, Any] | None = None
     ) -> SessionHistory:
         """Begin a session, and the user's profile where there is none. Raises IntegrityError for a known session."""
-        found = await self.named(
-            "analytics.start_session", session_id=session_id, user_id=user_id, meta=json.dumps(metadata or {})
-        )
+        found = await self.named("analytics.start_session", session_id=session_id, user_id=user_id, meta=metadata or {})
         return found[0]
 
     async def end_session(self, session_id: str) -> SessionHistory | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
-
 from stores.models import AuditEntry, AuditQueueItem
-from stores.moments import as_utc, utc_now
+from stores.moments import utc_now
 from stores.repositories.base import BaseRepository
+from stores.repositories.rows import Where
 from stores.repositories.timestamped import TimestampedRepository
 
 
@@ -69,10 +68,7 @@ class QueueRepository(BaseRepository[AuditQueueItem]):
 
     async def get_pending(self, limit: int = 10) -> list[AuditQueueItem]:
         """Look at what waits, without taking it."""
-        waiting = self._filtered({"status": "pending"}).order_by(
-            AuditQueueItem.priority.desc(), AuditQueueItem.created_at, AuditQueueItem.id
-        )
-        return await self.rows(waiting.limit(limit))
+        return await self.named("queue.waiting", limit=limit)
 
     async def mark_processing(self, item_id: int) -> AuditQueueItem | None:
         """Take one named item; None where it does not wait (any more)."""
@@ -93,35 +89,16 @@ class QueueRepository(BaseRepository[AuditQueueItem]):
 
     async def delete_finished(self, before: datetime) -> int:
         """Delete items that ended before a moment. Returns how many."""
-        ended = ("completed", "failed", "approved", "rejected")
-        return await self.run(
-            delete(AuditQueueItem).where(
-                AuditQueueItem.status.in_(ended),
-                func.coalesce(AuditQueueItem.completed_at, AuditQueueItem.created_at) < as_utc(before),
-            )
-        )
+        return int((await self.values("queue.delete_finished", before=before))[0]["gone"])
 
     async def of_memory(self, memory_id: str) -> AuditQueueItem | None:
         """The newest item about a memory."""
-        found = select(AuditQueueItem).where(
-            AuditQueueItem.payload.op("?")("memory_id"), AuditQueueItem.payload.op("->>")("memory_id") == memory_id
-        )
-        rows = await self.rows(found.order_by(AuditQueueItem.id.desc()).limit(1))
+        rows = await self.named("queue.of_memory", memory_id=memory_id)
         return rows[0] if rows else None
 
     async def counts(self) -> dict[str, int]:
         """How many items are in each state."""
-        counted = select(AuditQueueItem.status, func.count()).group_by(AuditQueueItem.status)
-        async with self.statement() as session:
-            return dict((await session.execute(counted)).tuples().all())
+        return {row["status"]: row["count"] for row in await self.values("queue.counts")}
 
     async def _move(self, item_id: int, allowed: tuple[str, ...], **values: Any) -> AuditQueueItem | None:
-        moved = (
-            update(AuditQueueItem)
-            .where(AuditQueueItem.id == item_id, AuditQueueItem.status.in_(allowed))
-            .values(**values)
-            .returning(AuditQueueItem)
-        )
-        async with self.statement() as session:
-            found: AuditQueueItem | None = await session.scalar(moved)
-            return found
+        return await self.update_where(Where(self.model).equal({"id": item_id, "status": allowed}), **values)

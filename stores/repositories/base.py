@@ -1,26 +1,20 @@
 """What can be done with any table."""
 
+# ruff: noqa: S608 - names in these statements are the models' own (rows.column refuses others); values are bound.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Generic, TypeVar, cast
-
-from sqlalchemy import CursorResult, Delete, Select, Update, delete, func, insert, select, text, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from typing import Any, ClassVar, Generic, cast
 
 from stores.engine import Database, database
 from stores.models.base import Model
 from stores.queries import query
-
-M = TypeVar("M", bound=Model)
-
-_AT_ONCE = 1000
-"""Rows in one INSERT of `create_many`: the protocol carries at most 65,535 values."""
+from stores.repositories.rows import M, Where, argument, column, columns, insertion, instance, order, table
 
 
 class BaseRepository(Generic[M]):
-    """One table. Without a `db` it uses the process's own pool."""
+    """One table. Without a `db` it uses the process's own."""
 
     model: ClassVar[type[Model]]
 
@@ -29,37 +23,26 @@ class BaseRepository(Generic[M]):
 
     @property
     def db(self) -> Database:
-        """The database, looked up when it is used: a pool belongs to the event loop that runs then."""
+        """The database."""
         return self._db or database()
 
-    def statement(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """A session for one statement."""
-        return self.db.statement()
-
-    def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """A session for several statements that belong together."""
-        return self.db.transaction()
-
     async def create(self, **values: Any) -> M:
-        """Insert a row and return it as the database holds it. Values of None leave the column's default."""
+        """Insert a row and return it as the database holds it. A value of None leaves the column's default."""
         given = {name: value for name, value in values.items() if value is not None}
-        async with self.statement() as session:
-            return cast(
-                "M", await session.scalar(insert(self.model).values(**self._named(given)).returning(self.model))
-            )
+        sql = f"{insertion(self.model, tuple(given))} RETURNING {columns(self.model)}"
+        return (await self._models(sql, list(given.values())))[0]
 
     async def create_many(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert rows that all have the same columns, in one transaction. Returns how many."""
-        async with self.transaction() as session:
-            for start in range(0, len(rows), _AT_ONCE):
-                part = [self._named(row) for row in rows[start : start + _AT_ONCE]]
-                await session.execute(insert(self.model).values(part))
+        if not rows:
+            return 0
+        sql = insertion(self.model, tuple(rows[0]))
+        await self.db.execute_many(sql, [tuple(argument(row[name]) for name in rows[0]) for row in rows])
         return len(rows)
 
     async def get_by_id(self, row_id: int) -> M | None:
         """The row with that id."""
-        async with self.statement() as session:
-            return cast("M | None", await session.get(self.model, row_id))
+        return await self.find_one({"id": row_id})
 
     async def find(
         self,
@@ -70,7 +53,18 @@ class BaseRepository(Generic[M]):
         desc: bool = False,
     ) -> list[M]:
         """Rows whose columns equal the filters' values (or are among them, for a list), by `order_by` and then id."""
-        return await self.rows(self._ordered(self._filtered(filters), order_by, desc).limit(limit).offset(offset))
+        return await self.select(Where(self.model).equal(filters), limit, offset, order_by, desc)
+
+    async def select(
+        self, where: Where, limit: int = 100, offset: int = 0, order_by: str | None = None, desc: bool = False
+    ) -> list[M]:
+        """Rows that fit, by `order_by` and then id."""
+        sql = f"SELECT {columns(self.model)} FROM {table(self.model)}{where.sql}"
+        sql += order(self.model, [order_by], desc=desc)
+        sql += f" LIMIT {where.bind(limit)}"
+        if offset:
+            sql += f" OFFSET {where.bind(offset)}"
+        return await self._models(sql, where.arguments)
 
     async def get_all(
         self, limit: int = 100, offset: int = 0, order_by: str | None = None, desc: bool = False
@@ -85,73 +79,57 @@ class BaseRepository(Generic[M]):
 
     async def count(self, filters: Mapping[str, Any] | None = None) -> int:
         """How many rows fit."""
-        async with self.statement() as session:
-            counted = select(func.count()).select_from(self._filtered(filters).subquery())
-            return int(await session.scalar(counted) or 0)
+        where = Where(self.model).equal(filters)
+        rows = await self.db.fetch(f"SELECT count(*) FROM {table(self.model)}{where.sql}", *where.arguments)
+        return int(rows[0][0])
 
     async def exists(self, filters: Mapping[str, Any]) -> bool:
         """Whether any row fits."""
-        async with self.statement() as session:
-            return bool(await session.scalar(select(self._filtered(filters).exists())))
+        return await self.find_one(filters) is not None
 
     async def update(self, row_id: int, **values: Any) -> M | None:
         """Change a row and return it, or None where there is none of that id."""
-        changed = update(self.model).where(self.model.id == row_id).values(**self._named(values))
-        async with self.statement() as session:
-            return cast("M | None", await session.scalar(changed.returning(self.model)))
+        return await self.update_where(Where(self.model).equal({"id": row_id}), **values)
+
+    async def update_where(self, where: Where, **values: Any) -> M | None:
+        """Change the rows that fit and return one of them, or None where none does."""
+        changes = ", ".join(f"{column(self.model, name)} = {where.bind(value)}" for name, value in values.items())
+        sql = f"UPDATE {table(self.model)} SET {changes}{where.sql} RETURNING {columns(self.model)}"
+        found = await self._models(sql, where.arguments)
+        return found[0] if found else None
 
     async def delete(self, row_id: int) -> bool:
         """Delete a row. Returns whether it was there."""
-        return await self.run(delete(self.model).where(self.model.id == row_id)) > 0
+        return await self.delete_where(Where(self.model).equal({"id": row_id})) > 0
 
     async def delete_many(self, filters: Mapping[str, Any]) -> int:
-        """Delete the rows that fit. Raises ValueError without a filter: that would be every row."""
-        if not filters:
-            raise ValueError(f"delete_many on {self.model.__tablename__} needs a filter: it would delete every row")
-        return await self.run(delete(self.model).where(*self._conditions(filters)))
+        """Delete the rows that fit. Returns how many."""
+        return await self.delete_where(Where(self.model).equal(filters))
 
-    async def rows(self, statement: Select[Any]) -> list[M]:
-        """The rows a SELECT finds."""
-        async with self.statement() as session:
-            return list((await session.scalars(statement)).all())
+    async def delete_where(self, where: Where) -> int:
+        """Delete the rows that fit. Raises ValueError without a condition: that would be every row."""
+        if not where.conditions:
+            raise ValueError(f"deleting from {self.model.__tablename__} without a condition would delete every row")
+        return await self.db.execute(f"DELETE FROM {table(self.model)}{where.sql}", *where.arguments)
 
-    async def run(self, statement: Update | Delete) -> int:
-        """Run a statement and return how many rows it touched."""
-        async with self.statement() as session:
-            result = cast(
-                "CursorResult[Any]", await session.execute(statement.execution_options(synchronize_session=False))
-            )
-            return int(result.rowcount)
+    async def named(self, name: str, /, *, turn: str | None = None, **parameters: Any) -> list[M]:
+        """The rows that a statement of the `.sql` files returns, as models.
 
-    async def named(self, name: str, /, **parameters: Any) -> list[M]:
-        """The rows a statement of the `.sql` files returns, as models. It is a transaction of its own."""
-        found = select(self.model).from_statement(text(query(name)))
-        async with self.transaction() as session:
-            return list((await session.scalars(found, parameters)).all())
+        With a `turn`, statements of the same turn run one after the other, and each sees what the one before it did.
+        """
+        found = query(name)
+        arguments = [argument(value) for value in found.arguments(parameters)]
+        if turn is None:
+            return await self._models(found.sql, arguments)
+        rows = await self.db.fetch_in_turn(f"{name}:{turn}", found.sql, *arguments)
+        return [cast("M", instance(self.model, row)) for row in rows]
 
-    def _filtered(self, filters: Mapping[str, Any] | None) -> Select[Any]:
-        return select(self.model).where(*self._conditions(filters or {}))
+    async def values(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows that a statement of the `.sql` files returns, as they are."""
+        found = query(name)
+        rows = await self.db.fetch(found.sql, *map(argument, found.arguments(parameters)))
+        return [dict(row) for row in rows]
 
-    def _conditions(self, filters: Mapping[str, Any]) -> list[Any]:
-        conditions = []
-        for name, value in filters.items():
-            column = self._column(name)
-            many = isinstance(value, (list, tuple, set, frozenset))
-            conditions.append(column.in_(list(value)) if many else column == value)
-        return conditions
-
-    def _ordered(self, statement: Select[Any], order_by: str | None, desc: bool) -> Select[Any]:
-        names = [order_by, "id"] if order_by else ["id"]
-        columns = [self._column(name) for name in names]
-        return statement.order_by(*(column.desc() if desc else column for column in columns))
-
-    def _column(self, name: str) -> Any:
-        """The model's column of that name. Raises ValueError for one it has not: names may come from outside."""
-        if name not in self.model.__mapper__.all_orm_descriptors:
-            raise ValueError(f"{self.model.__tablename__} has no column {name}")
-        return getattr(self.model, name)
-
-    def _named(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values under the columns' own names: `timestamp` and `metadata_` are other names for `ts` and `meta`."""
-        synonyms = self.model.__mapper__.synonyms
-        return {synonyms[name].name if name in synonyms else name: value for name, value in values.items()}
+    async def _models(self, sql: str, arguments: Sequence[Any]) -> list[M]:
+        rows = await self.db.fetch(sql, *map(argument, arguments))
+        return [cast("M", instance(self.model, row)) for row in rows]

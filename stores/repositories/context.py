@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, update
-
 from stores.models import ContextContent, Conversation
 from stores.repositories.base import BaseRepository
+from stores.repositories.rows import Where
 from stores.repositories.timestamped import TimestampedRepository
 
 _WORD = re.compile(r"\w+")
@@ -59,17 +58,9 @@ class ConversationRepository(TimestampedRepository[Conversation]):
 
     async def search_conversations(self, query: str, limit: int = 50) -> list[Conversation]:
         """Messages that hold the query's words, newest first; where none does, those that hold it as it stands."""
-        newest = select(Conversation).order_by(Conversation.ts.desc(), Conversation.id.desc()).limit(limit)
-        vector = func.to_tsvector("simple", Conversation.content)
-        return await self._by_words(newest, vector, query) or await self.rows(
-            newest.where(Conversation.content.ilike(substring(query), escape="\\"))
-        )
-
-    async def _by_words(self, newest: Select[Any], vector: Any, query: str) -> list[Conversation]:
         wanted = words(query)
-        if wanted is None:
-            return []
-        return await self.rows(newest.where(vector.op("@@")(func.to_tsquery("simple", wanted))))
+        found = await self.named("context.conversations_by_words", words=wanted, limit=limit) if wanted else []
+        return found or await self.named("context.conversations_holding", pattern=substring(query), limit=limit)
 
     async def flag_conversation(self, conv_id: int) -> Conversation | None:
         """Flag a message for review."""
@@ -81,12 +72,8 @@ class ConversationRepository(TimestampedRepository[Conversation]):
 
     async def flag_where_approved_is(self, conv_id: int, expected_approved: bool) -> bool:
         """Flag a message if its approval is as expected, in one statement. Returns whether it was."""
-        changed = (
-            update(Conversation)
-            .where(Conversation.id == conv_id, Conversation.is_approved == expected_approved)
-            .values(is_flagged=True, is_approved=False)
-        )
-        return await self.run(changed) > 0
+        where = Where(Conversation).equal({"id": conv_id, "is_approved": expected_approved})
+        return await self.update_where(where, is_flagged=True, is_approved=False) is not None
 
 
 class ContextContentRepository(BaseRepository[ContextContent]):
@@ -119,22 +106,7 @@ class ContextContentRepository(BaseRepository[ContextContent]):
         self, query: str, content_type: str | None = None, limit: int = 50
     ) -> list[ContextContent]:
         """Active content that holds the query's words, newest first; where none does, that holds it as it stands."""
-        newest = select(ContextContent).where(ContextContent.is_active)
-        if content_type:
-            newest = newest.where(ContextContent.content_type == content_type)
-        newest = newest.order_by(ContextContent.updated_at.desc(), ContextContent.id.desc()).limit(limit)
+        given: dict[str, Any] = {"content_type": content_type or None, "limit": limit}
         wanted = words(query)
-        if wanted:
-            text = func.coalesce(ContextContent.title, "").op("||")(" ").op("||")(ContextContent.content)
-            vector = func.to_tsvector("simple", text)
-            found = await self.rows(newest.where(vector.op("@@")(func.to_tsquery("simple", wanted))))
-            if found:
-                return found
-        pattern = substring(query)
-        return await self.rows(
-            newest.where(
-                or_(
-                    ContextContent.content.ilike(pattern, escape="\\"), ContextContent.title.ilike(pattern, escape="\\")
-                )
-            )
-        )
+        found = await self.named("context.content_by_words", words=wanted, **given) if wanted else []
+        return found or await self.named("context.content_holding", pattern=substring(query), **given)

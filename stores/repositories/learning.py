@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import or_, select, text, update
-
 from stores.models import ActiveLearningCandidate, Feedback, LearningThreshold
 from stores.moments import utc_now
-from stores.queries import query
 from stores.repositories.base import BaseRepository
+from stores.repositories.rows import Where
 from stores.repositories.timestamped import TimestampedRepository
 
 
@@ -46,19 +44,16 @@ class FeedbackRepository(TimestampedRepository[Feedback]):
 
     async def get_positive_examples(self, limit: int = 100) -> list[Feedback]:
         """Judgements for the answer, newest first."""
-        liked = select(Feedback).where(or_(Feedback.is_positive.is_(True), Feedback.rating >= 4))
-        return await self.rows(self._ordered(liked, "created_at", desc=True).limit(limit))
+        return await self.named("learning.liked", limit=limit)
 
     async def get_negative_examples(self, limit: int = 100) -> list[Feedback]:
         """Judgements against the answer, newest first."""
-        disliked = select(Feedback).where(or_(Feedback.is_positive.is_(False), Feedback.rating <= 2))
-        return await self.rows(self._ordered(disliked, "created_at", desc=True).limit(limit))
+        return await self.named("learning.disliked", limit=limit)
 
     async def share(self, window: int = 100) -> tuple[int, int]:
         """How many of the newest judgements were for and against."""
-        async with self.statement() as session:
-            row = (await session.execute(text(query("learning.feedback_share")), {"window": window})).one()
-            return int(row.positive), int(row.negative)
+        row = (await self.values("learning.feedback_share", window=window))[0]
+        return row["positive"], row["negative"]
 
 
 class LearningThresholdRepository(BaseRepository[LearningThreshold]):
@@ -106,20 +101,16 @@ class ActiveLearningRepository(TimestampedRepository[ActiveLearningCandidate]):
 
     async def get_top_candidates(self, limit: int = 10) -> list[ActiveLearningCandidate]:
         """Answers that wait, the most uncertain first."""
-        waiting = self._filtered({"status": "pending"})
-        ordered = waiting.order_by(ActiveLearningCandidate.uncertainty_score.desc(), ActiveLearningCandidate.id)
-        return await self.rows(ordered.limit(limit))
+        return await self.named("learning.most_uncertain", limit=limit)
 
     async def review_candidate(
         self, candidate_id: int, selected_label: str, reviewer_id: str
     ) -> ActiveLearningCandidate | None:
         """Write a review down; None where the answer is not there or was reviewed before."""
-        reviewed = (
-            update(ActiveLearningCandidate)
-            .where(ActiveLearningCandidate.id == candidate_id, ActiveLearningCandidate.status == "pending")
-            .values(status="reviewed", selected_label=selected_label, reviewer_id=reviewer_id, reviewed_at=utc_now())
-            .returning(ActiveLearningCandidate)
+        return await self.update_where(
+            Where(self.model).equal({"id": candidate_id, "status": "pending"}),
+            status="reviewed",
+            selected_label=selected_label,
+            reviewer_id=reviewer_id,
+            reviewed_at=utc_now(),
         )
-        async with self.statement() as session:
-            found: ActiveLearningCandidate | None = await session.scalar(reviewed)
-            return found

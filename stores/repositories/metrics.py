@@ -6,11 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
-
 from stores.models import MetricAggregation, MetricDataPoint
-from stores.moments import as_utc
-from stores.queries import query
 from stores.repositories.timestamped import TimestampedRepository
 
 PERIODS = ("minute", "hour", "day", "week", "month")
@@ -44,12 +40,8 @@ class MetricDataPointRepository(TimestampedRepository[MetricDataPoint]):
 
     async def get_metric_stats(self, metric_name: str, start: datetime, end: datetime) -> dict[str, float]:
         """`min`, `max`, `avg`, `sum` and `count` of the measurements in a time; zeros where there are none."""
-        times = {"start": as_utc(start), "end": as_utc(end)}
-        async with self.statement() as session:
-            row = (
-                await session.execute(text(query("metrics.statistics")), {"metric_name": metric_name, **times})
-            ).one()
-            return {name: value if value is not None else 0 for name, value in row._mapping.items()}
+        rows = await self.values("metrics.statistics", metric_name=metric_name, start=start, end=end)
+        return {name: value if value is not None else 0 for name, value in rows[0].items()}
 
     async def roll_up(self, before: datetime, period: str = "hour") -> tuple[int, int]:
         """Turn points from before a moment into aggregations. Returns points gone, and aggregations touched."""
@@ -74,7 +66,5 @@ async def _roll_up(
 ) -> tuple[int, int]:
     if period not in PERIODS:
         raise ValueError(f"a period is one of {', '.join(PERIODS)}, not {period}")
-    async with repository.statement() as session:
-        given = {"before": as_utc(before), "period": period, **more}
-        row = (await session.execute(text(query(name)), given)).one()
-        return int(row.gone), int(row.rolled)
+    row = (await repository.values(name, before=before, period=period, **more))[0]
+    return row["gone"], row["rolled"]

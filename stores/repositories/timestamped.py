@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import delete
-
-from stores.moments import as_utc
-from stores.repositories.base import BaseRepository, M
+from stores.repositories.base import BaseRepository
+from stores.repositories.rows import M, Where
 
 
 class TimestampedRepository(BaseRepository[M]):
@@ -26,6 +24,15 @@ class TimestampedRepository(BaseRepository[M]):
         """Rows that fit, newest first."""
         return await self.find(filters, limit=limit, order_by=self.moment, desc=True)
 
+    async def newest_since(
+        self, since: datetime | None, filters: Mapping[str, Any] | None = None, limit: int = 100
+    ) -> list[M]:
+        """Rows that fit from a moment on (or ever, for None), newest first."""
+        where = Where(self.model).equal(filters)
+        if since is not None:
+            where.compare(self.moment, ">=", since)
+        return await self.select(where, limit, order_by=self.moment, desc=True)
+
     async def find_in_range(
         self,
         start: datetime,
@@ -37,11 +44,9 @@ class TimestampedRepository(BaseRepository[M]):
     ) -> list[M]:
         """Rows from `start` to `end`, both included; newest first unless told otherwise."""
         name = timestamp_field or self.moment
-        column = self._column(name)
-        between = self._filtered(filters).where(column >= as_utc(start), column <= as_utc(end))
-        return await self.rows(self._ordered(between, name, desc).limit(limit))
+        where = Where(self.model).equal(filters).compare(name, ">=", start).compare(name, "<=", end)
+        return await self.select(where, limit, order_by=name, desc=desc)
 
     async def delete_older_than(self, cutoff: datetime, timestamp_field: str | None = None) -> int:
         """Delete the rows from before the cutoff. Returns how many."""
-        column = self._column(timestamp_field or self.moment)
-        return await self.run(delete(self.model).where(column < as_utc(cutoff)))
+        return await self.delete_where(Where(self.model).compare(timestamp_field or self.moment, "<", cutoff))

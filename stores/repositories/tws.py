@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
-
 from stores.models import TWSEvent, TWSJobStatus, TWSPattern, TWSProblemSolution, TWSSnapshot, TWSWorkstationStatus
-from stores.moments import as_utc, utc_now
+from stores.moments import utc_now
 from stores.repositories.base import BaseRepository
 from stores.repositories.timestamped import TimestampedRepository
 
@@ -61,10 +58,6 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
-def _moment(value: datetime | None) -> datetime | None:
-    return None if value is None else as_utc(value)
-
-
 class TWSSnapshotRepository(TimestampedRepository[TWSSnapshot]):
     """Snapshots of the plan."""
 
@@ -86,17 +79,18 @@ class TWSJobStatusRepository(TimestampedRepository[TWSJobStatus]):
         """Bring the newest row of the run up to date, or write its first."""
         found = await self.named(
             "tws.upsert_job_status",
+            turn=f"{job.job_name}:{job.run_number}",
             snapshot_id=snapshot_id,
             job_name=job.job_name,
             job_stream=job.job_stream,
             workstation=job.workstation,
             status=job.status,
             run_number=job.run_number,
-            start_time=_moment(job.start_time),
-            end_time=_moment(job.end_time),
+            start_time=job.start_time,
+            end_time=job.end_time,
             return_code=job.return_code,
-            ts=as_utc(job.timestamp),
-            meta=json.dumps(job.metadata),
+            ts=job.timestamp,
+            meta=job.metadata,
         )
         return found[0]
 
@@ -106,10 +100,7 @@ class TWSJobStatusRepository(TimestampedRepository[TWSJobStatus]):
 
     async def get_failed_jobs(self, since: datetime | None = None, limit: int = 100) -> list[TWSJobStatus]:
         """Failed runs, newest first."""
-        failed = self._filtered({"status": FAILED})
-        if since is not None:
-            failed = failed.where(TWSJobStatus.ts >= as_utc(since))
-        return await self.rows(self._ordered(failed, "ts", desc=True).limit(limit))
+        return await self.newest_since(since, {"status": FAILED}, limit)
 
     async def get_jobs_by_workstation(self, workstation: str, limit: int = 100) -> list[TWSJobStatus]:
         """A workstation's runs, newest first."""
@@ -117,9 +108,7 @@ class TWSJobStatusRepository(TimestampedRepository[TWSJobStatus]):
 
     async def get_status_summary(self) -> dict[str, int]:
         """How many rows there are of each state."""
-        counted = select(TWSJobStatus.status, func.count()).group_by(TWSJobStatus.status)
-        async with self.statement() as session:
-            return {status: count for status, count in (await session.execute(counted)).all()}  # noqa: C416
+        return {row["status"]: row["count"] for row in await self.values("tws.status_summary")}
 
 
 class TWSWorkstationStatusRepository(TimestampedRepository[TWSWorkstationStatus]):
@@ -173,8 +162,7 @@ class TWSEventRepository(TimestampedRepository[TWSEvent]):
 
     async def get_unacknowledged(self, limit: int = 100) -> list[TWSEvent]:
         """Events nobody has acknowledged, newest first."""
-        waiting = select(TWSEvent).where(~TWSEvent.acknowledged)
-        return await self.rows(self._ordered(waiting, "ts", desc=True).limit(limit))
+        return await self.newest({"acknowledged": False}, limit)
 
     async def acknowledge_event(self, event_id: int, acknowledged_by: str) -> TWSEvent | None:
         """Acknowledge an event."""
@@ -186,10 +174,7 @@ class TWSEventRepository(TimestampedRepository[TWSEvent]):
         self, severity: str, since: datetime | None = None, limit: int = 100
     ) -> list[TWSEvent]:
         """Events of a severity, newest first."""
-        found = self._filtered({"severity": severity})
-        if since is not None:
-            found = found.where(TWSEvent.ts >= as_utc(since))
-        return await self.rows(self._ordered(found, "ts", desc=True).limit(limit))
+        return await self.newest_since(since, {"severity": severity}, limit)
 
 
 class TWSPatternRepository(BaseRepository[TWSPattern]):
@@ -201,23 +186,21 @@ class TWSPatternRepository(BaseRepository[TWSPattern]):
         """Count another occurrence of the pattern, or write it for the first time."""
         found = await self.named(
             "tws.upsert_pattern",
+            turn=f"{pattern.pattern_type}:{pattern.job_name}",
             pattern_type=pattern.pattern_type,
             job_name=pattern.job_name,
             description=pattern.description,
             confidence=pattern.confidence,
             occurrences=pattern.occurrences,
-            first_seen=as_utc(pattern.first_seen),
-            last_seen=as_utc(pattern.last_seen),
-            pattern_data=json.dumps(pattern.pattern_data) if pattern.pattern_data else None,
+            first_seen=pattern.first_seen,
+            last_seen=pattern.last_seen,
+            pattern_data=pattern.pattern_data or None,
         )
         return found[0]
 
     async def get_active_patterns(self, job_name: str | None = None, min_confidence: float = 0.5) -> list[TWSPattern]:
         """Active patterns at least that certain, the most certain first."""
-        active = select(TWSPattern).where(TWSPattern.is_active, TWSPattern.confidence >= min_confidence)
-        if job_name:
-            active = active.where(TWSPattern.job_name == job_name)
-        return await self.rows(active.order_by(TWSPattern.confidence.desc(), TWSPattern.id))
+        return await self.named("tws.active_patterns", job_name=job_name or None, min_confidence=min_confidence)
 
 
 class TWSProblemSolutionRepository(BaseRepository[TWSProblemSolution]):
@@ -244,11 +227,7 @@ class TWSProblemSolutionRepository(BaseRepository[TWSProblemSolution]):
 
     async def find_solution(self, problem_type: str, job_name: str | None = None) -> TWSProblemSolution | None:
         """The solution that helped most often; for a job, its own or one that is for every job."""
-        found = self._filtered({"problem_type": problem_type})
-        if job_name:
-            found = found.where(or_(TWSProblemSolution.job_name == job_name, TWSProblemSolution.job_name.is_(None)))
-        best = found.order_by(TWSProblemSolution.success_count.desc(), TWSProblemSolution.id.desc()).limit(1)
-        rows = await self.rows(best)
+        rows = await self.named("tws.best_solution", problem_type=problem_type, job_name=job_name or None)
         return rows[0] if rows else None
 
     async def record_outcome(self, solution_id: int, success: bool) -> TWSProblemSolution | None:

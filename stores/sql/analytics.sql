@@ -1,13 +1,13 @@
 -- name: profile
 -- The user's profile, made if there is none: two callers at once make one.
 WITH made AS (
-    INSERT INTO analytics.user_profiles (user_id) VALUES (:user_id) ON CONFLICT (user_id) DO NOTHING RETURNING *
+    INSERT INTO analytics.user_profiles (user_id) VALUES (CAST(:user_id AS text)) ON CONFLICT (user_id) DO NOTHING RETURNING *
 )
-SELECT * FROM made UNION ALL SELECT * FROM analytics.user_profiles WHERE user_id = :user_id LIMIT 1;
+SELECT * FROM made UNION ALL SELECT * FROM analytics.user_profiles WHERE user_id = CAST(:user_id AS text) LIMIT 1;
 
 -- name: activity
 INSERT INTO analytics.user_profiles AS p (user_id, total_sessions, total_queries, last_active)
-VALUES (:user_id, :sessions, :queries, now())
+VALUES (CAST(:user_id AS text), CAST(:sessions AS integer), CAST(:queries AS integer), now())
 ON CONFLICT (user_id) DO UPDATE
 SET total_sessions = p.total_sessions + excluded.total_sessions,
     total_queries = p.total_queries + excluded.total_queries,
@@ -16,19 +16,19 @@ RETURNING *;
 
 -- name: preferences
 -- Laid over what is there, key by key; in the database, so that two callers' changes both stay.
-INSERT INTO analytics.user_profiles AS p (user_id, preferences) VALUES (:user_id, CAST(:preferences AS jsonb))
+INSERT INTO analytics.user_profiles AS p (user_id, preferences) VALUES (CAST(:user_id AS text), CAST(:preferences AS jsonb))
 ON CONFLICT (user_id) DO UPDATE SET preferences = p.preferences || excluded.preferences, updated_at = now()
 RETURNING *;
 
 -- name: start_session
 WITH owner AS (
-    INSERT INTO analytics.user_profiles AS p (user_id, total_sessions, last_active) VALUES (:user_id, 1, now())
+    INSERT INTO analytics.user_profiles AS p (user_id, total_sessions, last_active) VALUES (CAST(:user_id AS text), 1, now())
     ON CONFLICT (user_id) DO UPDATE
     SET total_sessions = p.total_sessions + 1, last_active = now(), updated_at = now()
     RETURNING user_id
 )
 INSERT INTO analytics.session_history (session_id, user_id, meta)
-SELECT :session_id, user_id, CAST(:meta AS jsonb) FROM owner
+SELECT CAST(:session_id AS text), user_id, CAST(:meta AS jsonb) FROM owner
 RETURNING *;
 
 -- name: end_session

@@ -3,7 +3,7 @@
 -- workers neither wait for each other nor take an item twice.
 WITH taken AS MATERIALIZED (
     SELECT id FROM audit.audit_queue
-    WHERE status = 'pending' AND (CAST(:action AS text) IS NULL OR action = :action)
+    WHERE status = 'pending' AND (CAST(:action AS text) IS NULL OR action = CAST(:action AS text))
     ORDER BY priority DESC, created_at, id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -34,3 +34,21 @@ WHERE id IN (
     SELECT id FROM audit.audit_queue WHERE status = 'processing' AND processed_at < :before FOR UPDATE SKIP LOCKED
 )
 RETURNING *;
+
+-- name: waiting
+SELECT * FROM audit.audit_queue WHERE status = 'pending' ORDER BY priority DESC, created_at, id LIMIT :limit;
+
+-- name: of_memory
+SELECT * FROM audit.audit_queue
+WHERE payload ? 'memory_id' AND payload ->> 'memory_id' = :memory_id ORDER BY id DESC LIMIT 1;
+
+-- name: counts
+SELECT status, count(*) AS count FROM audit.audit_queue GROUP BY status;
+
+-- name: delete_finished
+WITH gone AS (
+    DELETE FROM audit.audit_queue
+    WHERE status IN ('completed', 'failed', 'approved', 'rejected') AND coalesce(completed_at, created_at) < :before
+    RETURNING 1
+)
+SELECT count(*) AS gone FROM gone;

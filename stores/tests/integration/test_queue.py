@@ -1,0 +1,68 @@
+"""The audit queue with several workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from stores import AuditQueueRepository
+
+ITEMS = 200
+
+
+def test_workers_take_each_item_once(run: Any) -> None:
+    queue = AuditQueueRepository(db=run.db)
+    seen: Counter[int] = Counter()
+
+    async def fill_and_drain() -> None:
+        await queue.create_many([{"action": "a", "payload": {"n": n}} for n in range(ITEMS)])
+
+        async def worker() -> None:
+            while taken := await queue.claim(limit=3):
+                for item in taken:
+                    seen[item.id] += 1
+                    await queue.mark_completed(item.id)
+
+        await asyncio.gather(*(worker() for _ in range(8)))
+
+    run(fill_and_drain())
+    assert len(seen) == ITEMS
+    assert set(seen.values()) == {1}
+    assert run(queue.counts()) == {"completed": ITEMS}
+
+
+def test_the_urgent_first_then_the_oldest(run: Any) -> None:
+    queue = AuditQueueRepository(db=run.db)
+    for name, priority in (("first", 0), ("urgent", 5), ("second", 0)):
+        run(queue.enqueue(name, {}, priority))
+    assert [item.action for item in run(queue.claim(limit=3))] == ["urgent", "first", "second"]
+
+
+def test_a_failure_is_tried_again_until_max_retries(run: Any) -> None:
+    queue = AuditQueueRepository(db=run.db)
+    item = run(queue.enqueue("a", {}, max_retries=2))
+
+    async def fails(_action: str, _payload: Any) -> None:
+        raise RuntimeError("no luck")
+
+    assert run(queue.process_next(fails)) is False
+    assert run(queue.get_by_id(item.id)).status == "pending"
+    run(queue.process_next(fails))
+    ended = run(queue.get_by_id(item.id))
+    assert (ended.status, ended.retry_count, ended.error_message) == ("failed", 2, "RuntimeError: no luck")
+    assert run(queue.process_next(fails)) is False
+
+
+def test_items_of_a_dead_worker_come_back(run: Any) -> None:
+    queue = AuditQueueRepository(db=run.db)
+    item = run(queue.enqueue("a", {}))
+    run(queue.claim())
+    assert run(queue.release_abandoned(timedelta(hours=1))) == 0
+    assert run(queue.release_abandoned(timedelta(0))) == 1
+    assert run(queue.get_by_id(item.id)).status == "pending"
+    assert run(queue.mark_processing(item.id)).status == "processing"
+    assert run(queue.mark_processing(item.id)) is None
+    assert run(queue.mark_completed(item.id)).status == "completed"
+    assert run(queue.mark_failed(item.id, "late")) is None

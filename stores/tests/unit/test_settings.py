@@ -1,0 +1,45 @@
+"""DATABASE_* settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from stores.settings import DatabaseSettings, SettingsError
+
+
+def test_url_wins_over_the_single_settings() -> None:
+    found = DatabaseSettings.from_environment(
+        {"DATABASE_URL": "postgresql+asyncpg://u:p%40ss@db:6000/app?sslmode=require", "DATABASE_HOST": "elsewhere"}
+    )
+    assert (found.host, found.port, found.name, found.user, found.password) == ("db", 6000, "app", "u", "p@ss")
+    assert found.libpq("x")["sslmode"] == "require"
+    assert found.asyncpg["ssl"] == "require"
+
+
+def test_single_settings_and_the_pool() -> None:
+    found = DatabaseSettings.from_environment(
+        {
+            "DATABASE_HOST": "h",
+            "DATABASE_PORT": "1",
+            "DATABASE_NAME": "n",
+            "DATABASE_USER": "u",
+            "DATABASE_POOL_SIZE": "3",
+        }
+    )
+    assert (found.host, found.port, found.name, found.user) == ("h", 1, "n", "u")
+    assert (found.pool_size, found.max_overflow) == (3, 20)
+    assert DatabaseSettings.from_environment({}).pool_size == 10
+
+
+def test_the_password_is_never_shown() -> None:
+    found = DatabaseSettings.from_url("postgresql://u:hidden@h/n")
+    assert "hidden" not in repr(found) + str(found.url)
+
+
+@pytest.mark.parametrize(
+    "env", [{"DATABASE_PORT": "x"}, {"DATABASE_URL": "mysql://u:hidden@h/n"}, {"DATABASE_URL": "hidden"}]
+)
+def test_what_cannot_be_read_is_refused_without_showing_it(env: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        DatabaseSettings.from_environment(env)
+    assert "hidden" not in str(caught.value)
