@@ -6,6 +6,7 @@ Both give the same two things: small results as tuples, and large ones as Arrow 
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ATTEMPTS = 3
+_KNOCK_SECONDS = 30
 _SQL_BIGINT = -5
 _SQL_WVARCHAR = -9
 
@@ -64,8 +66,29 @@ def connect(config: Mapping[str, Any], log: logging.Logger) -> Connection:
     return opened
 
 
+def _knock(config: Mapping[str, Any]) -> None:
+    """See whether anything listens there. The ODBC driver would try for the whole connect time-out before it says so.
+
+    Raises ConfigurationError for a name that nobody knows, SourceUnreachable when nothing answers.
+    """
+    if config.get("dsn"):
+        return
+    address = (str(config["host"]), int(config["port"]))
+    try:
+        with socket.create_connection(address, timeout=min(_KNOCK_SECONDS, config["connect_timeout_seconds"])):
+            return
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise SourceUnreachable(f"{server_name(config)}: the name of the host could not be looked up") from error
+        raise ConfigurationError(f"{server_name(config)}: there is no host of that name: check host") from error
+    except OSError as error:
+        told = "nothing answers" if isinstance(error, TimeoutError) else (error.strerror or "no answer").lower()
+        raise SourceUnreachable(f"{server_name(config)}: cannot be reached: {told}") from error
+
+
 def _open(config: Mapping[str, Any]) -> Connection:
     connection: Connection
+    _knock(config)
     try:
         if config["driver"] == "pyodbc":
             from tap_mssql.client_pyodbc import PyodbcConnection
