@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from paralelo.queries import query
 
 Connection = psycopg.Connection[dict[str, Any]]
 WINDOW = timedelta(seconds=15)
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LOCAL = ("", "localhost", "127.0.0.1", "::1")
 
 
@@ -144,10 +143,13 @@ def newest(
     since: datetime | None = None,
     window: timedelta = WINDOW,
 ) -> list[Progress]:
-    """The newest sync of each table and mode; none where there is no ledger yet."""
+    """The newest sync of each table and mode; none where there is no ledger yet.
+
+    `since` is when the run asked about began, by the target's clock.
+    """
     if not ledger_exists(connection):
         return []
-    values = {"modes": list(modes), "since": since or _LONG_AGO, "window": window}
+    values = {"modes": list(modes), "since": since, "window": window}
     return [_progress(row) for row in connection.execute(query("progress.newest"), values)]
 
 

@@ -111,6 +111,10 @@ class LedgerView:
         """What the ledger says of this table's run that began at `since`, by this machine's clock."""
         return shots.of_this_run(self._find(table, mode), since + self._offset)
 
+    def newest(self, table: Table, mode: Mode) -> Progress | None:
+        """The table's newest sync, whichever run it belongs to."""
+        return self._find(table, mode)
+
     def covered(self, table: Table) -> Covered | None:
         """Up to when the table is in the target."""
         return self._covered.get((ledger.default_schema(self.env), table.target))

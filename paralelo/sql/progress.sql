@@ -8,8 +8,9 @@ SELECT clock_timestamp() AS now
 
 -- name: newest
 -- The newest sync of each table and mode. A full sync's rows are counted from its batches; an incremental one writes
--- its running count into its own row. `rows_before` is what was committed when the window began, `rows_earlier` what
--- was committed before this run began: a resumed sync has both.
+-- its running counts into its own row, and each attempt is a sync of its own: those that began since `since` are summed.
+-- `rows_before` is what was committed when the window began, `rows_earlier` what was committed before this run began: a
+-- resumed sync has both.
 SELECT s.id,
        s.table_schema,
        s.table_name,
@@ -18,15 +19,15 @@ SELECT s.id,
        s.version,
        s.estimate,
        s.prepared_at IS NOT NULL AS prepared,
-       coalesce(nullif(b.rows, 0), s.rows_read) AS committed,
+       coalesce(nullif(b.rows, 0), t.rows_read) AS committed,
        b.rows_before,
        b.rows_earlier,
-       s.rows_written AS written,
-       s.rows_inserted AS inserted,
-       s.rows_updated AS updated,
-       s.rows_unchanged AS unchanged,
-       s.rows_stale AS stale,
-       s.rows_rejected AS rejected,
+       t.rows_written AS written,
+       t.rows_inserted AS inserted,
+       t.rows_updated AS updated,
+       t.rows_unchanged AS unchanged,
+       t.rows_stale AS stale,
+       t.rows_rejected AS rejected,
        s.started_at,
        s.created_at,
        s.updated_at,
@@ -38,6 +39,18 @@ FROM (SELECT DISTINCT ON (table_schema, table_name, mode) *
       FROM paralelo.sync
       WHERE mode = ANY (%(modes)s)
       ORDER BY table_schema, table_name, mode, id DESC) AS s
+CROSS JOIN LATERAL (
+    SELECT sum(a.rows_read)::bigint AS rows_read,
+           sum(a.rows_written)::bigint AS rows_written,
+           sum(a.rows_inserted)::bigint AS rows_inserted,
+           sum(a.rows_updated)::bigint AS rows_updated,
+           sum(a.rows_unchanged)::bigint AS rows_unchanged,
+           sum(a.rows_stale)::bigint AS rows_stale,
+           sum(a.rows_rejected)::bigint AS rows_rejected
+    FROM paralelo.sync AS a
+    WHERE a.id = s.id
+       OR (s.mode <> 'full' AND (a.table_schema, a.table_name, a.mode) = (s.table_schema, s.table_name, s.mode)
+           AND a.created_at >= %(since)s::timestamptz)) AS t
 CROSS JOIN LATERAL (
     SELECT count(*) AS batches,
            sum(rows)::bigint AS rows,
@@ -57,3 +70,13 @@ SELECT table_schema, table_name, max(started_at) AS covered_until, max(ended_at)
 FROM paralelo.sync
 WHERE status IN ('activated', 'finished') AND mode IN ('full', 'incremental')
 GROUP BY table_schema, table_name
+
+-- name: size
+-- Bytes of the live table and of its staging tables.
+SELECT sum(pg_total_relation_size(c.oid))::bigint AS bytes
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relkind IN ('r', 'p')
+  AND (c.relname = %(table)s
+       OR c.relname IN (SELECT staging_table FROM paralelo.sync
+                        WHERE table_schema = %(schema)s AND table_name = %(table)s AND status = 'staging'))

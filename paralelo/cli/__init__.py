@@ -1,0 +1,1 @@
+"""The operator's commands: what the files in scripts/ call."""

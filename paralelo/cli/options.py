@@ -1,0 +1,75 @@
+"""What the commands have in common: recovery's settings, and errors told in one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from typing import NoReturn, TypeVar
+
+from rich.console import Console
+from sync_rules.exits import ConfigurationError, Exit, SyncError
+
+from paralelo.policy import Policy
+
+_DEFAULT = Policy()
+T = TypeVar("T")
+
+
+class Parser(argparse.ArgumentParser):
+    """Usage errors end with the exit code for configuration, as everything else that is set wrongly does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage()
+        self.exit(int(Exit.CONFIGURATION), f"{self.prog}: {message}\nSee {self.prog} --help\n")
+
+
+def add_recovery(parser: argparse.ArgumentParser) -> None:
+    """The options that make a Policy. Each can be set in the environment, for schedules."""
+    group = parser.add_argument_group("recovery", "each also as an environment variable, e.g. PARALELO_MAX_RESTARTS")
+    group.add_argument("--max-restarts", type=int, metavar="N", help=f"default {_DEFAULT.max_restarts}")
+    group.add_argument(
+        "--restart-delay",
+        type=float,
+        metavar="S",
+        help=f"seconds before the first; doubles (default {_DEFAULT.delay:g})",
+    )
+    group.add_argument(
+        "--stall",
+        type=float,
+        metavar="S",
+        help=f"seconds without a commit that are a stall (default {_DEFAULT.stall:g})",
+    )
+
+
+def policy(options: argparse.Namespace, settings: Mapping[str, str] | None = None) -> Policy:
+    """The policy that options and environment ask for; options win. Raises ConfigurationError."""
+    values = os.environ if settings is None else settings
+    return Policy(
+        max_restarts=_chosen(options.max_restarts, values, "PARALELO_MAX_RESTARTS", _DEFAULT.max_restarts, int),
+        delay=_chosen(options.restart_delay, values, "PARALELO_RESTART_DELAY", _DEFAULT.delay, float),
+        stall=_chosen(options.stall, values, "PARALELO_STALL", _DEFAULT.stall, float),
+    )
+
+
+def _chosen(given: T | None, values: Mapping[str, str], name: str, default: T, kind: Callable[[str], T]) -> T:
+    if given is not None:
+        return given
+    text = values.get(name)
+    if not text:
+        return default
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is not a number") from error
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; an error that can be told in a line is told in one, and gives the exit code."""
+    try:
+        return command()
+    except SyncError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
+        return int(error.exit)
+    except KeyboardInterrupt:
+        return 130

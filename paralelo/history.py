@@ -1,0 +1,170 @@
+"""What ran, when, for how long, how many rows, how it ended: kept in the target database, shown by one command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+from rich.console import Console
+from rich.table import Table as Grid
+from sync_rules.exits import SyncError
+
+from paralelo import progress
+from paralelo.live import terminal_console
+from paralelo.queries import query
+from paralelo.view import rows, size, span
+
+KEEP_DAYS = 400
+LEAST_ROWS = 1_000
+"""A run of fewer rows says more of Meltano's start than of the sync's speed."""
+_STYLES = {"finished": "green", "failed": "red", "stopped": "yellow", "unfinished": "yellow", "running": "cyan"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One table of one run, as it is written down. `exit` and all counts are None while it runs."""
+
+    run: str
+    name: str
+    table_schema: str
+    table_name: str
+    mode: str
+    job: str
+    environment: str
+    host: str
+    outcome: str = "running"
+    exit: int | None = None
+    reason: str = ""
+    attempts: int = 1
+    recoveries: Mapping[str, int] = field(default_factory=dict)
+    sync_id: int | None = None
+    rows_read: int | None = None
+    rows_written: int | None = None
+    rows_unchanged: int | None = None
+    rows_stale: int | None = None
+    rows_rejected: int | None = None
+    seconds: float | None = None
+    peak_memory: int | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the statements bind."""
+        return {**self.__dict__, "recoveries": Jsonb(dict(self.recoveries))}
+
+
+def ensure(connection: progress.Connection) -> None:
+    """Create the table where it is missing."""
+    row = connection.execute(query("history.exists")).fetchone()
+    if row and row["there"]:
+        return
+    with connection.transaction():
+        # Two runs that start at once would both find no table, and one of them would fail to create it.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('paralelo:ledger', 0))")
+        connection.execute(query("history.create_schema"))
+        connection.execute(query("history.create"))
+
+
+def write(statement: str, record: Record, env: Mapping[str, str] | None = None) -> str | None:
+    """`begin`, `attempt` or `end` a record. Returns what went wrong: history that cannot be kept ends no sync."""
+    try:
+        with progress.connect(env, read_only=False) as connection:
+            ensure(connection)
+            connection.execute(query(f"history.{statement}"), record.values)
+            if statement == "end":
+                connection.execute(query("history.forget_old"), {"days": KEEP_DAYS})
+    except (psycopg.Error, SyncError) as error:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return None
+
+
+def listed(
+    connection: progress.Connection, name: str | None = None, mode: str | None = None, limit: int = 30
+) -> list[dict[str, Any]]:
+    """The newest runs, the newest first. None where neither a run nor a sync was ever there."""
+    if not progress.ledger_exists(connection):
+        return []
+    if not _there(connection):
+        with connection.transaction():
+            connection.execute("SET TRANSACTION READ WRITE")
+            ensure(connection)
+    return connection.execute(query("history.list"), {"name": name, "mode": mode, "limit": limit}).fetchall()
+
+
+def rates(
+    connection: progress.Connection, name: str, mode: str, *, except_run: str | None = None, limit: int = 20
+) -> list[float]:
+    """Rows a second of the newest finished runs of one table that needed no recovery."""
+    if not _there(connection):
+        return []
+    values = {"name": name, "mode": mode, "limit": limit, "least_rows": LEAST_ROWS, "except_run": except_run}
+    return [float(row["rate"]) for row in connection.execute(query("history.pace"), values)]
+
+
+def recoveries(connection: progress.Connection) -> dict[tuple[str, str, str], int]:
+    """How many recoveries there were, by (table, mode, reason)."""
+    if not _there(connection):
+        return {}
+    found = connection.execute(query("history.recoveries"))
+    return {(row["name"], row["mode"], row["reason"]): row["count"] for row in found}
+
+
+def _there(connection: progress.Connection) -> bool:
+    row = connection.execute(query("history.exists")).fetchone()
+    return bool(row and row["there"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the history. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="history.py", description="What ran, when, how long, how many rows, how it ended."
+    )
+    parser.add_argument("table", nargs="?", help="only this table, as its job spells it: bi-credores")
+    parser.add_argument("--mode", choices=("full", "incremental"), help="only this mode")
+    parser.add_argument("--limit", type=int, default=30, help="how many, the newest first (default 30)")
+    parser.add_argument("--json", action="store_true", help="as JSON, with every field")
+    options = parser.parse_args(arguments)
+    console = terminal_console()
+    try:
+        with progress.connect() as connection:
+            found = listed(connection, options.table, options.mode, options.limit)
+    except SyncError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
+        return int(error.exit)
+    if options.json:
+        sys.stdout.write(json.dumps(found, default=str, indent=2) + "\n")
+    elif not found:
+        console.print("nothing has run yet")
+    else:
+        console.print(grid(found))
+    return 0
+
+
+def grid(found: Sequence[Mapping[str, Any]]) -> Grid:
+    """The history as a table."""
+    table = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("began", "table", "mode", "ended"):
+        table.add_column(title, no_wrap=True)
+    for title in ("rows", "rejected", "time", "rows/s", "tries", "memory"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in found:
+        seconds, read = row["seconds"], row["rows_read"]
+        style = _STYLES.get(row["outcome"], "")
+        table.add_row(
+            f"{row['began_at']:%Y-%m-%d %H:%M:%S}",
+            row["name"],
+            row["mode"],
+            f"[{style}]{row['outcome']}[/]" if style else row["outcome"],
+            rows(read),
+            rows(row["rows_rejected"]),
+            span(seconds),
+            rows(read / seconds if read and seconds else None),
+            rows(row["attempts"]),
+            "-" if row["peak_memory"] is None else size(row["peak_memory"]),
+        )
+    return table

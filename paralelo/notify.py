@@ -1,0 +1,94 @@
+"""Telling people: Telegram, e-mail, webhooks and whatever else Apprise knows, by URLs from the environment."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import apprise
+from sync_rules.exits import ConfigurationError
+
+from paralelo.redact import Redactor
+from paralelo.supervise import Event
+
+URLS = "PARALELO_NOTIFY_URLS"
+WHEN = "PARALELO_NOTIFY_ON"
+OCCASIONS = ("failure", "recovery", "success")
+DEFAULT_OCCASIONS = frozenset({"failure", "recovery"})
+_OF_KIND = {"failed": "failure", "recovering": "recovery", "finished": "success"}
+_TYPES = {
+    "failure": apprise.NotifyType.FAILURE,
+    "recovery": apprise.NotifyType.WARNING,
+    "success": apprise.NotifyType.SUCCESS,
+}
+
+
+@dataclass
+class Notifier:
+    """Sends notices from a thread each, so that a slow mail server holds up no sync."""
+
+    send: Callable[[str, str, apprise.NotifyType], bool | None]
+    occasions: frozenset[str]
+    redact: Redactor
+    tell_trouble: Callable[[str], None] = lambda _: None
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def about(self, event: Event) -> None:
+        """Send a notice of this event, if anyone wants one."""
+        occasion = _OF_KIND.get(event.kind)
+        if occasion not in self.occasions:
+            return
+        title, body = worded(event)
+        thread = threading.Thread(target=self._send, args=(title, self.redact(body), _TYPES[occasion]), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _send(self, title: str, body: str, kind: apprise.NotifyType) -> None:
+        try:
+            sent = self.send(title, body, kind)
+        except Exception as error:
+            self.tell_trouble(self.redact(f"a notice could not be sent: {error}"))
+            return
+        if sent is False:
+            self.tell_trouble(f"a notice could not be sent to everyone in {URLS}")
+
+    def finish(self, seconds: float = 20.0) -> None:
+        """Wait for notices under way, at most that long each."""
+        for thread in self._threads:
+            thread.join(timeout=seconds)
+
+
+def from_settings(settings: Mapping[str, str], redact: Redactor, tell_trouble: Callable[[str], None]) -> Notifier:
+    """The notifier that the environment asks for. Raises ConfigurationError for what cannot be understood."""
+    occasions = frozenset(settings.get(WHEN, "").replace(",", " ").split()) or DEFAULT_OCCASIONS
+    if unknown := occasions - set(OCCASIONS):
+        raise ConfigurationError(f"{WHEN} has {', '.join(sorted(unknown))}; it takes {', '.join(OCCASIONS)}")
+    # Apprise logs URLs, which hold tokens.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    service = apprise.Apprise()
+    for number, url in enumerate(settings.get(URLS, "").split(), start=1):
+        if not service.add(url):
+            raise ConfigurationError(f"address {number} in {URLS} is none that Apprise understands")
+
+    def send(title: str, body: str, kind: apprise.NotifyType) -> bool | None:
+        return bool(service.notify(body=body, title=title, notify_type=kind))
+
+    return Notifier(send, occasions if len(service) else frozenset(), redact, tell_trouble)
+
+
+def worded(event: Event) -> tuple[str, str]:
+    """A notice's title and text."""
+    what = f"{event.mode} sync of {event.table}"
+    if event.kind == "failed":
+        code = f" (exit {int(event.exit)})" if event.exit is not None else ""
+        return f"Paralelo: {what} failed", f"{event.reason}{code}, after {_times(event.attempt)}."
+    if event.kind == "recovering":
+        pause = f"{event.pause:.0f} seconds" if event.pause else "no pause"
+        return f"Paralelo: {what} is restarted", f"{event.reason}. Attempt {event.attempt} begins after {pause}."
+    return f"Paralelo: {what} finished", f"After {_times(event.attempt)}."
+
+
+def _times(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"

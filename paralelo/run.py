@@ -1,0 +1,208 @@
+"""Several tables' syncs under recovery, at most so many at once, and one monitor over all of them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from paralelo import leftovers, notify, progress, project, redact, report, runlog, status, usage
+from paralelo.alerts import Alert, Limits
+from paralelo.clock import Clock, SystemClock
+from paralelo.live import can_redraw, show
+from paralelo.observe import Observer, memory_limit
+from paralelo.project import Mode, Table
+from paralelo.report import Report
+from paralelo.runlog import RunLog
+from paralelo.snapshot import Snapshot
+from paralelo.track import Context, Plan, Track
+from paralelo.view import span
+from paralelo.watch import LedgerView
+
+_CONNECTIONS: Mapping[Mode, tuple[int, int]] = {"full": (10, 4), "incremental": (8, 2)}
+"""By mode: connections to the source at most, and how many one table may use."""
+_LOOK_SECONDS = 1.0
+
+
+def default_at_once(mode: Mode, tables: int, cores: int | None = None) -> int:
+    """As many tables as there are cores, and as the source's connections allow."""
+    most, each = _CONNECTIONS[mode]
+    return max(1, min(tables, cores or os.cpu_count() or 1, most // each))
+
+
+def new_run_id(now: datetime) -> str:
+    """A name that sorts by time."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+class Run:
+    """One run, from `execute` to its report."""
+
+    def __init__(self, plan: Plan, console: Console, clock: Clock | None = None) -> None:
+        self.plan, self.console, self.clock = plan, console, clock or SystemClock()
+        self.settings = progress.settings(plan.env, plan.root)
+        self.environment = project.environment(self.settings, plan.root)
+        self.began = self.clock.now()
+        self.id = new_run_id(self.began)
+        self.folder = plan.logs_folder / self.id
+        self.redact = redact.redactor(redact.secrets(self.settings))
+        self.log = RunLog(self.folder / "run.jsonl", self.redact, {"run": self.id, "mode": plan.mode})
+        self.notifier = notify.from_settings(self.settings, self.redact, self._trouble)
+        self.view = LedgerView(plan.env)
+        self.meter = usage.Meter()
+        self.observer = Observer(
+            [(table, plan.mode) for table in plan.tables],
+            self.view,
+            plan.logs_folder,
+            Limits.from_settings(self.settings, memory_limit()),
+            plan.env,
+            self.id,
+            self.redact,
+        )
+        self._helpers: list[subprocess.Popen[bytes]] = []
+        shared = Context(
+            self.id, plan, self.environment, self.began, self.folder, self.clock, console, self.redact, self.view,
+            self.observer, self.notifier, self._helpers.append,
+        )  # fmt: skip
+        self.tracks = [Track(shared, table) for table in plan.tables]
+        self._signals = 0
+        self._handled = 0
+        self._looked_at: float | None = None
+        self._alerted: set[Alert] = set()
+
+    def execute(self) -> Report:
+        """Run all of it. Returns how it ended; a signal ends it early, at a page."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        runlog.forget_old(self.plan.logs_folder)
+        leftovers.remove(self.plan.root)
+        if self.plan.metrics_port is not None:
+            port = self.observer.metrics.serve(self.plan.metrics_port)
+            self.console.print(f"metrics at http://127.0.0.1:{port}/metrics", style="dim")
+        self.log.event("run started", tables=[table.name for table in self.plan.tables], at_once=self.plan.at_once)
+        try:
+            with self._signals_caught():
+                show(self._look, self._over, self.console, sleep=self._sleep)
+        finally:
+            self._end_all()
+        return self._report()
+
+    def _over(self) -> bool:
+        return all(track.supervisor.over for track in self.tracks)
+
+    def _sleep(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        self._step()
+
+    def _step(self) -> None:
+        """One round: hear signals, look at the ledger if it is time, let each supervisor do what is due."""
+        if self._signals > self._handled:
+            self._handled = self._signals
+            for track in self.tracks:
+                track.supervisor.stop()
+        self._refresh()
+        busy = sum(track.busy for track in self.tracks)
+        for track in self.tracks:
+            supervisor = track.supervisor
+            if supervisor.over:
+                continue
+            waiting = not track.busy
+            if waiting and busy >= self.plan.at_once:
+                continue
+            if supervisor.begun:
+                supervisor.step()
+            else:
+                track.begin()
+            busy += waiting and track.busy
+
+    def _refresh(self) -> None:
+        now = self.clock.monotonic()
+        if self._looked_at is None or now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            self.view.refresh(min((track.began for track in self.tracks if track.began), default=self.began))
+            for track in self.tracks:
+                track.refresh()
+
+    def _look(self) -> Snapshot:
+        self._step()
+        used = self.meter.measure(track.group for track in self.tracks if track.group is not None)
+        raw = Snapshot(self.clock.now(), tuple(track.line() for track in self.tracks), used)
+        snapshot, alerts = self.observer.judge(raw)
+        self.observer.write(snapshot, alerts, self.clock.monotonic())
+        status.write(self.folder, self.id, tuple(track.status() for track in self.tracks))
+        known = {(alert.kind, alert.table) for alert in self._alerted}
+        for alert in alerts:
+            if (alert.kind, alert.table) not in known:
+                self.log.event("alert", level="warning", kind=alert.kind, table=alert.table, reason=alert.text)
+                if not can_redraw(self.console):
+                    self.console.print(f"{snapshot.at:%H:%M:%S} ! {alert.text}", markup=False)
+        self._alerted = set(alerts)
+        return snapshot
+
+    def _trouble(self, text: str) -> None:
+        self.log.event(text, level="warning")
+
+    @contextmanager
+    def _signals_caught(self) -> Iterator[None]:
+        def hear(_: int, __: FrameType | None) -> None:
+            self._signals += 1
+
+        before = {signum: signal.signal(signum, hear) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def _end_all(self) -> None:
+        """Whatever happened, leave no process."""
+        for track in self.tracks:
+            track.stop_for_certain()
+        for helper in self._helpers:
+            try:
+                helper.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                helper.kill()
+        self.notifier.finish()
+
+    def _report(self) -> Report:
+        self.view.refresh(min((track.began for track in self.tracks if track.began), default=self.began))
+        parts = tuple(track.report() for track in self.tracks)
+        seconds = (self.clock.now() - self.began).total_seconds()
+        found = Report(self.id, self.began, seconds, parts, self.meter.peak_memory, str(self.folder))
+        status.write(self.folder, self.id, tuple(track.status() for track in self.tracks))
+        report.write(found, self.folder)
+        self.log.event("run ended", exit_code=found.exit_code, seconds=round(seconds, 1))
+        self.view.close()
+        return found
+
+
+def run(plan: Plan, console: Console, say: Callable[[Report], None] | None = None) -> Report:
+    """Run a plan and print its closing table, or give the report to `say`."""
+    found = Run(plan, console).execute()
+    if say is not None:
+        say(found)
+    else:
+        console.print()
+        console.print(report.grid(found))
+        total = f"{report.ended_tables(found.tables)} in {span(found.seconds)}, {len(found.tables)} tables"
+        console.print(f"{total}; peak memory {found.peak_memory / 1e6:,.0f} MB", style="dim")
+        console.print(f"logs and report.json: {_short(Path(found.logs), plan.root)}", style="dim", markup=False)
+    return found
+
+
+def _short(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def tables_of(wanted: str, mode: Mode, root: Path | None = None) -> Sequence[Table]:
+    """The tables of that name, or all that have this mode."""
+    found = project.named(wanted, project.tables(root))
+    return [table for table in found if mode in table.jobs] if wanted == "all" else found

@@ -1,0 +1,80 @@
+"""What a supervised run says of itself while it lasts, in a small file, for monitors that attach to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+FILE = "status.json"
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """One table: its phase, attempt and process group, and when its run began (this machine's clock)."""
+
+    table: str
+    mode: str
+    phase: str
+    attempt: int
+    began: datetime | None = None
+    group: int | None = None
+    reason: str = ""
+    recoveries: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run: its id, its supervisor's process, and its tables."""
+
+    run: str
+    pid: int
+    pid_began: float
+    tables: tuple[TableStatus, ...]
+
+    @property
+    def alive(self) -> bool:
+        """Whether its supervisor lives: the same process, not one that got its number later."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.pid_began) < 1
+        except psutil.Error:
+            return False
+
+
+def write(folder: Path, run: str, tables: tuple[TableStatus, ...]) -> None:
+    """Replace the run's file in one step: a reader sees the old or the new."""
+    status = Status(run, os.getpid(), psutil.Process().create_time(), tables)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{FILE}.part"
+    part.write_text(json.dumps(asdict(status), default=_text), encoding="utf-8")
+    part.replace(folder / FILE)
+
+
+def read(folder: Path) -> Status | None:
+    """What a run last said; None where there is nothing that can be read."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return Status(found["run"], found["pid"], found["pid_began"], tuple(_table(table) for table in found["tables"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def alive(logs: Path) -> list[Status]:
+    """Every run below `logs` whose supervisor lives."""
+    found = (read(path.parent) for path in sorted(logs.glob(f"*/{FILE}")))
+    return [status for status in found if status is not None and status.alive]
+
+
+def _table(found: Mapping[str, Any]) -> TableStatus:
+    began = found.get("began")
+    return TableStatus(**{**found, "began": datetime.fromisoformat(began) if began else None})
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
