@@ -1,1 +1,9 @@
-"""The embedded default: what a newcomer needs to see Paralelo run, on one machine."""
+"""The embedded default: a PostgreSQL, a SQL Server stand-in and generated data, all on this machine.
+
+`Sandbox(folder)` starts and stops the two servers; `python -m sandbox` is the same from a shell.
+"""
+
+from .home import Settings, default_folder
+from .lifecycle import NotStarted, Sandbox
+
+__all__ = ["NotStarted", "Sandbox", "Settings", "default_folder"]

@@ -1,0 +1,1 @@
+"""Generated data for the two tables the project copies. No person behind any row."""

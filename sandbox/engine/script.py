@@ -188,6 +188,8 @@ class _Cutter:
         before = _word(self.tokens[self.at - 1]) if self.at else ""
         if word == "SELECT":
             return before in ("UNION", "ALL", "EXCEPT", "INTERSECT", "AS", "(")
+        if word == "IF":
+            return before in ("TABLE", "VIEW", "DATABASE", "INDEX", "COLUMN", "CONSTRAINT", "SCHEMA")
         return before in ("FOR", "ON", ".", "AS", "=") or (word == "WITH" and before == ")")
 
     def text(self, start: int, stop: int) -> str:
