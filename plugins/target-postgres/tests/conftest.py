@@ -50,7 +50,7 @@ def config(server: embedded.Server, database: str) -> dict[str, Any]:
 @pytest.fixture
 def db(server: embedded.Server, database: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection of the test's own."""
-    with psycopg.connect(server.dsn(database), autocommit=True) as connection:
+    with psycopg.connect(server.dsn(database), autocommit=True, prepare_threshold=None) as connection:
         yield connection
 
 

@@ -1,0 +1,120 @@
+"""Bad input ends with one line that says what and where, an exit code of its kind, and nothing half-done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import server as embedded
+from feed import Ended, Feed, load, run
+from sync_rules.exits import ConfigurationError
+from things import things
+
+Db = psycopg.Connection[Any]
+PASSWORD = "wrong-password-that-no-log-may-show"
+
+
+def check(ended: Ended, code: int, words: str) -> None:
+    """One line, the right code, no traceback, no secret."""
+    assert (ended.code, words in ended.last) == (code, True), ended.log
+    assert "Traceback" not in ended.log
+    assert PASSWORD not in ended.log
+    assert ended.states == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "words"),
+    [
+        ({"host": "no-such-host.invalid"}, 4, "no-such-host.invalid:"),
+        ({"port": 1}, 4, "127.0.0.1:1"),
+        ({"password": PASSWORD}, 2, "password authentication failed"),
+        ({"user": "nobody_at_all", "password": PASSWORD}, 2, "password authentication failed"),
+        ({"database": "no_such_database"}, 2, '"no_such_database" does not exist'),
+        ({"port": 70000}, 2, "70000"),
+        ({"ssl_mode": "sometimes"}, 2, "sometimes"),
+        ({"ssl_mode": "require"}, 4, "SSL"),
+        ({"stale_rows": "flag"}, 2, "stale_column"),
+    ],
+)
+def test_settings(config: Any, feed: Feed, tmp_path: Path, changed: dict[str, Any], code: int, words: str) -> None:
+    check(run(config, tmp_path, feed.full(things(1)), **{"connect_timeout_seconds": 5, **changed}), code, words)
+
+
+def test_rights(config: Any, server: embedded.Server, db: Db, feed: Feed, tmp_path: Path) -> None:
+    db.execute(f"DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD '{PASSWORD}'")
+    weak = {**config, "user": "weak", "password": PASSWORD}
+    check(run(weak, tmp_path, feed.full(things(1))), 2, "permission denied")
+    db.execute(f"GRANT CREATE ON DATABASE {db.info.dbname} TO weak")
+    check(run(weak, tmp_path, feed.full(things(1))), 2, "permission denied for schema public")
+    assert db.execute("SELECT count(*) FROM paralelo.sync").fetchone() == (0,)
+    db.execute("DROP OWNED BY weak; DROP ROLE weak")
+
+
+def test_a_read_only_server(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
+    db.execute(f"ALTER DATABASE {db.info.dbname} SET default_transaction_read_only = on")
+    check(run(config, tmp_path, feed.full(things(1))), 2, "read-only transaction")
+
+
+def test_a_view_in_the_tables_place(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
+    db.execute("CREATE VIEW things AS SELECT 1 AS id")
+    check(run(config, tmp_path, feed.full(things(1))), 2, "is not a table")
+
+
+def test_input_that_is_not_singer(config: Any, tmp_path: Path) -> None:
+    check(run(config, tmp_path, ['{"type": "RECORD", "stream": "s", "record": {"cpf": "' + PASSWORD + '"}}']), 1, "schema")
+    ended = run(config, tmp_path, ["no json, but " + PASSWORD])
+    assert ended.code == 1
+    assert PASSWORD not in ended.log
+
+
+def test_a_batch_file_that_is_not_there(config: Any, feed: Feed, tmp_path: Path) -> None:
+    lines = feed.full(things(1))
+    for file in tmp_path.glob("*.arrow"):
+        file.unlink()
+    check(run(config, tmp_path, lines), 1, "cannot be read")
+
+
+def test_columns_that_fold_to_one_name(config: Any, feed: Feed) -> None:
+    feed.columns = {"id": "bigint", "Name": "text", "NAME": "text"}
+    feed.cursor = None
+    with pytest.raises(ConfigurationError, match="'Name' and 'NAME' would both be called 'name'"):
+        load(config, [feed.schema()])
+
+
+def test_names_that_need_care(config: Any, db: Db, tmp_path: Path) -> None:
+    long = "Coluna_" + "ç" * 60
+    columns = {"id": "bigint", 'a "b" %s {x}': "text", "select": "text", "Ação Ünica": "text", long: "text", long + "2": "text"}
+    feed = Feed(tmp_path, columns=columns, cursor=None, stream='dbo-Tabela "Ó" %s {} ' + "x" * 60)
+    row = {"id": 1, **{name: name for name in columns if name != "id"}}
+    for version, more in ((1, {}), (2, {"activation": "merge"}), (3, {"activation": "swap"})):
+        feed.version = version
+        load(config, feed.full([row]), **more)
+    load(config, feed.incremental([row]))
+    table = db.execute("SELECT table_name FROM paralelo.sync").fetchone()
+    assert table is not None
+    from psycopg import sql
+
+    cursor = db.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table[0])))
+    assert cursor.fetchall() == [tuple(row.values())]
+    names = [column.name for column in cursor.description or ()]
+    assert names[:4] == ["id", 'a "b" %s {x}', "select", "ação ünica"]
+    assert len(set(names)) == 6
+    assert all(len(name.encode()) <= 63 for name in [*names, table[0]])
+
+
+def test_two_streams_for_one_table(config: Any, tmp_path: Path) -> None:
+    lines = [Feed(tmp_path, stream=stream).schema() for stream in ("dbo-Things", "sales-things")]
+    with pytest.raises(ConfigurationError, match="would both be written to public.things"):
+        load(config, lines)
+
+
+def test_about_needs_no_database(config: Any) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-c", "from target_postgres.target import main; main()", "--about", "--format=json"]
+    about = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert about["settings"]["properties"]["password"]["secret"] is True

@@ -1,0 +1,90 @@
+"""Incremental syncs: only what changed is written, nothing older overwrites, replays change nothing."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import psycopg
+import pytest
+import server as embedded
+from feed import Feed, load
+from sync_rules.exits import AlreadyRunning, ConfigurationError
+from things import START, ids, last_sync, outcome, thing, things
+
+Db = psycopg.Connection[Any]
+HOUR = datetime.timedelta(hours=1)
+
+
+def test_equal_rows_are_not_rewritten(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.incremental(things(*range(1, 11))))
+    before = dict(db.execute("SELECT id, xmin::text FROM things").fetchall())
+    load(config, feed.incremental([*things(*range(1, 10)), thing(10, Name="new", mod_ts=START + HOUR), thing(11)]))
+    after = dict(db.execute("SELECT id, xmin::text FROM things").fetchall())
+    assert [key for key in before if before[key] != after[key]] == [10]
+    assert outcome(db) == (1, 1, 9, 0)
+    assert last_sync(db, "rows_read", "rows_written", "rows_unchanged", "rows_rejected") == (11, 2, 9, 0)
+
+
+def test_the_greatest_cursor_wins_then_the_last(config: Any, db: Db, feed: Feed) -> None:
+    rows = [
+        thing(1, Name="late", mod_ts=START + HOUR), thing(1, Name="early"), thing(2, Name="first"), thing(2, Name="last"),
+        thing(3, Name="null", mod_ts=None), thing(3, Name="stamped"),
+    ]
+    load(config, feed.incremental(rows))
+    assert db.execute("SELECT id, name FROM things ORDER BY id").fetchall() == [(1, "late"), (2, "last"), (3, "stamped")]
+    assert last_sync(db, "rows_read", "rows_written", "rows_unchanged") == (6, 3, 3)
+
+
+def test_an_older_row_does_not_overwrite(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.incremental([thing(1, Name="new", mod_ts=START + HOUR)]))
+    load(config, feed.incremental([thing(1, Name="old")]))
+    assert db.execute("SELECT name FROM things").fetchone() == ("new",)
+
+
+def test_the_table_is_made_with_its_primary_key(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.incremental(things(1)))
+    found = db.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'things'").fetchall()
+    assert [text for (text,) in found] == ["CREATE UNIQUE INDEX things_pkey ON public.things USING btree (id)"]
+
+
+def test_a_missing_unique_index_is_made(config: Any, db: Db, feed: Feed) -> None:
+    db.execute("CREATE TABLE things (id bigint, name varchar(10))")
+    load(config, feed.incremental(things(1, 2)))
+    db.execute("DROP INDEX things_id_idx; INSERT INTO things SELECT * FROM things")
+    with pytest.raises(ConfigurationError, match="not unique in the target"):
+        load(config, feed.incremental(things(1)))
+
+
+def test_each_batch_is_followed_by_its_state(config: Any, feed: Feed) -> None:
+    states = load(config, feed.incremental(things(*range(1, 31)), page=10))
+    assert [state["bookmarks"][feed.stream]["cursor"] for state in states] == ["after 1", "after 2", "after 3"]
+
+
+def test_records_do_the_same(config: Any, db: Db, feed: Feed) -> None:
+    lines = [feed.schema("incremental")]
+    lines += [feed.record({**row, "amount": "1.10", "mod_ts": "2026-01-01T00:00:00.123456"}, full=False) for row in things(1, 2)]
+    states = load(config, [*lines, feed.cursor_state("c")])
+    assert ids(db) == [1, 2]
+    assert db.execute("SELECT amount::text, mod_ts::text FROM things LIMIT 1").fetchone() == (
+        "1.10", "2026-01-01 00:00:00.123456",
+    )
+    assert len(states) == 1
+
+
+def test_the_loser_of_a_lock_says_who_holds_it(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
+    from target_postgres.catalog import TableName
+    from target_postgres.lock import Locks
+    from target_postgres.settings import Settings
+
+    holder = Locks(Settings.of(config))
+    holder.take(TableName("public", "things"), "full")
+    with pytest.raises(AlreadyRunning, match=r"'paralelo full public.things' \(backend \d+, role postgres\), since 20"):
+        load(config, feed.incremental(things(1)))
+    holder.close()
+
+
+def test_a_lock_of_a_dead_holder_is_free(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.incremental(things(1)))
+    load(config, feed.incremental(things(2)))
+    assert ids(db) == [1, 2]

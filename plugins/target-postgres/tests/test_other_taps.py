@@ -1,0 +1,110 @@
+"""Taps that are not ours: RECORD, JSON lines and Parquet batches, and Singer's usual table versions."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from feed import load
+from sync_rules.exits import CheckRefused
+
+Db = psycopg.Connection[Any]
+PROPERTIES = {
+    "id": {"type": "integer"},
+    "Price": {"type": ["number", "null"]},
+    "at": {"type": ["string", "null"], "format": "date-time"},
+    "tags": {"type": ["array", "null"]},
+    "short": {"type": ["string", "null"], "maxLength": 5},
+}
+
+
+def schema(*key: str) -> str:
+    """SCHEMA."""
+    return json.dumps(
+        {"type": "SCHEMA", "stream": "things", "schema": {"type": "object", "properties": PROPERTIES}, "key_properties": key}
+    )
+
+
+def record(number: int, version: int | None = None, **more: Any) -> str:
+    """RECORD."""
+    return json.dumps({"type": "RECORD", "stream": "things", "record": {"id": number, **more}, "version": version})
+
+
+def batch(path: Path, **encoding: str) -> str:
+    """BATCH."""
+    return json.dumps({"type": "BATCH", "stream": "things", "encoding": encoding, "manifest": [path.as_uri()]})
+
+
+def state(value: Any) -> str:
+    """STATE."""
+    return json.dumps({"type": "STATE", "value": value})
+
+
+def test_upsert_by_key(config: Any, db: Db) -> None:
+    exact = "12345678901234567890.123456789012345678"
+    line = record(1).replace('"id": 1', f'"id": 1, "Price": {exact}, "at": "2024-02-29T23:59:59.123456+05:30", "tags": [1.10]')
+    load(config, [schema("id"), line, record(2, short="a"), record(2, short="b"), state({"a": 1})])
+    assert db.execute("SELECT price, at, tags::text FROM things WHERE id = 1").fetchone() == (
+        Decimal(exact), datetime.datetime(2024, 2, 29, 18, 29, 59, 123456, tzinfo=datetime.timezone.utc), "[1.10]",
+    )
+    assert db.execute("SELECT short FROM things WHERE id = 2").fetchone() == ("b",)
+
+
+def test_append_without_a_key(config: Any, db: Db) -> None:
+    load(config, [schema(), record(1), record(1)])
+    load(config, [schema(), record(1)])
+    assert db.execute("SELECT count(*) FROM things").fetchone() == (3,)
+
+
+def test_state_is_never_ahead_of_its_rows(config: Any) -> None:
+    lines = [schema("id"), record(1), state({"n": 1}), record(2), state({"n": 2}), record(3)]
+    assert load(config, lines) == [{"n": 2}]
+    assert load(config, lines, batch_size_rows=1) == [{"n": 1}, {"n": 2}]
+
+
+def test_json_lines(config: Any, db: Db, tmp_path: Path) -> None:
+    plain, zipped = tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz"
+    plain.write_text('{"id": 1, "Price": 0.1}\n{"id": 2}\n')
+    zipped.write_bytes(gzip.compress(b'{"id": 3, "Price": 1e2}\n'))
+    load(config, [schema("id"), batch(plain, format="jsonl"), batch(zipped, format="jsonl", compression="gzip"), state({})])
+    assert db.execute("SELECT id, price FROM things ORDER BY id").fetchall() == [(1, Decimal("0.1")), (2, None), (3, 100)]
+
+
+def test_parquet(config: Any, db: Db, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = pa.table({
+        "id": pa.array([1, 2], pa.int32()),
+        "Price": pa.array([Decimal("1.50"), None], pa.decimal128(10, 2)),
+        "tags": pa.array([["a"], None]),
+        "at": pa.array([0, None], pa.timestamp("ms", "UTC")),
+    })
+    pq.write_table(table, path)
+    load(config, [schema("id"), batch(path, format="parquet")])
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    assert db.execute("SELECT id, price, tags, at, short FROM things ORDER BY id").fetchall() == [
+        (1, Decimal("1.50"), ["a"], epoch, None), (2, None, None, None, None),
+    ]
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+def test_rows_of_older_versions_are_deleted(config: Any, db: Db, at_start: bool) -> None:
+    activate = json.dumps({"type": "ACTIVATE_VERSION", "stream": "things", "version": 2})
+    load(config, [schema("id"), *(record(number, 1) for number in range(1, 11))])
+    rows = [record(number, 2) for number in range(1, 10)]
+    load(config, [schema("id"), *([activate, *rows] if at_start else [*rows, activate])])
+    assert [row[0] for row in db.execute("SELECT id FROM things ORDER BY 1")] == list(range(1, 10))
+    with pytest.raises(CheckRefused, match="would delete 8 of 9 rows"):
+        load(config, [schema("id"), activate.replace("2}", "3}"), record(1, 3)])
+
+
+def test_metadata_columns(config: Any, db: Db) -> None:
+    load(config, [schema("id"), record(1)], add_record_metadata=True)
+    assert db.execute("SELECT _sdc_received_at IS NOT NULL, _sdc_deleted_at FROM things").fetchone() == (True, None)

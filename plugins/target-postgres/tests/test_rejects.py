@@ -1,0 +1,72 @@
+"""Rows that cannot be stored: found, kept with their reason, counted; and never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from feed import Feed, load, run
+from sync_rules.exits import DataRefused
+from things import ids, last_sync, thing, things
+
+Db = psycopg.Connection[Any]
+SECRET = "SECRET-VALUE-THAT-NO-LOG-MAY-SHOW"
+
+
+def rows() -> list[dict[str, Any]]:
+    """Twenty rows, three of them too long."""
+    return [thing(number, Name=SECRET if number in (3, 11, 20) else "ok") for number in range(1, 21)]
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_the_first_bad_row_stops_the_sync_by_default(config: Any, db: Db, feed: Feed, tmp_path: Path, records: bool) -> None:
+    ended = run(config, tmp_path, feed.full(rows(), records=records))
+    assert ended.code == 8
+    assert "value too long for type character varying(10) (column name)" in ended.last
+    assert SECRET not in ended.log
+    assert db.execute("SELECT to_regclass('things')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_bad_rows_are_kept_and_the_others_stored(config: Any, db: Db, feed: Feed, records: bool) -> None:
+    load(config, feed.full(rows(), page=8, records=records), max_rejects=3)
+    assert ids(db) == [number for number in range(1, 21) if number not in (3, 11, 20)]
+    assert last_sync(db, "rows_read", "rows_written", "rows_rejected") == (20, 17, 3)
+    kept = db.execute("SELECT (key_values->>'id')::int, batch, reason, row_values->>'name' FROM paralelo.reject ORDER BY 1")
+    reason = "value too long for type character varying(10) (column name)"
+    assert kept.fetchall() == [(3, 3, reason, SECRET), (11, 2, reason, SECRET), (20, 1, reason, SECRET)]
+
+
+def test_one_more_than_allowed_stops(config: Any, db: Db, feed: Feed) -> None:
+    with pytest.raises(DataRefused, match="max_rejects"):
+        load(config, feed.full(rows(), page=8), max_rejects=2)
+
+
+@pytest.mark.parametrize("activation", ["swap", "merge"])
+def test_a_rejected_row_is_not_stale(config: Any, db: Db, feed: Feed, activation: str) -> None:
+    load(config, feed.full(things(*range(1, 21))))
+    feed.version = 2
+    load(config, feed.full(rows()), max_rejects=3, activation=activation)
+    assert ids(db) == list(range(1, 21))
+    assert ids(db, "name = 'ok'") == [number for number in range(1, 21) if number not in (3, 11, 20)]
+
+
+def test_a_rewound_batch_takes_its_rejects_with_it(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.full(rows(), page=20)[:3], max_rejects=3)
+    load(config, feed.full(things(*range(1, 21)), page=10), max_rejects=3)
+    assert db.execute("SELECT count(*) FROM paralelo.reject").fetchone() == (0,)
+    assert ids(db) == list(range(1, 21))
+
+
+def test_incremental_rows_that_break_a_rule_of_the_table(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.incremental(things(1, 2)))
+    db.execute("ALTER TABLE things ADD CONSTRAINT small CHECK (status < 5), ADD CONSTRAINT once UNIQUE (name)")
+    changed = [thing(1, status=9), thing(2, status=2), thing(7, Name="n2"), thing(8)]
+    load(config, feed.incremental(changed), max_rejects=2)
+    assert db.execute("SELECT id, status FROM things ORDER BY 1").fetchall() == [(1, 1), (2, 2), (8, 1)]
+    reasons = db.execute("SELECT reason FROM paralelo.reject ORDER BY 1").fetchall()
+    assert [text.partition(" (constraint")[2] for (text,) in reasons] == [" once)", " small)"]
+    counts = last_sync(db, "rows_read", "rows_written", "rows_unchanged", "rows_rejected")
+    assert counts[0] == sum(counts[1:]) == 4

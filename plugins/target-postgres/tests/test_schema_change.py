@@ -1,0 +1,118 @@
+"""The source's columns change: each change has a stated outcome, and none loses data in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from feed import Feed, load
+from sync_rules.exits import ConfigurationError
+from things import ids, last_sync, things
+
+Db = psycopg.Connection[Any]
+WAYS = pytest.mark.parametrize("way", ["swap", "merge", "incremental"])
+
+
+def again(config: Any, feed: Feed, rows: list[dict[str, Any]], way: str) -> None:
+    """The second sync, after the change."""
+    feed.version = 2
+    if way == "incremental":
+        load(config, feed.incremental(rows))
+    else:
+        load(config, feed.full(rows), activation=way)
+
+
+def types(db: Db) -> dict[str, str]:
+    """The live table's columns."""
+    return dict(
+        db.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+            " WHERE attrelid = 'things'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+        ).fetchall()
+    )
+
+
+@pytest.fixture
+def loaded(config: Any, feed: Feed) -> Feed:
+    """Ten rows are there."""
+    load(config, feed.full(things(*range(1, 11))))
+    return feed
+
+
+@WAYS
+def test_added(config: Any, db: Db, loaded: Feed, way: str) -> None:
+    loaded.columns = {"Extra": "varchar(5)", **loaded.columns}
+    loaded.not_null = ("id", "Extra")
+    again(config, loaded, things(*range(1, 11), Extra="new"), way)
+    assert types(db)["extra"] == "character varying(5)"
+    assert ids(db, "extra = 'new'") == list(range(1, 11))
+
+
+@WAYS
+def test_widened(config: Any, db: Db, loaded: Feed, way: str) -> None:
+    loaded.columns.update(Name="varchar(20)", amount="decimal(38,4)", status="bigint", mod_ts="timestamp(6)")
+    again(config, loaded, things(*range(1, 11), Name="n" * 20, status=2**40), way)
+    assert types(db) | {"id": "bigint"} == {
+        "id": "bigint", "name": "character varying(20)", "amount": "numeric(40,4)", "status": "bigint",
+        "mod_ts": "timestamp(6) without time zone",
+    }
+    assert ids(db, f"status = {2**40}") == list(range(1, 11))
+
+
+@WAYS
+def test_narrowed_keeps_the_wider(config: Any, db: Db, loaded: Feed, way: str) -> None:
+    before = types(db)
+    loaded.columns.update(Name="varchar(5)", amount="decimal(10,1)", status="smallint")
+    rows = [{**row, "amount": None} for row in things(*range(1, 11))]
+    again(config, loaded, rows, way)
+    assert types(db) == before
+    assert last_sync(db, "rows_updated") == (10,)
+
+
+def test_gone_keeps_the_column_and_its_values(config: Any, db: Db, loaded: Feed) -> None:
+    db.execute("ALTER TABLE things ALTER COLUMN status SET NOT NULL")
+    del loaded.columns["status"]
+    rows = [{name: value for name, value in row.items() if name != "status"} for row in things(*range(1, 12))]
+    again(config, loaded, rows, "auto")
+    assert last_sync(db, "activation") == ("merge",)
+    assert db.execute("SELECT id FROM things WHERE status IS NULL").fetchall() == [(11,)]
+    loaded.version = 3
+    with pytest.raises(ConfigurationError, match="column status, which the source does not have"):
+        load(config, loaded.full(rows), activation="swap")
+    load(config, loaded.incremental([{**rows[0], "id": 12}]))
+    assert db.execute("SELECT count(*) FROM things WHERE status IS NULL").fetchone() == (2,)
+
+
+@WAYS
+def test_nullable(config: Any, db: Db, feed: Feed, way: str) -> None:
+    feed.not_null = ("id", "Name")
+    load(config, feed.full(things(*range(1, 11))))
+    feed.not_null = ("id",)
+    again(config, feed, things(*range(1, 11), Name=None), way)
+    assert ids(db, "name IS NULL") == list(range(1, 11))
+
+
+@WAYS
+def test_reordered(config: Any, db: Db, loaded: Feed, way: str) -> None:
+    before = types(db)
+    loaded.columns = dict(reversed(loaded.columns.items()))
+    again(config, loaded, things(*range(1, 11), status=3), way)
+    assert list(types(db)) == list(before)
+    assert ids(db, "status = 3 AND name = 'n' || id") == list(range(1, 11))
+
+
+@WAYS
+def test_of_another_type_is_refused_before_anything_is_written(config: Any, db: Db, loaded: Feed, way: str) -> None:
+    loaded.columns["status"] = "date"
+    with pytest.raises(ConfigurationError, match="status is date at the source and integer in the target"):
+        again(config, loaded, [], way)
+    assert last_sync(db, "version", "status") == (1, "activated")
+
+
+def test_a_view_on_a_column_that_must_be_widened(config: Any, db: Db, loaded: Feed) -> None:
+    db.execute("CREATE VIEW seen AS SELECT status FROM things")
+    loaded.columns["status"] = "bigint"
+    with pytest.raises(ConfigurationError, match="used by a view"):
+        again(config, loaded, things(*range(1, 11)), "auto")
+    assert ids(db, "status = 1") == list(range(1, 11))

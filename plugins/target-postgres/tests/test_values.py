@@ -1,0 +1,193 @@
+"""No value changes in silence: every type there and back, by Arrow and by RECORD."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import itertools
+import json
+import uuid
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+from feed import Feed, load
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+Db = psycopg.Connection[Any]
+UTC = datetime.timezone.utc
+quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+decimals = st.integers(1, 38).flatmap(
+    lambda precision: st.tuples(st.just(precision), st.integers(0, precision))
+).flatmap(
+    lambda shape: st.tuples(
+        st.just(f"decimal({shape[0]},{shape[1]})"),
+        st.lists(
+            st.one_of(
+                st.integers(-(10 ** shape[0]) + 1, 10 ** shape[0] - 1),
+                st.sampled_from([0, 1, -1, 10 ** shape[0] - 1, -(10 ** shape[0]) + 1, 10 ** (shape[0] - 1), 10000]),
+            ).filter(lambda whole: abs(whole) < 10 ** shape[0]).map(lambda whole: Decimal(whole).scaleb(-shape[1], _wide())),
+            min_size=1, max_size=40,
+        ),
+    )
+)
+
+
+def _wide() -> Any:
+    import decimal
+
+    return decimal.Context(prec=80)
+
+
+texts = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=30)
+moments = st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31, 23, 59, 59, 999999))
+columns_of_values = st.one_of(
+    decimals,
+    st.tuples(st.just("bigint"), st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1)),
+    st.tuples(st.just("smallint"), st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1)),
+    st.tuples(st.just("date"), st.lists(st.dates(), min_size=1)),
+    st.tuples(st.just("time(6)"), st.lists(st.times(), min_size=1)),
+    st.tuples(st.just("timestamp(6)"), st.lists(moments, min_size=1)),
+    st.tuples(st.just("timestamp(6) with time zone"), st.lists(moments.map(lambda m: m.replace(tzinfo=UTC)), min_size=1)),
+    st.tuples(st.just("text"), st.lists(texts, min_size=1)),
+    st.tuples(st.just("varchar(30)"), st.lists(texts, min_size=1)),
+    st.tuples(st.just("varbinary"), st.lists(st.binary(max_size=50), min_size=1)),
+    st.tuples(st.just("double precision"), st.lists(st.floats(allow_nan=False), min_size=1)),
+    st.tuples(st.just("uuid"), st.lists(st.uuids().map(lambda u: u.bytes), min_size=1)),
+    st.tuples(st.just("boolean"), st.lists(st.booleans(), min_size=1)),
+)
+
+
+_versions = itertools.count(1)
+
+
+def _back(kind: str, value: Any) -> Any:
+    return value.bytes if kind == "uuid" and value is not None else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return repr(one) == repr(other)
+    if isinstance(one, Decimal):
+        return one == other and one.as_tuple().exponent == other.as_tuple().exponent
+    return bool(one == other)
+
+
+@quick
+@given(given_values=columns_of_values)
+@pytest.mark.parametrize("records", [False, True])
+def test_values_survive(config: Any, db: Db, tmp_path: Path, given_values: Any, records: bool) -> None:
+    kind, values = given_values
+    version = next(_versions)
+    db.execute("DROP TABLE IF EXISTS things")
+    feed = Feed(tmp_path, columns={"id": "bigint", "v": kind}, cursor=None, version=version)
+    rows = [{"id": number, "v": value} for number, value in enumerate([*values, None], 1)]
+    if records:
+        sent = [{"id": row["id"], "v": _in_json(kind, row["v"])} for row in rows]
+        lines = [feed.schema(), *(_record(feed, row) for row in sent), feed.state(1, len(rows), [1])]
+        lines += [feed.state(1, len(rows), [1], done=True), feed.activate(len(rows))]
+    else:
+        lines = feed.full(rows, page=7)
+    load(config, lines)
+    read = [_back(kind, value) for (value,) in db.execute("SELECT v FROM things ORDER BY id", prepare=False)]
+    wrong = [(a, b) for a, b in zip([*values, None], read, strict=True) if not _same(a, b)]
+    assert wrong == []
+    db.execute("DELETE FROM paralelo.sync")
+
+
+def _record(feed: Feed, row: dict[str, Any]) -> str:
+    import simplejson
+
+    message = {"type": "RECORD", "stream": feed.stream, "record": row, "version": feed.version}
+    return str(simplejson.dumps(message, use_decimal=True))
+
+
+def _in_json(kind: str, value: Any) -> Any:
+    """How RECORD carries a value."""
+    if isinstance(value, bytes):
+        return str(uuid.UUID(bytes=value)) if kind == "uuid" else base64.b64encode(value).decode()
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value
+
+
+def _rows_by_arrow(config: Any, feed: Feed, table: pa.Table) -> None:
+    lines = [feed.schema("incremental"), feed.batch(1, table, mode="incremental")]
+    load(config, lines)
+
+
+def test_types_that_have_no_binary_form_of_their_own(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(
+        tmp_path,
+        columns={"id": "bigint", "t": "time(6)", "s": "timestamp(6)", "n": "integer", "d": "text", "z": "uuid", "j": "json",
+                 "u": "decimal(20,0)", "c": "varchar(5)", "x": "text"},
+        cursor=None,
+    )
+    moment = pa.array([1_600_000_000_123_456_789], pa.timestamp("ns"))
+    table = pa.table({
+        "id": pa.array([1], pa.uint8()),
+        "t": pa.array([45_296_123_456_000], pa.time64("ns")),
+        "s": moment,
+        "n": pa.array([None], pa.null()),
+        "d": pa.array(["once"]).dictionary_encode(),
+        "z": pa.array([None], pa.null()),
+        "j": pa.array(['{"a": 1.10}']),
+        "u": pa.array([2**64 - 1], pa.uint64()),
+        "c": pa.array(["ção"], pa.string_view()),
+        "x": pa.array([{"a": [1, None]}]),
+    })
+    _rows_by_arrow(config, feed, table)
+    row = db.execute("SELECT t::text, s::text, n, d, z, j::text, u, c, x FROM things").fetchone()
+    assert row == ("12:34:56.123456", "2020-09-13 12:26:40.123456", None, "once", None, '{"a": 1.10}', 2**64 - 1, "ção",
+                   '{"a":[1,null]}')
+    assert db.execute("SELECT digits_truncated FROM paralelo.sync").fetchone() == (1,)
+
+
+def test_decimals_too_wide_for_binary_go_as_text(config: Any, db: Db, feed: Feed) -> None:
+    db.execute("CREATE TABLE things (id bigint PRIMARY KEY, amount numeric)")
+    wide = Decimal("1234567890123456789012345678901234567890.12345678")
+    feed.columns = {"id": "bigint", "amount": "decimal(38,2)"}
+    feed.cursor = None
+    table = pa.table({"id": pa.array([1]), "amount": pa.array([wide], pa.decimal256(60, 8))})
+    _rows_by_arrow(config, feed, table)
+    assert db.execute("SELECT amount FROM things").fetchone() == (wide,)
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("replace", "a\u2400b\u2400"), ("strip", "ab"), ("reject", None)])
+@pytest.mark.parametrize("records", [False, True])
+def test_nul_characters(config: Any, db: Db, feed: Feed, rule: str, expected: str | None, records: bool) -> None:
+    feed.columns = {"id": "bigint", "Name": "varchar(10)"}
+    feed.cursor = None
+    rows = [{"id": 1, "Name": "plain"}, {"id": 2, "Name": "a\0b\0"}, {"id": 3, "Name": None}]
+    load(config, feed.full(rows, records=records), nul_characters=rule, max_rejects=1)
+    names = dict(db.execute("SELECT id, name FROM things").fetchall())
+    assert names == {1: "plain", 3: None} | ({2: expected} if expected else {})
+    counts = db.execute("SELECT rows_read, rows_written, rows_rejected, nul_replaced FROM paralelo.sync").fetchone()
+    assert counts == ((3, 2, 1, 0) if rule == "reject" else (3, 3, 0, 1))
+    if rule == "reject":
+        reject = db.execute("SELECT key_values->>'id', reason, batch FROM paralelo.reject").fetchone()
+        assert reject == ("2", "NUL character (column name)", 1)
+
+
+def test_nul_characters_inside_json(config: Any, db: Db, tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}, "o": {"type": "object"}}}
+    lines = [
+        json.dumps({"type": "SCHEMA", "stream": "things", "schema": schema, "key_properties": ["id"]}),
+        json.dumps({"type": "RECORD", "stream": "things", "record": {"id": 1, "o": {"a\0": ["\0", "\\u0000"]}}}),
+    ]
+    load(config, lines)
+    assert db.execute("SELECT o FROM things").fetchone() == ({"a\u2400": ["\u2400", "\\u0000"]},)
+
+
+def test_large_values_have_bounded_chunks(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, columns={"id": "bigint", "v": "text", "b": "varbinary"}, cursor=None)
+    rows = [{"id": number, "v": "é" * 5_000_000, "b": bytes(5_000_000)} for number in (1, 2, 3)]
+    load(config, feed.full(rows))
+    assert db.execute("SELECT min(length(v)), max(length(b)), count(*) FROM things").fetchone() == (5_000_000, 5_000_000, 3)
