@@ -33,7 +33,9 @@ def columns(promised: Sequence[ResultColumn], schema: pa.Schema) -> tuple[Result
 
 def natural(kind: pa.DataType) -> SqlType:
     """The SQL Server type nearest to an Arrow one."""
-    if isinstance(kind, pa.ExtensionType):
+    if isinstance(kind, pa.BaseExtensionType):
+        if kind.extension_name == "arrow.bool8":
+            return SqlType("bit")
         return SqlType("uniqueidentifier") if kind.extension_name == "arrow.uuid" else SqlType("numeric", 0, 38, 0)
     if pa.types.is_decimal(kind):
         return SqlType("decimal", 0, kind.precision, kind.scale)
