@@ -37,15 +37,16 @@ def read(connection: Connection, queries: TableQueries, zone: str, table: str) -
     naive_local = cursor is not None and cursor.base not in (*_COUNTERS, "datetimeoffset") and zone == "local"
     return Clock(
         now=int(now) if cursor is not None and cursor.base in _COUNTERS else str(now),
-        utc_offset_minutes=int(offset) if naive_local else 0,
+        # Zones are quarters of an hour apart; the two clocks may be read on either side of a full minute.
+        utc_offset_minutes=round(int(offset) / 15) * 15 if naive_local else 0,
         started_at=f"{str(utc)[:26]}+00:00",
     )
 
 
 def _question(cursor: SqlColumn | None, zone: str) -> str:
-    """One row: UTC, the zone's offset in minutes, the clock in the cursor's terms."""
+    """One row: UTC, the local clock's distance from it in minutes, the clock in the cursor's terms."""
     utc = "CONVERT(varchar(33), SYSUTCDATETIME(), 126)"
-    offset = "DATEPART(tzoffset, SYSDATETIMEOFFSET())"
+    offset = "DATEDIFF(minute, SYSUTCDATETIME(), SYSDATETIME())"
     return f"SELECT {utc}, {offset}, {_now(cursor, zone)}"
 
 

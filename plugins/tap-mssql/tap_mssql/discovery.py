@@ -18,24 +18,24 @@ _SYSTEM_SCHEMAS = frozenset({"sys", "information_schema"})
 
 _COLUMNS = """
 SELECT s.name, o.name, RTRIM(o.type), c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale,
-       c.is_nullable, c.collation_name, c.is_computed
+       CAST(c.is_nullable AS int), c.collation_name, CAST(c.is_computed AS int)
 FROM sys.objects o
 JOIN sys.schemas s ON s.schema_id = o.schema_id
 JOIN sys.columns c ON c.object_id = o.object_id
 JOIN sys.types t ON t.user_type_id = c.user_type_id
 LEFT JOIN sys.types b ON b.user_type_id = c.system_type_id
-WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0{named}
+WHERE RTRIM(o.type) IN ('U', 'V') AND o.is_ms_shipped = 0{named}
 ORDER BY s.name, o.name, c.column_id
 """
 _INDEXES = """
-SELECT s.name, o.name, i.index_id, i.is_primary_key, c.name, c.is_nullable
+SELECT s.name, o.name, i.index_id, CAST(i.is_primary_key AS int), c.name, CAST(c.is_nullable AS int)
 FROM sys.indexes i
 JOIN sys.objects o ON o.object_id = i.object_id
 JOIN sys.schemas s ON s.schema_id = o.schema_id
 JOIN sys.index_columns ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
 JOIN sys.columns c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
 WHERE i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND ic.key_ordinal > 0
-  AND o.type IN ('U', 'V') AND o.is_ms_shipped = 0{named}
+  AND RTRIM(o.type) IN ('U', 'V') AND o.is_ms_shipped = 0{named}
 ORDER BY s.name, o.name, i.index_id, ic.key_ordinal
 """
 _ROWS = """
@@ -43,7 +43,7 @@ SELECT s.name, o.name, SUM(p.rows)
 FROM sys.partitions p
 JOIN sys.objects o ON o.object_id = p.object_id
 JOIN sys.schemas s ON s.schema_id = o.schema_id
-WHERE p.index_id IN (0, 1) AND o.type = 'U' AND o.is_ms_shipped = 0{named}
+WHERE p.index_id IN (0, 1) AND RTRIM(o.type) = 'U' AND o.is_ms_shipped = 0{named}
 GROUP BY s.name, o.name
 """
 

@@ -80,7 +80,7 @@ class TapMssql(PagedTap):
         """Which isolation the reads run in; said in the log."""
         wanted = self.config["isolation"]
         allowed, versioned, self.database_collation = connection.rows(
-            "SELECT snapshot_isolation_state, is_read_committed_snapshot_on, collation_name"
+            "SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int), collation_name"
             " FROM sys.databases WHERE name = DB_NAME()"
         )[0]
         used = wanted
