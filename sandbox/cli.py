@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from .data.tables import TABLES
+from .data import TABLES
 from .lifecycle import NotStarted, Sandbox
 from .postgres import NoPostgres
 

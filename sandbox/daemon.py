@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import socketserver
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 
 from pysqlbridge.certificate import Certificate, self_signed
 
+from .control import control_path
 from .data.load import counted, load
 from .data.tables import DATABASE, TABLES
 from .engine.instance import Instance
@@ -26,30 +26,6 @@ from .home import Settings, settings
 from .tds.server import SqlServer
 
 log = logging.getLogger(__name__)
-
-
-def control_path(folder: Path) -> Path:
-    """Short enough for a socket's name; the folder's own name keeps two sandboxes apart."""
-    near = folder / "control.sock"
-    if len(str(near)) < 100:
-        return near
-    import hashlib
-    import tempfile
-
-    return Path(tempfile.gettempdir()) / f"paralelo-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.sock"
-
-
-def ask(folder: Path, question: dict[str, Any], seconds: float = 600) -> dict[str, Any]:
-    """Put one question to the running stand-in. Raises OSError when none runs, RuntimeError when it failed."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(seconds)
-        client.connect(str(control_path(folder)))
-        client.sendall(json.dumps(question).encode() + b"\n")
-        with client.makefile("rb") as lines:
-            answer: dict[str, Any] = json.loads(lines.readline() or b'{"error": "the stand-in ended"}')
-    if "error" in answer:
-        raise RuntimeError(answer["error"])
-    return answer
 
 
 class _Control(socketserver.StreamRequestHandler):

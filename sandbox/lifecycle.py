@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .daemon import ask
+from .control import ask
 from .home import PROJECT, Settings, default_folder, environment, settings
 from .postgres import Postgres
 

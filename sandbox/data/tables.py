@@ -7,11 +7,10 @@ from importlib import resources
 
 import pyarrow as pa
 
+from . import DATABASE, TABLES
 from .draw import LATEST, Draw
 
 CHUNK = 100_000
-DATABASE = "BI_CLIENTES"
-TABLES = ("bi_credores", "resumo_faixas")
 SMALL, WHOLE = pa.int16(), pa.int32()
 TOWNS = [
     ("São Paulo", "SP"), ("Rio de Janeiro", "RJ"), ("Brasília", "DF"), ("Fortaleza", "CE"), ("Salvador", "BA"),
@@ -102,3 +101,6 @@ def _faixas(d: Draw, last: int, total: int) -> pa.Table:
         "TOTAL_CONTRATO": d.integers(1, 5000, WHOLE, 0.01), "SALDO_CONTRATO": d.amounts(0.01),
         "DATA_BASE": day.take(d.ranks(84, 0.01, 0.3)), "STATUS": d.integers(0, 1, WHOLE), "mod_ts": d.changes(),
     })
+
+
+__all__ = ["CHUNK", "DATABASE", "TABLES", "TOWNS", "chunks", "definition"]

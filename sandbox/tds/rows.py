@@ -25,6 +25,8 @@ DAY = 864_000_000_000
 EPOCH_DAYS = 719_162
 """Days from 0001-01-01 to 1970-01-01."""
 DAYS_TO_1900 = 693_595
+REPEATS = 1024
+"""Rows from which it pays to look for repeated text."""
 OFFSET_BIAS = 1024
 """Added to a datetimeoffset's minutes so that they fit eleven bits without a sign."""
 
@@ -263,6 +265,11 @@ def _recoded(array: pa.Array, wide: bool) -> pa.Array:
         return pa.Array.from_buffers(
             pa.binary(), rows, [_validity(array), pa.py_buffer(starts * 2), pa.py_buffer(encoded.reshape(-1))]
         )
+    if rows >= REPEATS:
+        seen = array.dictionary_encode()
+        if len(seen.dictionary) * 4 < rows:
+            # Towns and ranges repeat: recode each once and copy it to its rows.
+            return _recoded(seen.dictionary, wide).take(seen.indices)
     decoded = text.tobytes().decode("utf-8")
     encoded = decoded.encode("utf-16-le") if wide else decoded.encode("cp1252", "replace")
     units = ((text & 0xC0) != 0x80).astype(np.int32)
