@@ -18,7 +18,9 @@ def copy_in(connection: Connection, table: sql.Identifier, frame: Frame) -> None
     if not frame.rows:
         return
     statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
-        table, column_list(frame.data.column_names), sql.SQL(frame.copy_options())  # type: ignore[arg-type]
+        table,
+        column_list(frame.data.column_names),
+        sql.SQL(frame.copy_options()),  # type: ignore[arg-type]
     )
     with connection.cursor() as cursor:
         writer = QueuedLibpqWriter(cast("psycopg.Cursor[object]", cursor))

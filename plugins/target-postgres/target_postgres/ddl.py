@@ -21,7 +21,12 @@ def create_schema(connection: Connection, schema: str) -> None:
 
 
 def create_table(
-    connection: Connection, name: TableName, columns: Sequence[Column], key: Sequence[str] = (), *, unlogged: bool = False
+    connection: Connection,
+    name: TableName,
+    columns: Sequence[Column],
+    key: Sequence[str] = (),
+    *,
+    unlogged: bool = False,
 ) -> None:
     """Create a table with these columns and, when a key is given, its primary key."""
     parts: list[sql.Composable] = [_definition(column) for column in columns]

@@ -121,7 +121,9 @@ class DirectLoad:
     def _commit(self, good: Frame, bad: list[rejects.Reject], rows: int, nul_replaced: int) -> None:
         with self._connection.transaction():
             done = self._write(good)
-            counts = self.counts.plus(Counts(rows, done.inserted + done.updated, len(bad), nul_replaced, good.truncated))
+            counts = self.counts.plus(
+                Counts(rows, done.inserted + done.updated, len(bad), nul_replaced, good.truncated)
+            )
             outcome = self.outcome.plus(done)
             rejects.keep(self._connection, self.sync.id, None, self.job.live, bad)
             ledger.update_counts(self._connection, self.sync, counts)

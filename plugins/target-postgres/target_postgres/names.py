@@ -92,6 +92,4 @@ def column(name: str, prefix: str | None = None) -> sql.Composable:
 
 def pairs(names: Iterable[str], left: str, right: str) -> sql.Composed:
     """`l."a" = r."a" AND l."b" = r."b"`."""
-    return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(column(name, left), column(name, right)) for name in names
-    )
+    return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(column(name, left), column(name, right)) for name in names)

@@ -25,7 +25,9 @@ def _whole(minimum: int, maximum: int | None = None) -> type[th.IntegerType] | t
 
 
 CONFIG_SCHEMA = th.PropertiesList(
-    th.Property("host", th.StringType, required=True, title="Host", description="Server name, address or socket folder."),
+    th.Property(
+        "host", th.StringType, required=True, title="Host", description="Server name, address or socket folder."
+    ),
     th.Property("port", _whole(1, 65535), default=5432, title="Port", description="The server's TCP port."),
     th.Property("user", th.StringType, required=True, title="User", description="The role to log in as."),
     th.Property("password", th.StringType, secret=True, title="Password", description="The role's password."),
@@ -39,12 +41,19 @@ CONFIG_SCHEMA = th.PropertiesList(
         " `verify-full` also proves who the server is, and wants `ssl_root_cert` (or `system`).",
     ),
     th.Property(
-        "ssl_root_cert", th.StringType, title="Root certificate", description="File of trusted authorities, or `system`."
+        "ssl_root_cert",
+        th.StringType,
+        title="Root certificate",
+        description="File of trusted authorities, or `system`.",
     ),
     th.Property("ssl_cert", th.StringType, title="Client certificate", description="File of the client's certificate."),
     th.Property("ssl_key", th.StringType, title="Client key", description="File of the client certificate's key."),
     th.Property(
-        "connect_timeout_seconds", _whole(1), default=300, title="Connect timeout", description="Longest wait to connect."
+        "connect_timeout_seconds",
+        _whole(1),
+        default=300,
+        title="Connect timeout",
+        description="Longest wait to connect.",
     ),
     th.Property(
         "application_name",

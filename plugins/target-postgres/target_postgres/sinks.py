@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from jsonschema import ValidationError
+from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.sinks import BatchSink
 from sync_rules.bookmarks import FullBookmark
-from sync_rules.exits import ConfigurationError, SyncError
+from sync_rules.exits import ConfigurationError, DataRefused, SyncError
 
 from target_postgres import batch_files, encode
 from target_postgres.activation.activate import activate
@@ -58,8 +60,17 @@ class PostgresSink(BatchSink):
         """Metadata columns are for taps that are not ours: a BATCH has none."""
         return not self._ours and super().include_sdc_metadata_properties
 
-    def _parse_timestamps_in_record(self, record: dict[str, Any], schema: dict[str, Any], treatment: Any) -> None:
-        """Times stay the text they are: PostgreSQL reads every digit of them, Python's datetime does not."""
+    def _validate_and_parse(self, record: dict[str, Any]) -> dict[str, Any]:
+        """As the SDK does, without the log entry that shows the whole record.
+
+        Times stay the text they are: PostgreSQL reads every digit of them, Python's datetime does not.
+        """
+        if self._validator is not None:
+            try:
+                self._validator.validate(record)
+            except InvalidRecord as error:
+                raise DataRefused(f"{self.job.live}: a record does not fit its schema: {_misfit(error)}") from None
+        return record
 
     @property
     def pending(self) -> int:
@@ -171,3 +182,13 @@ class PostgresSink(BatchSink):
             self.summary.outcome = self.load.outcome
         self.summary.counts = self.load.counts
         self.summary.log()
+
+
+def _misfit(error: InvalidRecord) -> str:
+    """Which rule of JSON Schema is broken, and where; the library's own words repeat the value."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return "no details"
+    where = ".".join(str(part) for part in cause.absolute_path) or "the record"
+    rule = cause.validator_value if cause.validator in ("type", "format", "required", "maxLength") else ""
+    return f"{where} breaks the rule {cause.validator!r} {rule}".rstrip()

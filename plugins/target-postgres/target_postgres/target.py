@@ -14,10 +14,12 @@ from typing import Any
 import psycopg
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TargetCapabilities
+from singer_sdk.io_base import SingerReader
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 from sync_rules.exits import Exit, SyncError
 
+from target_postgres.encode import loads
 from target_postgres.errors import LedgerGap, describe, tell
 from target_postgres.full import FullLoad
 from target_postgres.session import Session
@@ -25,6 +27,22 @@ from target_postgres.settings import CONFIG_SCHEMA, Settings
 from target_postgres.sinks import PostgresSink
 
 logger = logging.getLogger("target-postgres")
+
+
+class Reader(SingerReader):
+    """Reads lines without showing one: the SDK's reader logs a line that is no JSON, values and all."""
+
+    def deserialize_json(self, line: str) -> dict[str, Any]:
+        """A line as a message, its decimals exact."""
+        try:
+            message: dict[str, Any] = loads(line)
+        except ValueError as error:
+            raise SyncError(
+                f"a line of the input is not JSON: {type(error).__name__}, {len(line)} characters"
+            ) from None
+        if not isinstance(message, dict):
+            raise SyncError("a line of the input is not a JSON object")
+        return message
 
 
 class Terminated(SyncError):
@@ -38,6 +56,7 @@ class TargetPostgres(Target):
     package_name = "target-postgres"
     config_jsonschema = CONFIG_SCHEMA.to_dict()
     default_sink_class = PostgresSink
+    message_reader_class = Reader
     capabilities: list[CapabilitiesEnum] = [  # noqa: RUF012  # the SDK declares it as a class variable
         PluginCapabilities.ABOUT,
         PluginCapabilities.STREAM_MAPS,
@@ -152,7 +171,9 @@ class TargetPostgres(Target):
             for sink in self.sinks:
                 left = sink.discard()
                 if left:
-                    logger.warning("%s: %s rows of a page that never ended are left to the next run", sink.job.live, left)
+                    logger.warning(
+                        "%s: %s rows of a page that never ended are left to the next run", sink.job.live, left
+                    )
             self._commit_pending()
             for sink in self.sinks:
                 sink.finish(whole=True)
@@ -213,7 +234,9 @@ class TargetPostgres(Target):
         raise error
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        raise Terminated(f"ended by {signal.Signals(signum).name}; what is committed stays, the next run goes on from it")
+        raise Terminated(
+            f"ended by {signal.Signals(signum).name}; what is committed stays, the next run goes on from it"
+        )
 
     @classmethod
     def invoke(cls, **kwargs: Any) -> None:  # type: ignore[override]  # the SDK's own signature, passed on
@@ -230,7 +253,7 @@ class TargetPostgres(Target):
             _end(describe(error), tell(error, "").exit)
         except BrokenPipeError:
             _end("whoever read the STATE lines is gone", Exit.UNEXPECTED)
-        except Exception as error:  # noqa: BLE001  # the last resort: one line, and the traceback where it was asked for
+        except Exception as error:  # the last resort: one line, and the traceback where it was asked for
             _end(f"unexpected {type(error).__name__}: {_safe(error)}", Exit.UNEXPECTED)
 
 

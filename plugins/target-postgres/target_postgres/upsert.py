@@ -27,9 +27,7 @@ class Upsert:
         """Leave one incoming row for each key: that with the greatest cursor, of equal ones the last. Returns how many went."""
         order = sql.SQL("{} DESC NULLS LAST,").format(column(cursor)) if cursor else sql.SQL("")
         return connection.execute(
-            query(
-                "rows.drop_superseded", incoming=self.incoming, keys=column_list(self.key), cursor_order=order
-            )
+            query("rows.drop_superseded", incoming=self.incoming, keys=column_list(self.key), cursor_order=order)
         ).rowcount
 
     def update_changed(self, connection: Connection, newer: sql.Composable = ALWAYS) -> int:
@@ -37,9 +35,7 @@ class Upsert:
         values = [name for name in self.columns if name not in self.key]
         if not values:
             return 0
-        assignments = sql.SQL(", ").join(
-            sql.SQL("{} = {}").format(column(name), column(name, "s")) for name in values
-        )
+        assignments = sql.SQL(", ").join(sql.SQL("{} = {}").format(column(name), column(name, "s")) for name in values)
         return connection.execute(
             query(
                 "rows.update_changed",
@@ -84,5 +80,3 @@ def not_older(cursor: str | None) -> sql.Composable:
     if cursor is None:
         return ALWAYS
     return sql.SQL("({s} >= {t} OR {t} IS NULL OR {s} IS NULL)").format(s=column(cursor, "s"), t=column(cursor, "t"))
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +18,9 @@ import server as embedded
 @pytest.fixture(scope="session")
 def server() -> Iterator[embedded.Server]:
     """A running server, gone after the tests."""
-    running = embedded.make()
+    running = embedded.Server()
     yield running
-    running.stop()
-    shutil.rmtree(running.folder, ignore_errors=True)
+    running.remove()
 
 
 _count = 0

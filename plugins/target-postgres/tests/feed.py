@@ -16,7 +16,13 @@ from sync_rules.batch_info import BatchInfo
 from sync_rules.column_types import ColumnType
 
 STREAM = "dbo-Things"
-COLUMNS = {"id": "bigint", "Name": "varchar(10)", "amount": "decimal(38,2)", "status": "integer", "mod_ts": "timestamp(6)"}
+COLUMNS = {
+    "id": "bigint",
+    "Name": "varchar(10)",
+    "amount": "decimal(38,2)",
+    "status": "integer",
+    "mod_ts": "timestamp(6)",
+}
 
 
 @dataclass
@@ -62,7 +68,12 @@ class Feed:
         return pa.Table.from_pylist(list(rows), schema=self.arrow_schema())
 
     def batch(
-        self, number: int, rows: Sequence[dict[str, Any]] | pa.Table, after: Any = None, through: Any = None, mode: str = "full"
+        self,
+        number: int,
+        rows: Sequence[dict[str, Any]] | pa.Table,
+        after: Any = None,
+        through: Any = None,
+        mode: str = "full",
     ) -> str:
         """The BATCH line, its file written. By default `through` is the last row's key."""
         table = rows if isinstance(rows, pa.Table) else self.table(rows)
@@ -70,8 +81,13 @@ class Feed:
             through = _key(table.column(name)[-1].as_py() for name in self.key)
         version = self.version if mode == "full" else None
         info = BatchInfo(
-            self.stream, "full" if mode == "full" else "incremental", number, table.num_rows, version,
-            None if after is None else tuple(after), None if through is None else tuple(through),
+            self.stream,
+            "full" if mode == "full" else "incremental",
+            number,
+            table.num_rows,
+            version,
+            None if after is None else tuple(after),
+            None if through is None else tuple(through),
         )
         self.files += 1
         path = self.folder / f"{os.getpid()}-{id(self)}-{self.files:06}.arrow"
@@ -87,8 +103,15 @@ class Feed:
     def state(self, batches: int, rows: int, last: Any, *, done: bool = False) -> str:
         """A full sync's STATE line."""
         bookmark = {
-            "mode": "full", "version": self.version, "started_at": "2026-01-01T00:00:00+00:00", "fingerprint": "f",
-            "upper_key": [10**9], "last_key": last, "batches": batches, "rows": rows, "done": done,
+            "mode": "full",
+            "version": self.version,
+            "started_at": "2026-01-01T00:00:00+00:00",
+            "fingerprint": "f",
+            "upper_key": [10**9],
+            "last_key": last,
+            "batches": batches,
+            "rows": rows,
+            "done": done,
         }
         return _line(type="STATE", value={"bookmarks": {self.stream: bookmark}})
 
@@ -103,7 +126,11 @@ class Feed:
 
     def full(self, rows: Sequence[dict[str, Any]], *, page: int = 1000, records: bool = False) -> list[str]:
         """A whole full sync of these rows, newest first."""
-        rows = sorted(rows, key=lambda row: tuple(row[name] for name in self.key), reverse=True) if self.key else list(rows)
+        rows = (
+            sorted(rows, key=lambda row: tuple(row[name] for name in self.key), reverse=True)
+            if self.key
+            else list(rows)
+        )
         lines, after, sent = [self.schema()], None, 0
         for number, start in enumerate(range(0, len(rows), page), 1):
             part = rows[start : start + page]
@@ -158,7 +185,10 @@ def start(config: dict[str, Any], folder: Path, **more: Any) -> subprocess.Popen
     path.write_text(json.dumps({**config, **more}))
     return subprocess.Popen(
         [sys.executable, "-c", "from target_postgres.target import main; main()", "--config", str(path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -200,7 +200,14 @@ def _described(server: embedded.Server, db: Db) -> str:
     """The table as `pg_dump` writes it, without its rows: independent of how the target reads the catalog."""
     import subprocess
 
-    command = [str(embedded.BIN / "pg_dump"), "--schema-only", "--restrict-key=x", "-t", "things", server.dsn(db.info.dbname)]
+    command = [
+        str(embedded.BIN / "pg_dump"),
+        "--schema-only",
+        "--restrict-key=x",
+        "-t",
+        "things",
+        server.dsn(db.info.dbname),
+    ]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "CREATE TABLE" not in text:
         raise AssertionError(text)
@@ -213,8 +220,13 @@ def test_a_long_reader_does_not_make_others_queue(config: Any, server: embedded.
         reader.execute("SELECT count(*) FROM things")
         feed.version = 2
         with pytest.raises(AlreadyRunning, match="locked"):
-            load(config, feed.full(things(*range(1, 12))), activation="swap", lock_timeout_seconds=0.1,
-                 activation_patience_seconds=0.8)
+            load(
+                config,
+                feed.full(things(*range(1, 12))),
+                activation="swap",
+                lock_timeout_seconds=0.1,
+                activation_patience_seconds=0.8,
+            )
         assert ids(db) == list(range(1, 11)), "the old rows are there, and can be read"
         reader.rollback()
     schema, *_, done, active = feed.full(things(*range(1, 12)))
@@ -244,7 +256,9 @@ class Readers:
 
     def _read(self, dsn: str, way: str) -> None:
         statement = "SELECT count(*), min(status), max(status) FROM public.things"
-        with psycopg.connect(dsn, autocommit=way != "repeatable", prepare_threshold=0 if way == "prepared" else None) as db:
+        with psycopg.connect(
+            dsn, autocommit=way != "repeatable", prepare_threshold=0 if way == "prepared" else None
+        ) as db:
             if way == "repeatable":
                 db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             while not self._stop.is_set():

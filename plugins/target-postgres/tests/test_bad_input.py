@@ -64,7 +64,9 @@ def test_a_view_in_the_tables_place(config: Any, db: Db, feed: Feed, tmp_path: P
 
 
 def test_input_that_is_not_singer(config: Any, tmp_path: Path) -> None:
-    check(run(config, tmp_path, ['{"type": "RECORD", "stream": "s", "record": {"cpf": "' + PASSWORD + '"}}']), 1, "schema")
+    check(
+        run(config, tmp_path, ['{"type": "RECORD", "stream": "s", "record": {"cpf": "' + PASSWORD + '"}}']), 1, "schema"
+    )
     ended = run(config, tmp_path, ["no json, but " + PASSWORD])
     assert ended.code == 1
     assert PASSWORD not in ended.log
@@ -86,7 +88,14 @@ def test_columns_that_fold_to_one_name(config: Any, feed: Feed) -> None:
 
 def test_names_that_need_care(config: Any, db: Db, tmp_path: Path) -> None:
     long = "Coluna_" + "ç" * 60
-    columns = {"id": "bigint", 'a "b" %s {x}': "text", "select": "text", "Ação Ünica": "text", long: "text", long + "2": "text"}
+    columns = {
+        "id": "bigint",
+        'a "b" %s {x}': "text",
+        "select": "text",
+        "Ação Ünica": "text",
+        long: "text",
+        long + "2": "text",
+    }
     feed = Feed(tmp_path, columns=columns, cursor=None, stream='dbo-Tabela "Ó" %s {} ' + "x" * 60)
     row = {"id": 1, **{name: name for name in columns if name != "id"}}
     for version, more in ((1, {}), (2, {"activation": "merge"}), (3, {"activation": "swap"})):

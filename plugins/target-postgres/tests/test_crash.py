@@ -95,7 +95,9 @@ def test_killed_during_copy(config: Any, db: Db, feed: Feed, target: Any) -> Non
 
 
 @pytest.mark.parametrize("activation", ["swap", "merge"])
-def test_killed_while_it_activates(config: Any, server: embedded.Server, db: Db, feed: Feed, target: Any, activation: str) -> None:
+def test_killed_while_it_activates(
+    config: Any, server: embedded.Server, db: Db, feed: Feed, target: Any, activation: str
+) -> None:
     load(config, feed.full(ROWS))
     feed.version = 2
     lines = feed.full([*things(*range(1, 28), status=2), thing(40, status=2)], page=10)
@@ -134,7 +136,7 @@ def test_server_crash(config: Any, server: embedded.Server, database: str, feed:
     process = target(lines[:3])
     with psycopg.connect(server.dsn(database), autocommit=True) as db:
         until(lambda: committed(db, 1))
-    server.stop()
+    server.crash()
     _, err = process.communicate("".join(f"{line}\n" for line in lines[3:]))
     assert process.returncode == 4
     assert "Traceback" not in err
@@ -172,7 +174,7 @@ def test_an_unlogged_staging_table_lost_in_a_crash_is_noticed(
 
     lines = feed.full(ROWS, page=10)
     load(config, lines[:3], staging_unlogged=True)
-    server.stop()
+    server.crash()
     server.start()
     with pytest.raises(LedgerGap):
         load(config, [lines[0], *lines[3:]], staging_unlogged=True)

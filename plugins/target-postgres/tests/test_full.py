@@ -9,9 +9,8 @@ import psycopg
 import pytest
 from feed import Feed, load
 from sync_rules.exits import CheckRefused
-from things import ids, last_sync, outcome, thing, things
-
 from target_postgres.errors import LedgerGap, SyncError
+from things import ids, last_sync, outcome, thing, things
 
 Db = psycopg.Connection[Any]
 
@@ -101,11 +100,14 @@ def test_a_new_version_removes_what_an_unfinished_one_left(config: Any, db: Db, 
     left = db.execute("SELECT relname FROM pg_class WHERE relname LIKE '\\_paralelo%'").fetchall()
     assert left == []
     assert db.execute("SELECT version, status FROM paralelo.sync ORDER BY 1").fetchall() == [
-        (1, "abandoned"), (2, "activated"),
+        (1, "abandoned"),
+        (2, "activated"),
     ]
 
 
-def test_an_incremental_sync_leaves_an_unfinished_full_one_alone(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
+def test_an_incremental_sync_leaves_an_unfinished_full_one_alone(
+    config: Any, db: Db, feed: Feed, tmp_path: Path
+) -> None:
     rows = things(4, 3, 2, 1)
     lines = feed.full(rows, page=2)
     load(config, lines[:3])
@@ -154,8 +156,13 @@ def test_a_batch_of_another_version_is_refused(config: Any, feed: Feed) -> None:
 
 
 def test_composite_and_text_keys(config: Any, db: Db, tmp_path: Path) -> None:
-    feed = Feed(tmp_path, columns={"a": "varchar(20)", "b": "decimal(10,3)", "v": "text"}, key=("a", "b"), cursor=None,
-                not_null=("a", "b"))
+    feed = Feed(
+        tmp_path,
+        columns={"a": "varchar(20)", "b": "decimal(10,3)", "v": "text"},
+        key=("a", "b"),
+        cursor=None,
+        not_null=("a", "b"),
+    )
     from decimal import Decimal
 
     rows = [{"a": a, "b": Decimal(b), "v": f"{a}{b}"} for a in ("ç", "A", "a", "á") for b in ("1.000", "-1.500")]

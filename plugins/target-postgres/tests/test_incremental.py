@@ -28,11 +28,19 @@ def test_equal_rows_are_not_rewritten(config: Any, db: Db, feed: Feed) -> None:
 
 def test_the_greatest_cursor_wins_then_the_last(config: Any, db: Db, feed: Feed) -> None:
     rows = [
-        thing(1, Name="late", mod_ts=START + HOUR), thing(1, Name="early"), thing(2, Name="first"), thing(2, Name="last"),
-        thing(3, Name="null", mod_ts=None), thing(3, Name="stamped"),
+        thing(1, Name="late", mod_ts=START + HOUR),
+        thing(1, Name="early"),
+        thing(2, Name="first"),
+        thing(2, Name="last"),
+        thing(3, Name="null", mod_ts=None),
+        thing(3, Name="stamped"),
     ]
     load(config, feed.incremental(rows))
-    assert db.execute("SELECT id, name FROM things ORDER BY id").fetchall() == [(1, "late"), (2, "last"), (3, "stamped")]
+    assert db.execute("SELECT id, name FROM things ORDER BY id").fetchall() == [
+        (1, "late"),
+        (2, "last"),
+        (3, "stamped"),
+    ]
     assert last_sync(db, "rows_read", "rows_written", "rows_unchanged") == (6, 3, 3)
 
 
@@ -63,11 +71,15 @@ def test_each_batch_is_followed_by_its_state(config: Any, feed: Feed) -> None:
 
 def test_records_do_the_same(config: Any, db: Db, feed: Feed) -> None:
     lines = [feed.schema("incremental")]
-    lines += [feed.record({**row, "amount": "1.10", "mod_ts": "2026-01-01T00:00:00.123456"}, full=False) for row in things(1, 2)]
+    lines += [
+        feed.record({**row, "amount": "1.10", "mod_ts": "2026-01-01T00:00:00.123456"}, full=False)
+        for row in things(1, 2)
+    ]
     states = load(config, [*lines, feed.cursor_state("c")])
     assert ids(db) == [1, 2]
     assert db.execute("SELECT amount::text, mod_ts::text FROM things LIMIT 1").fetchone() == (
-        "1.10", "2026-01-01 00:00:00.123456",
+        "1.10",
+        "2026-01-01 00:00:00.123456",
     )
     assert len(states) == 1
 
@@ -79,7 +91,7 @@ def test_the_loser_of_a_lock_says_who_holds_it(config: Any, server: embedded.Ser
 
     holder = Locks(Settings.of(config))
     holder.take(TableName("public", "things"), "full")
-    with pytest.raises(AlreadyRunning, match=r"'paralelo full public.things' \(backend \d+, role postgres\), since 20"):
+    with pytest.raises(AlreadyRunning, match=r"'paralelo full public.things' \(backend \d+, role \w+\), since 20"):
         load(config, feed.incremental(things(1)))
     holder.close()
 

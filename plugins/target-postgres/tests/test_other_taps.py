@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feed import load
-from sync_rules.exits import CheckRefused
+from sync_rules.exits import CheckRefused, DataRefused
 
 Db = psycopg.Connection[Any]
 PROPERTIES = {
@@ -29,7 +29,12 @@ PROPERTIES = {
 def schema(*key: str) -> str:
     """SCHEMA."""
     return json.dumps(
-        {"type": "SCHEMA", "stream": "things", "schema": {"type": "object", "properties": PROPERTIES}, "key_properties": key}
+        {
+            "type": "SCHEMA",
+            "stream": "things",
+            "schema": {"type": "object", "properties": PROPERTIES},
+            "key_properties": key,
+        }
     )
 
 
@@ -50,10 +55,14 @@ def state(value: Any) -> str:
 
 def test_upsert_by_key(config: Any, db: Db) -> None:
     exact = "12345678901234567890.123456789012345678"
-    line = record(1).replace('"id": 1', f'"id": 1, "Price": {exact}, "at": "2024-02-29T23:59:59.123456+05:30", "tags": [1.10]')
+    line = record(1).replace(
+        '"id": 1', f'"id": 1, "Price": {exact}, "at": "2024-02-29T23:59:59.123456+05:30", "tags": [1.10]'
+    )
     load(config, [schema("id"), line, record(2, short="a"), record(2, short="b"), state({"a": 1})])
     assert db.execute("SELECT price, at, tags::text FROM things WHERE id = 1").fetchone() == (
-        Decimal(exact), datetime.datetime(2024, 2, 29, 18, 29, 59, 123456, tzinfo=datetime.timezone.utc), "[1.10]",
+        Decimal(exact),
+        datetime.datetime(2024, 2, 29, 18, 29, 59, 123456, tzinfo=datetime.timezone.utc),
+        "[1.10]",
     )
     assert db.execute("SELECT short FROM things WHERE id = 2").fetchone() == ("b",)
 
@@ -74,23 +83,33 @@ def test_json_lines(config: Any, db: Db, tmp_path: Path) -> None:
     plain, zipped = tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz"
     plain.write_text('{"id": 1, "Price": 0.1}\n{"id": 2}\n')
     zipped.write_bytes(gzip.compress(b'{"id": 3, "Price": 1e2}\n'))
-    load(config, [schema("id"), batch(plain, format="jsonl"), batch(zipped, format="jsonl", compression="gzip"), state({})])
-    assert db.execute("SELECT id, price FROM things ORDER BY id").fetchall() == [(1, Decimal("0.1")), (2, None), (3, 100)]
+    load(
+        config,
+        [schema("id"), batch(plain, format="jsonl"), batch(zipped, format="jsonl", compression="gzip"), state({})],
+    )
+    assert db.execute("SELECT id, price FROM things ORDER BY id").fetchall() == [
+        (1, Decimal("0.1")),
+        (2, None),
+        (3, 100),
+    ]
 
 
 def test_parquet(config: Any, db: Db, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    table = pa.table({
-        "id": pa.array([1, 2], pa.int32()),
-        "Price": pa.array([Decimal("1.50"), None], pa.decimal128(10, 2)),
-        "tags": pa.array([["a"], None]),
-        "at": pa.array([0, None], pa.timestamp("ms", "UTC")),
-    })
+    table = pa.table(
+        {
+            "id": pa.array([1, 2], pa.int32()),
+            "Price": pa.array([Decimal("1.50"), None], pa.decimal128(10, 2)),
+            "tags": pa.array([["a"], None]),
+            "at": pa.array([0, None], pa.timestamp("ms", "UTC")),
+        }
+    )
     pq.write_table(table, path)
     load(config, [schema("id"), batch(path, format="parquet")])
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
     assert db.execute("SELECT id, price, tags, at, short FROM things ORDER BY id").fetchall() == [
-        (1, Decimal("1.50"), ["a"], epoch, None), (2, None, None, None, None),
+        (1, Decimal("1.50"), ["a"], epoch, None),
+        (2, None, None, None, None),
     ]
 
 
@@ -108,3 +127,12 @@ def test_rows_of_older_versions_are_deleted(config: Any, db: Db, at_start: bool)
 def test_metadata_columns(config: Any, db: Db) -> None:
     load(config, [schema("id"), record(1)], add_record_metadata=True)
     assert db.execute("SELECT _sdc_received_at IS NOT NULL, _sdc_deleted_at FROM things").fetchone() == (True, None)
+
+
+def test_a_record_that_does_not_fit_its_schema(config: Any) -> None:
+    with pytest.raises(
+        DataRefused, match=r"things: a record does not fit its schema: short breaks the rule 'maxLength' 5$"
+    ):
+        load(config, [schema("id"), record(1, short="SECRET")])
+    with pytest.raises(DataRefused, match="Price breaks the rule 'type'"):
+        load(config, [schema("id"), record(1, Price="SECRET")])

@@ -21,7 +21,9 @@ def rows() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("records", [False, True])
-def test_the_first_bad_row_stops_the_sync_by_default(config: Any, db: Db, feed: Feed, tmp_path: Path, records: bool) -> None:
+def test_the_first_bad_row_stops_the_sync_by_default(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, records: bool
+) -> None:
     ended = run(config, tmp_path, feed.full(rows(), records=records))
     assert ended.code == 8
     assert "value too long for type character varying(10) (column name)" in ended.last
@@ -34,7 +36,9 @@ def test_bad_rows_are_kept_and_the_others_stored(config: Any, db: Db, feed: Feed
     load(config, feed.full(rows(), page=8, records=records), max_rejects=3)
     assert ids(db) == [number for number in range(1, 21) if number not in (3, 11, 20)]
     assert last_sync(db, "rows_read", "rows_written", "rows_rejected") == (20, 17, 3)
-    kept = db.execute("SELECT (key_values->>'id')::int, batch, reason, row_values->>'name' FROM paralelo.reject ORDER BY 1")
+    kept = db.execute(
+        "SELECT (key_values->>'id')::int, batch, reason, row_values->>'name' FROM paralelo.reject ORDER BY 1"
+    )
     reason = "value too long for type character varying(10) (column name)"
     assert kept.fetchall() == [(3, 3, reason, SECRET), (11, 2, reason, SECRET), (20, 1, reason, SECRET)]
 

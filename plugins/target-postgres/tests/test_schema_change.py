@@ -54,7 +54,10 @@ def test_widened(config: Any, db: Db, loaded: Feed, way: str) -> None:
     loaded.columns.update(Name="varchar(20)", amount="decimal(38,4)", status="bigint", mod_ts="timestamp(6)")
     again(config, loaded, things(*range(1, 11), Name="n" * 20, status=2**40), way)
     assert types(db) | {"id": "bigint"} == {
-        "id": "bigint", "name": "character varying(20)", "amount": "numeric(40,4)", "status": "bigint",
+        "id": "bigint",
+        "name": "character varying(20)",
+        "amount": "numeric(40,4)",
+        "status": "bigint",
         "mod_ts": "timestamp(6) without time zone",
     }
     assert ids(db, f"status = {2**40}") == list(range(1, 11))

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import server as embedded
 from singer_sdk.testing import get_target_test_class
-
 from target_postgres.target import TargetPostgres
 
 _config: dict[str, Any] = {}

@@ -22,18 +22,23 @@ Db = psycopg.Connection[Any]
 UTC = datetime.timezone.utc
 quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
-decimals = st.integers(1, 38).flatmap(
-    lambda precision: st.tuples(st.just(precision), st.integers(0, precision))
-).flatmap(
-    lambda shape: st.tuples(
-        st.just(f"decimal({shape[0]},{shape[1]})"),
-        st.lists(
-            st.one_of(
-                st.integers(-(10 ** shape[0]) + 1, 10 ** shape[0] - 1),
-                st.sampled_from([0, 1, -1, 10 ** shape[0] - 1, -(10 ** shape[0]) + 1, 10 ** (shape[0] - 1), 10000]),
-            ).filter(lambda whole: abs(whole) < 10 ** shape[0]).map(lambda whole: Decimal(whole).scaleb(-shape[1], _wide())),
-            min_size=1, max_size=40,
-        ),
+decimals = (
+    st.integers(1, 38)
+    .flatmap(lambda precision: st.tuples(st.just(precision), st.integers(0, precision)))
+    .flatmap(
+        lambda shape: st.tuples(
+            st.just(f"decimal({shape[0]},{shape[1]})"),
+            st.lists(
+                st.one_of(
+                    st.integers(-(10 ** shape[0]) + 1, 10 ** shape[0] - 1),
+                    st.sampled_from([0, 1, -1, 10 ** shape[0] - 1, -(10 ** shape[0]) + 1, 10 ** (shape[0] - 1), 10000]),
+                )
+                .filter(lambda whole: abs(whole) < 10 ** shape[0])
+                .map(lambda whole: Decimal(whole).scaleb(-shape[1], _wide())),
+                min_size=1,
+                max_size=40,
+            ),
+        )
     )
 )
 
@@ -53,7 +58,9 @@ columns_of_values = st.one_of(
     st.tuples(st.just("date"), st.lists(st.dates(), min_size=1)),
     st.tuples(st.just("time(6)"), st.lists(st.times(), min_size=1)),
     st.tuples(st.just("timestamp(6)"), st.lists(moments, min_size=1)),
-    st.tuples(st.just("timestamp(6) with time zone"), st.lists(moments.map(lambda m: m.replace(tzinfo=UTC)), min_size=1)),
+    st.tuples(
+        st.just("timestamp(6) with time zone"), st.lists(moments.map(lambda m: m.replace(tzinfo=UTC)), min_size=1)
+    ),
     st.tuples(st.just("text"), st.lists(texts, min_size=1)),
     st.tuples(st.just("varchar(30)"), st.lists(texts, min_size=1)),
     st.tuples(st.just("varbinary"), st.lists(st.binary(max_size=50), min_size=1)),
@@ -126,27 +133,48 @@ def _rows_by_arrow(config: Any, feed: Feed, table: pa.Table) -> None:
 def test_types_that_have_no_binary_form_of_their_own(config: Any, db: Db, tmp_path: Path) -> None:
     feed = Feed(
         tmp_path,
-        columns={"id": "bigint", "t": "time(6)", "s": "timestamp(6)", "n": "integer", "d": "text", "z": "uuid", "j": "json",
-                 "u": "decimal(20,0)", "c": "varchar(5)", "x": "text"},
+        columns={
+            "id": "bigint",
+            "t": "time(6)",
+            "s": "timestamp(6)",
+            "n": "integer",
+            "d": "text",
+            "z": "uuid",
+            "j": "json",
+            "u": "decimal(20,0)",
+            "c": "varchar(5)",
+            "x": "text",
+        },
         cursor=None,
     )
     moment = pa.array([1_600_000_000_123_456_789], pa.timestamp("ns"))
-    table = pa.table({
-        "id": pa.array([1], pa.uint8()),
-        "t": pa.array([45_296_123_456_000], pa.time64("ns")),
-        "s": moment,
-        "n": pa.array([None], pa.null()),
-        "d": pa.array(["once"]).dictionary_encode(),
-        "z": pa.array([None], pa.null()),
-        "j": pa.array(['{"a": 1.10}']),
-        "u": pa.array([2**64 - 1], pa.uint64()),
-        "c": pa.array(["ção"], pa.string_view()),
-        "x": pa.array([{"a": [1, None]}]),
-    })
+    table = pa.table(
+        {
+            "id": pa.array([1], pa.uint8()),
+            "t": pa.array([45_296_123_456_000], pa.time64("ns")),
+            "s": moment,
+            "n": pa.array([None], pa.null()),
+            "d": pa.array(["once"]).dictionary_encode(),
+            "z": pa.array([None], pa.null()),
+            "j": pa.array(['{"a": 1.10}']),
+            "u": pa.array([2**64 - 1], pa.uint64()),
+            "c": pa.array(["ção"], pa.string_view()),
+            "x": pa.array([{"a": [1, None]}]),
+        }
+    )
     _rows_by_arrow(config, feed, table)
     row = db.execute("SELECT t::text, s::text, n, d, z, j::text, u, c, x FROM things").fetchone()
-    assert row == ("12:34:56.123456", "2020-09-13 12:26:40.123456", None, "once", None, '{"a": 1.10}', 2**64 - 1, "ção",
-                   '{"a":[1,null]}')
+    assert row == (
+        "12:34:56.123456",
+        "2020-09-13 12:26:40.123456",
+        None,
+        "once",
+        None,
+        '{"a": 1.10}',
+        2**64 - 1,
+        "ção",
+        '{"a":[1,null]}',
+    )
     assert db.execute("SELECT digits_truncated FROM paralelo.sync").fetchone() == (1,)
 
 
@@ -190,4 +218,8 @@ def test_large_values_have_bounded_chunks(config: Any, db: Db, tmp_path: Path) -
     feed = Feed(tmp_path, columns={"id": "bigint", "v": "text", "b": "varbinary"}, cursor=None)
     rows = [{"id": number, "v": "é" * 5_000_000, "b": bytes(5_000_000)} for number in (1, 2, 3)]
     load(config, feed.full(rows))
-    assert db.execute("SELECT min(length(v)), max(length(b)), count(*) FROM things").fetchone() == (5_000_000, 5_000_000, 3)
+    assert db.execute("SELECT min(length(v)), max(length(b)), count(*) FROM things").fetchone() == (
+        5_000_000,
+        5_000_000,
+        3,
+    )

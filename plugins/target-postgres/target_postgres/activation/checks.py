@@ -40,9 +40,7 @@ def check_shrink(connection: Connection, job: Job, staging: TableName, staged: i
         live = count(connection, job.live)
     if live == 0:
         return
-    advice = (
-        "; the live table is untouched. If that is right, name the table in allow_shrink and run a full sync again"
-    )
+    advice = "; the live table is untouched. If that is right, name the table in allow_shrink and run a full sync again"
     if staged == 0:
         raise CheckRefused(f"{job.live}: the source sent no row and the live table has {live}{advice}")
     if rules.stale_rows != "keep" and staged < live * (1 - rules.max_shrink_percent / 100):

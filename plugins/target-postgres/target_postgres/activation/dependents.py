@@ -38,7 +38,9 @@ def choose(connection: Connection, job: Job, live: LiveTable | None, plan: Chang
         return "merge", against
     if not against:
         if job.rules.activation == "merge":
-            raise ConfigurationError(f"{job.live}: without a key its rows cannot be merged; set activation to swap or auto")
+            raise ConfigurationError(
+                f"{job.live}: without a key its rows cannot be merged; set activation to swap or auto"
+            )
         return "swap", against
     shown = ", ".join(against[:SHOWN]) + (f" and {len(against) - SHOWN} more" if len(against) > SHOWN else "")
     if job.rules.activation == "swap":

@@ -42,7 +42,12 @@ def definitions(connection: Connection, oid: int) -> list[IndexDefinition]:
 
 
 def build(
-    connection: Connection, staging: TableName, live: LiveTable | None, name: TableName, key: Sequence[str], version: int
+    connection: Connection,
+    staging: TableName,
+    live: LiveTable | None,
+    name: TableName,
+    key: Sequence[str],
+    version: int,
 ) -> list[BuiltIndex]:
     """Build every index of the live table on the staging table, and a primary key where the key has none.
 

@@ -19,9 +19,7 @@ from target_postgres.shape import changes
 from target_postgres.upsert import Upsert
 
 
-def merge(
-    connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int
-) -> Outcome:
+def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int) -> Outcome:
     """Update rows that differ, insert those that are missing, treat stale ones. Readers go on reading meanwhile."""
     assert sync.staging is not None
     staging = sync.staging
@@ -44,9 +42,7 @@ def merge(
     return with_short_locks(connection, job.settings, str(job.live), work)
 
 
-def _write(
-    connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int
-) -> Outcome:
+def _write(connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int) -> Outcome:
     """Stale rows first: a key that moved to another row may be unique."""
     assert sync.staging is not None
     names = {

@@ -90,7 +90,9 @@ def _rows(
     connection.execute(sql.SQL("ANALYZE {} ({})").format(sync.staging.sql, column_list(job.key)))
     if job.cursor is not None:
         _carry_changed(connection, job, sync, live, types)
-    outcome = ledger.outcome(connection, sync) if sync.prepared else _compare(connection, job, sync, live, types, staged)
+    outcome = (
+        ledger.outcome(connection, sync) if sync.prepared else _compare(connection, job, sync, live, types, staged)
+    )
     names = {
         "staging": sync.staging.sql,
         "live": job.live.sql,

@@ -6,7 +6,7 @@ import time
 
 from psycopg import sql
 
-from target_postgres import catalog, ddl, ledger
+from target_postgres import catalog, ledger
 from target_postgres.activation import dependents
 from target_postgres.activation.indexes import BuiltIndex, definitions
 from target_postgres.activation.locking import with_short_locks
@@ -61,9 +61,7 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
             after = _inheritance(connection, live)
             after += _move_sequences(connection, live, staging)
             connection.execute(sql.SQL("DROP TABLE {}").format(job.live.sql))
-        connection.execute(
-            sql.SQL("ALTER TABLE {} RENAME TO {}").format(staging.sql, sql.Identifier(job.live.table))
-        )
+        connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(staging.sql, sql.Identifier(job.live.table)))
         for index in indexes:
             _rename_index(connection, job, index)
         if live is not None:
@@ -115,7 +113,9 @@ def _trusted(text: str) -> sql.SQL:
 def _move_sequences(connection: Connection, live: LiveTable, staging: catalog.TableName) -> list[sql.SQL]:
     """Sequences beside serial columns change hands; those inside identity columns hand over their value and name."""
     after: list[sql.SQL] = []
-    for schema, name, attribute, identity in connection.execute(query("activation.sequences"), {"oid": live.oid}).fetchall():
+    for schema, name, attribute, identity in connection.execute(
+        query("activation.sequences"), {"oid": live.oid}
+    ).fetchall():
         sequence = sql.Identifier(schema, name)
         if not identity:
             owner = sql.Identifier(staging.schema, staging.table, attribute)
@@ -125,7 +125,9 @@ def _move_sequences(connection: Connection, live: LiveTable, staging: catalog.Ta
             "SELECT pg_get_serial_sequence(%s, %s)", [staging.sql.as_string(connection), attribute]
         ).fetchone()
         assert new is not None
-        connection.execute(sql.SQL("SELECT setval(%s::text::regclass, last_value, is_called) FROM {}").format(sequence), new)
+        connection.execute(
+            sql.SQL("SELECT setval(%s::text::regclass, last_value, is_called) FROM {}").format(sequence), new
+        )
         text = sql.SQL("ALTER SEQUENCE {} RENAME TO {}").format(sql.SQL(new[0]), sql.Identifier(name))
         after.append(_trusted(text.as_string(connection)))
     return after
