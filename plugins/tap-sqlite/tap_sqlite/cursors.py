@@ -1,0 +1,91 @@
+"""What an incremental sync goes by: text times, numbers that count time, or plain counters.
+
+SQLite has no type for time. Text times must be of one style throughout, for text is compared as text; reals are
+compared by their microseconds, as integers, since a bookmark must be exact.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from sync_rules.batch_info import KeyValue
+from sync_rules.exits import ConfigurationError
+from sync_rules.incremental import Clock
+
+from tap_sqlite.database import Database
+from tap_sqlite.declared import BIGINT, DOUBLE, TEXT, TableColumn
+
+UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
+"""Ticks a second of a numeric cursor; `counter` has none."""
+
+_STYLE = re.compile(r"\d{4}-\d{2}-\d{2}(?:([ T])\d{2}:\d{2}(:\d{2})?(\.\d+)?(Z|[+-]\d{2}:?\d{2})?)?")
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A cursor column. `expression` is compared, `condition` says which rows have one at all."""
+
+    column: TableColumn
+    expression: str
+    condition: str
+    separator: str = " "
+    zone: str = ""
+    ticks: int | None = None
+    is_text: bool = True
+    local: bool = False
+
+    def bound(self, value: KeyValue, lookback_minutes: int = 0) -> KeyValue:
+        """A rule's value in the column's spelling. Numbers get their lookback here: the rules have none for them."""
+        if isinstance(value, int):
+            return value - (lookback_minutes * 60 * self.ticks if self.ticks else 0)
+        text = re.sub(r"(Z|[+-]\d{2}:?\d{2})$", "", value) if len(value) > 10 else value
+        return text.replace("T", self.separator) + (self.zone if len(text) > 10 else "")
+
+    def told(self, value: Any) -> KeyValue:
+        """A value of the column as the rules take it."""
+        return value if isinstance(value, int) else str(value).replace(" ", "T", 1)
+
+    def clock(self, database: Database, source: str) -> Clock:
+        """Now, by this machine: whoever writes the file does it on a machine with its clock."""
+        now = datetime.now(tz=timezone.utc)
+        started = now.isoformat(timespec="milliseconds")
+        if not self.is_text and self.ticks is None:
+            highest = database.value(f"SELECT max({self.expression}) FROM {source} WHERE {self.condition}")  # noqa: S608
+            return Clock(highest if highest is not None else 0, 0, started)
+        if not self.is_text:
+            return Clock(int(now.timestamp() * (self.ticks or 1)), 0, started)
+        here = now.astimezone() if self.local else now
+        offset = here.utcoffset() or timedelta(0)
+        return Clock(
+            here.replace(tzinfo=None).isoformat(timespec="microseconds"), int(offset.total_seconds() // 60), started
+        )
+
+
+def cursor_of(column: TableColumn, spelled: str, database: Database, source: str, config: Any) -> Cursor:
+    """How this column can be gone by. Raises ConfigurationError for a type that cannot."""
+    unit = config.get("cursor_unit") or "counter"
+    if column.type == BIGINT:
+        return Cursor(column, spelled, f"typeof({spelled}) = 'integer'", ticks=UNITS.get(unit), is_text=False)
+    if column.type == DOUBLE:
+        ticks = UNITS.get(unit, 1)
+        # Microseconds of the real's unit: an integer, so that the end of a page is exact.
+        expression = f"CAST(round({spelled} * {1_000_000 // ticks}.0) AS INTEGER)"
+        condition = f"typeof({spelled}) IN ('real', 'integer')"
+        return Cursor(column, expression, condition, ticks=1_000_000, is_text=False)
+    if column.type != TEXT:
+        raise ConfigurationError(f"{source}: {column.name} cannot be a cursor: it holds {column.type}")
+    example = database.value(f"SELECT max({spelled}) FROM {source} WHERE typeof({spelled}) = 'text'")  # noqa: S608
+    match = _STYLE.fullmatch(example or "")
+    if example is not None and match is None:
+        raise ConfigurationError(f"{source}: {column.name} cannot be a cursor: its highest text is no ISO 8601 time")
+    separator = (match and match[1]) or " "
+    zone = (match and match[4]) or ""
+    if zone not in ("", "Z", "+00:00", "+0000"):
+        raise ConfigurationError(f"{source}: {column.name} cannot be a cursor: its times have an offset other than UTC")
+    glob = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]" + (f"{separator}*{zone}" if match and match[1] else "*")
+    condition = f"(typeof({spelled}) = 'text' AND {spelled} GLOB '{glob}')"
+    local = config.get("cursor_clock") == "local" and not zone
+    return Cursor(column, spelled, condition, separator, zone, local=local)

@@ -1,0 +1,141 @@
+"""The connection: read-only, one read transaction, one copy of SQLite.
+
+Everything goes through one driver on purpose. Two copies of SQLite in a process do not know of each other's locks, and
+the first to close a file drops the locks of both: a writer could then change pages under a running read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import adbc_driver_sqlite.dbapi as sqlite
+import pyarrow as pa
+from adbc_driver_manager import Error as DriverError
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+
+_MAGIC = b"SQLite format 3\0"
+_BUSY = ("database is locked", "database table is locked", "database schema is locked", "locking protocol")
+_BROKEN = ("malformed", "not a database", "disk i/o error", "corrupt")
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """One file, as it is at one moment.
+
+    A read transaction is begun with the first statement and held until the end: whatever other processes commit
+    meanwhile, this connection goes on seeing the same rows, in WAL mode without standing in their way. In the older
+    journal modes a writer has to wait for the end. `immutable` promises that nobody writes, and takes no locks.
+    """
+
+    def __init__(self, path: str | Path, *, immutable: bool = False, busy_timeout_seconds: float = 60) -> None:
+        self.path = Path(path)
+        check_file(self.path)
+        mode = "mode=ro&immutable=1" if immutable else "mode=ro"
+        address = f"file:{quote(str(self.path.resolve()))}?{mode}"
+        try:
+            self._connection = sqlite.connect(address, autocommit=True)
+            self._set(f"PRAGMA busy_timeout = {round(busy_timeout_seconds * 1000)}")
+            self._set("PRAGMA query_only = ON")
+            self._set("PRAGMA mmap_size = 268435456")
+            self._set("BEGIN")
+            self.value("SELECT count(*) FROM sqlite_schema")
+        except DriverError as error:
+            raise self._told(error, "it cannot be opened") from error
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Every row of a small result."""
+        table = self.table(sql, values)
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True)) if table.num_rows else []
+
+    def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        found = self.rows(sql, values)
+        return found[0][0] if found else None
+
+    def table(self, sql: str, values: Sequence[Any] = ()) -> pa.Table:
+        """A result that fits into memory."""
+        return pa.Table.from_batches(*self._all(sql, values))
+
+    def batches(self, sql: str, values: Sequence[Any], rows: int) -> Iterator[pa.RecordBatch]:
+        """A result in batches of that many rows; each column's type is that of its first value."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(rows)})
+                cursor.execute(sql, tuple(values) or None)
+                yield from cursor.fetch_record_batch()
+        except DriverError as error:
+            raise self._told(error, "reading failed") from error
+        except pa.ArrowException as error:
+            raise MixedTypes(f"{self.path}: {error}") from error
+        except OSError as error:  # pyarrow's shape for an error inside a stream
+            raise self._stream_error(error) from error
+
+    def close(self) -> None:
+        """End the transaction. May be called twice."""
+        self._connection.close()
+
+    def _set(self, sql: str) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            cursor.fetchall()
+
+    def _all(self, sql: str, values: Sequence[Any]) -> tuple[list[pa.RecordBatch], pa.Schema]:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, tuple(values) or None)
+                reader = cursor.fetch_record_batch()
+                return list(reader), reader.schema
+        except DriverError as error:
+            raise self._told(error, "reading failed") from error
+        except OSError as error:
+            raise self._stream_error(error) from error
+
+    def _stream_error(self, error: OSError) -> SyncError:
+        """Told apart by words: the stream carries no codes."""
+        text = str(error).lower()
+        if "expected" in text and ("type" in text or "integer" in text or "real" in text or "text" in text):
+            return MixedTypes(str(self.path))
+        return self._told(error, "reading failed")
+
+    def _told(self, error: Exception, what: str) -> SyncError:
+        """The error in one line; what the driver repeats of the statement is left out."""
+        text = str(error).partition("\nquery:")[0].replace("\n", " ")
+        lower = text.lower()
+        if any(words in lower for words in _BUSY):
+            return SourceUnreachable(f"{self.path}: another process holds it locked; run again ({text})")
+        if any(words in lower for words in _BROKEN):
+            return ConfigurationError(
+                f"{self.path}: the file is damaged: restore it, or try `.recover` on a copy ({text})"
+            )
+        if "unable to open" in lower or "readonly" in lower:
+            return ConfigurationError(
+                f"{self.path}: {what}; a file in WAL mode needs its folder writable for the `-shm` file, or"
+                f" `immutable: true` when nobody writes to it ({text})"
+            )
+        return SourceUnreachable(f"{self.path}: {what} ({text})")
+
+
+class MixedTypes(SyncError):
+    """A column held values of several types after all: the page is read again, value by value."""
+
+
+def check_file(path: Path) -> None:
+    """Raise ConfigurationError for what is no SQLite file, before the driver makes one of it."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    if start and start != _MAGIC:
+        raise ConfigurationError(f"{path}: is no SQLite file (or an encrypted one)")
+
+
+def quoted(name: str) -> str:
+    """An identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'

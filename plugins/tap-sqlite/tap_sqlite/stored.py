@@ -1,0 +1,83 @@
+"""What is stored in a column, whatever it declares; and the type that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sync_rules.column_types import ColumnType
+
+from tap_sqlite.database import Database
+from tap_sqlite.declared import BIGINT, BINARY, BOOLEAN, DOUBLE, JSON, TEXT, TableColumn, for_nothing_stored
+
+EXACT_INTEGER = 2**53
+"""Every integer up to here has a double of its own."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How many values of each kind a column holds. `wide` are integers no double holds, `odd` those not 0 or 1."""
+
+    integers: int
+    reals: int
+    texts: int
+    blobs: int
+    wide: int
+    odd: int
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """The counts that are not 0, by kind."""
+        counts = {"integer": self.integers, "real": self.reals, "text": self.texts, "blob": self.blobs}
+        return {kind: count for kind, count in counts.items() if count}
+
+    def fits(self, kind: ColumnType) -> bool:
+        """Whether every value is exactly one of that type's."""
+        allowed = {
+            BIGINT: {"integer"},
+            TEXT: {"text"},
+            BINARY: {"blob"},
+            BOOLEAN: {"integer"},
+            DOUBLE: {"real", "integer"},
+        }[kind]
+        if not set(self.kinds) <= allowed:
+            return False
+        return not (kind == BOOLEAN and self.odd) and not (kind == DOUBLE and self.wide)
+
+
+def look(database: Database, source: str, spelled: Sequence[str]) -> list[Stored]:
+    """Count the kinds in each of the columns, in one pass over the table."""
+    if not spelled:
+        return []
+    parts = []
+    for name in spelled:
+        parts += [
+            f"count(CASE WHEN typeof({name}) = '{kind}' THEN 1 END)" for kind in ("integer", "real", "text", "blob")
+        ]
+        whole = f"typeof({name}) = 'integer'"
+        parts.append(f"count(CASE WHEN {whole} AND {name} NOT BETWEEN {-EXACT_INTEGER} AND {EXACT_INTEGER} THEN 1 END)")
+        parts.append(f"count(CASE WHEN {whole} AND {name} NOT IN (0, 1) THEN 1 END)")
+    counts = database.rows(f"SELECT {', '.join(parts)} FROM {source}")[0]  # noqa: S608 - quoted names
+    return [Stored(*counts[start : start + 6]) for start in range(0, len(counts), 6)]
+
+
+def settle(column: TableColumn, stored: Stored, *, as_json: bool) -> ColumnType:
+    """The type for a column after a look at what it holds.
+
+    The promised type where everything fits it. Else the one type that everything fits. Else, where values of another
+    type become JSON, `json`; where their rows are rejected, the promised type, or the type of most values.
+    """
+    if column.type is not None and stored.fits(column.type):
+        return column.type
+    if not stored.kinds:
+        return for_nothing_stored(column)
+    if column.type is None or (as_json and column.type in (BOOLEAN, BIGINT)):
+        for kind in (BIGINT, DOUBLE, TEXT, BINARY):
+            if stored.fits(kind) and not (kind == DOUBLE and column.type == BIGINT):
+                return kind
+    if as_json:
+        return JSON
+    if column.type is not None:
+        return column.type
+    most = max(stored.kinds, key=lambda kind: stored.kinds[kind])
+    return {"integer": BIGINT, "real": DOUBLE, "text": TEXT, "blob": BINARY}[most]

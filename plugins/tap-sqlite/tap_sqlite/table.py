@@ -1,0 +1,329 @@
+"""One SQLite table as a `Source`: what is selected, how pages are read, what is left out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sync_rules.batch_info import Key
+from sync_rules.exits import ConfigurationError
+from sync_rules.full import Beginning, KeyRange, Page
+from sync_rules.incremental import Clock, CursorPage, Window
+from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
+
+from tap_sqlite import values
+from tap_sqlite.catalog import ROWID, ROWID_COLUMN, TableDescription, natural_key, rowid_column
+from tap_sqlite.cursors import Cursor, cursor_of
+from tap_sqlite.database import Database, MixedTypes
+from tap_sqlite.declared import BIGINT, JSON, TEXT, TableColumn
+from tap_sqlite.queries import SEED, Queries, Statement
+from tap_sqlite.rejects import Rejects
+
+_BATCH_ROWS = 16_384
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What settings and catalog choose: the columns in order, the key's among them, the cursor's name."""
+
+    columns: tuple[TableColumn, ...]
+    key: tuple[TableColumn, ...]
+    cursor: TableColumn | None
+
+
+def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable[[str], bool]) -> Choices:
+    """By the settings, else by the table. Raises ConfigurationError for a column that is not there."""
+    wanted = [_found(table, name, "key_columns") for name in config.get("key_columns") or ()]
+    key = wanted or [_found(table, name, "key_columns") for name in natural_key(table)]
+    cursor_name = config.get("cursor_column")
+    cursor = _found(table, cursor_name, "cursor_column") if cursor_name else None
+    if config["sync_mode"] == "incremental":
+        if cursor is None:
+            raise ConfigurationError(f"{table.name}: an incremental sync needs cursor_column")
+        if not key:
+            raise ConfigurationError(f"{table.name}: an incremental sync needs a key: set key_columns")
+    names = {column.name for column in (*key, *((cursor,) if cursor else ()))}
+    columns = [column for column in table.columns if column.name in names or selects(column.name)]
+    columns = [column for column in key if column not in table.columns] + columns
+    return Choices(tuple(columns), tuple(key), cursor)
+
+
+def _found(table: TableDescription, name: str, setting: str) -> TableColumn:
+    column = table.column(name)
+    if column is not None:
+        return column
+    if name.casefold() in (ROWID, ROWID_COLUMN):
+        if table.rowid is None:
+            raise ConfigurationError(f"{table.name}: has no rowid: set key_columns to columns of its own")
+        return rowid_column()
+    raise ConfigurationError(f"{table.name}: setting {setting} names {name}, which the table does not have")
+
+
+@dataclass
+class SqliteTable:
+    """A table opened for reading: one connection, one query at a time."""
+
+    description: TableDescription
+    choices: Choices
+    config: Mapping[str, Any]
+    database: Database
+    rejects: Rejects
+    log: logging.Logger
+    columns: list[Column] = field(init=False)
+    _largest: int | None = None
+    _cursor: Cursor | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        chosen = self.choices
+        keyed = {column.name for column in chosen.key}
+        self.columns = [
+            Column(c.name, c.settled, not c.not_null and c.name not in keyed, c.declared.lower() or "(none)")
+            for c in chosen.columns
+        ]
+        self._schema = arrow_schema(self.columns)
+        self._queries = Queries(self.description, chosen.columns, chosen.key)
+        for column in chosen.key:
+            if column.settled not in (BIGINT, TEXT):
+                raise ConfigurationError(
+                    f"{self.name}: {column.name} cannot be a key: it holds {column.settled}; set key_columns: [rowid]"
+                )
+        if chosen.cursor is not None:
+            spelled = self._queries.spelled(chosen.cursor)
+            self._cursor = cursor_of(chosen.cursor, spelled, self.database, self._queries.source, self.config)
+            self._queries = Queries(
+                self.description, chosen.columns, chosen.key, self._cursor.expression, self._cursor.condition
+            )
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.description.name
+
+    @property
+    def key(self) -> Sequence[str]:
+        """Names of the key columns."""
+        return [column.name for column in self.choices.key]
+
+    @property
+    def cursor(self) -> str | None:
+        """Name of the cursor column."""
+        return self.choices.cursor.name if self.choices.cursor else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Columns, types and key."""
+        return fingerprint(self.columns, self.key)
+
+    def begin(self) -> Beginning:
+        """This machine's clock, then the file's highest key."""
+        clock = self.clock()
+        self._check_key()
+        upper: Key | None = None
+        if self.key:
+            found = self.database.rows(*self._queries.highest_key())
+            upper = self._key(found[0]) if found else None
+        return Beginning(
+            started_at=clock.started_at,
+            upper_key=upper,
+            estimate=self.estimate(),
+            cursor_at_start=clock.now if self._cursor else None,
+            cursor_column=self.cursor,
+            utc_offset_minutes=clock.utc_offset_minutes,
+        )
+
+    def clock(self) -> Clock:
+        """Now, in the cursor's terms."""
+        if self._cursor is not None:
+            return self._cursor.clock(self.database, self._queries.source)
+        now = datetime.now(tz=timezone.utc)
+        return Clock(now.isoformat(timespec="microseconds"), 0, now.isoformat(timespec="milliseconds"))
+
+    def estimate(self) -> int | None:
+        """From the highest and the lowest rowid, without counting; None where there are none."""
+        rowid = self.description.rowid
+        if rowid is None:
+            return None
+        source = self._queries.source
+        ends = self.database.rows(f"SELECT (SELECT min({rowid}) FROM {source}), (SELECT max({rowid}) FROM {source})")  # noqa: S608
+        low, high = ends[0]
+        return 0 if high is None else int(high - low + 1)
+
+    def read_page(self, key_range: KeyRange) -> Page:
+        """The next page down, cut by rows or bytes. A page all of whose rows are rejected is passed over."""
+        while True:
+            rows = self._page_rows(key_range)
+            page = partial(self._queries.page, rows, key_range.upper, key_range.below)
+            batch, keys, count = self._read(page, rows)
+            if not count:
+                return Page([], None, last=True)
+            self._check_order(keys)
+            lowest = self._key([array[-1].as_py() for array in keys])
+            if batch.num_rows or count < rows:
+                return Page([batch], lowest, last=count < rows)
+            key_range = KeyRange(key_range.upper, lowest)
+
+    def read_whole(self) -> Iterator[list[pa.RecordBatch]]:
+        """All rows of a view, or of a table without any key."""
+        statement = self._queries.largest_row()
+        largest = int(self.database.value(*statement) or 0) if statement else 0
+        budget = int(self.config["page_bytes"])
+        rows = max(1, min(int(self.config["page_size"]), _BATCH_ROWS, budget // max(1, largest)))
+        sql, bound = self._queries.whole()
+        first = True
+        for raw in self.database.batches(sql, bound, rows):
+            read = raw.slice(1) if first else raw
+            first = False
+            arrays, wrong = self._columns(read, split=True)
+            batch = self._without(wrong, arrays, [], read.num_rows)
+            if batch.num_rows:
+                yield [batch]
+
+    def read_cursor_page(self, window: Window) -> CursorPage:
+        """The next page up."""
+        cursor, rows = self._gone_by(), int(self.config["page_size"])
+        low = cursor.bound(window.low, int(self.config["lookback_minutes"]))
+        high = cursor.bound(window.high)
+        if cursor.is_text:
+            high = f"{high}~"  # a time of the same second with more digits is not above it
+        while True:
+            after = None if window.after is None else (cursor.bound(window.after[0]), window.after[1])
+            page = partial(self._queries.cursor_page, rows, low, high, after)
+            batch, keys, count = self._read(page, rows, extra=True)
+            if not count:
+                return CursorPage([], None, last=True)
+            end = cursor.told(keys[-1][-1].as_py()), self._key([array[-1].as_py() for array in keys[:-1]])
+            if batch.num_rows or count < rows:
+                return CursorPage([batch], end, last=count < rows)
+            window = replace(window, after=end)
+
+    def null_cursors(self) -> int:
+        """Rows without a cursor, or with one of another kind or style."""
+        return int(self.database.value(*self._queries.missing_cursors())) if self._cursor else 0
+
+    def losses(self) -> Sequence[Loss]:
+        """None: a value is exact, or its row is rejected."""
+        return ()
+
+    def close(self) -> None:
+        """Say what was left out, and close the file."""
+        self.rejects.report(self.name)
+        self.database.close()
+
+    def _gone_by(self) -> Cursor:
+        if self._cursor is None:
+            raise ConfigurationError(f"{self.name}: an incremental sync needs cursor_column")
+        return self._cursor
+
+    def _read(
+        self, statement: Callable[..., Statement], rows: int, *, extra: bool = False
+    ) -> tuple[pa.RecordBatch, list[pa.Array], int]:
+        """One page: its rows without the rejected ones, the key's columns with them, and how many rows were read."""
+        raw = self._page_of_types(statement(split=False), rows)
+        split = raw is None
+        if raw is None:
+            raw = self._raw(statement(split=True), rows)
+        try:
+            arrays, wrong = self._columns(raw, split=split)
+        except values.NotText:
+            raw = self._raw(statement(split=True), rows)
+            arrays, wrong = self._columns(raw, split=True)
+        keys = [arrays[self.choices.columns.index(column)] for column in self.choices.key]
+        keys += [raw.column(raw.num_columns - 2)] if extra else []
+        return self._without(wrong, arrays, keys, raw.num_rows), keys, raw.num_rows
+
+    def _page_of_types(self, statement: Statement, rows: int) -> pa.RecordBatch | None:
+        """The page if every value in it is of its column's type, else None."""
+        try:
+            raw = self._raw(statement, rows)
+        except MixedTypes:
+            return None
+        return raw if raw.column(raw.num_columns - 1).null_count == raw.num_rows else None
+
+    def _without(
+        self, wrong: Mapping[int, values.Rejected], arrays: list[pa.Array], keys: Sequence[pa.Array], count: int
+    ) -> pa.RecordBatch:
+        """The rows that fit; the others are noted."""
+        if wrong:
+            keep = np.ones(count, dtype=bool)
+            keep[list(wrong)] = False
+            self.rejects.add(self.name, self._where(wrong, keys))
+            arrays = [array.filter(pa.array(keep)) for array in arrays]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def _raw(self, statement: Statement, rows: int) -> pa.RecordBatch:
+        sql, bound = statement
+        found = list(self.database.batches(sql, bound, rows + 1))
+        table = pa.Table.from_batches(found).combine_chunks()
+        batch = table.to_batches()[0]
+        if batch.column(batch.num_columns - 1)[0].as_py() != SEED:
+            raise RuntimeError(f"{self.name}: SQLite did not answer the first part of a UNION ALL first")
+        return batch.slice(1)
+
+    def _columns(self, raw: pa.RecordBatch, *, split: bool) -> tuple[list[pa.Array], dict[int, values.Rejected]]:
+        arrays: list[pa.Array] = []
+        wrong: dict[int, values.Rejected] = {}
+        at = 0
+        for column in self.choices.columns:
+            if split or column.settled == JSON:
+                array, odd = values.assemble(column, raw.columns[at : at + 4])
+                for row, stored in odd.items():
+                    wrong.setdefault(row, values.Rejected(row, column.name, stored, str(column.settled)))
+                at += 4
+            else:
+                array = values.plain(column, raw.column(at))
+                at += 1
+            arrays.append(array)
+        return arrays, wrong
+
+    def _where(
+        self, wrong: Mapping[int, values.Rejected], keys: Sequence[pa.Array]
+    ) -> list[tuple[Any, values.Rejected]]:
+        """Each rejected row with its key."""
+        return [(tuple(array[row].as_py() for array in keys[: len(self.key)]), one) for row, one in wrong.items()]
+
+    def _page_rows(self, key_range: KeyRange) -> int:
+        """As many rows as set, fewer where the largest of them would make the page too big for the memory."""
+        rows, budget = int(self.config["page_size"]), int(self.config["page_bytes"])
+        if self._largest is None:
+            statement = self._queries.largest_row()
+            self._largest = int(self.database.value(*statement) or 0) if statement else 0
+        if self._largest * rows <= 4 * budget:
+            return rows
+        while rows > 1:
+            statement = self._queries.largest_of_page(rows, key_range.upper, key_range.below)
+            largest = int(self.database.value(*statement) or 0) if statement else 0
+            if largest * rows <= budget:
+                return rows
+            rows = max(1, min(rows // 2, budget // max(1, largest)))
+        return rows
+
+    def _check_order(self, keys: Sequence[pa.Array]) -> None:
+        """The bookmark is the last row's key: it has to be the lowest."""
+        if len(keys) == 1 and pa.types.is_int64(keys[0].type):
+            numbers = keys[0].to_numpy(zero_copy_only=False)
+            if not np.all(numbers[1:] < numbers[:-1]):
+                raise RuntimeError(f"{self.name}: SQLite did not answer a page in the order asked for")
+
+    def _check_key(self) -> None:
+        """A key that the file does not keep whole and unique could skip rows at the end of a page."""
+        if not self.key or all(column.is_rowid for column in self.choices.key):
+            return
+        if not self.description.without_rowid and self.database.value(*self._queries.null_keys()):
+            raise ConfigurationError(f"{self.name}: its key is NULL in some rows: set key_columns: [rowid]")
+        if not self.description.is_unique(self.key) and self.database.value(*self._queries.repeated_keys()):
+            raise ConfigurationError(f"{self.name}: its key is not unique: set another key_columns")
+
+    def _key(self, found: Sequence[Any]) -> Key:
+        for value in found:
+            if not isinstance(value, (int, str)):
+                raise ConfigurationError(
+                    f"{self.name}: a key is stored as {type(value).__name__}, which no bookmark holds: set"
+                    " key_columns: [rowid]"
+                )
+        return tuple(found)
