@@ -201,7 +201,7 @@ def _finite(name: str, number: str, otherwise: int) -> str:
 
 def _identifier(here: str, there: str) -> Number:
     """Its digits as three numbers of at most 48 bits. As bytes, SQL Server keeps the first half in another order."""
-    text = f"CAST({here} AS char(36))"
+    text = f"CAST({here} AS varchar(36))"
     digits = (
         f"SUBSTRING({text}, 1, 8) + SUBSTRING({text}, 10, 4)",
         f"SUBSTRING({text}, 15, 4) + SUBSTRING({text}, 20, 4)",

@@ -47,7 +47,7 @@ class TableReport:
     """One table's comparison.
 
     `source_rows` and `target_rows` are the rows compared; `unsettled` counts rows that changed too recently to be
-    judged. `columns` says in how many different rows each column differs. Values are masked unless `values_shown`.
+    judged, `unseen` tells what this kind of check cannot see. `columns` says in how many different rows each column differs. Values are masked unless `values_shown`.
     """
 
     table: str
@@ -68,6 +68,7 @@ class TableReport:
     absent_columns: tuple[str, ...] = ()
     incomparable_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     error: str | None = None
     since: str | None = None
     values_shown: bool = False

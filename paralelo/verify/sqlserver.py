@@ -24,6 +24,8 @@ from paralelo.verify.sides import Bounds, Measured
 
 _FETCH_LARGE = 256
 """Rows a fetch where a value may be of any size."""
+_QUERY_SECONDS = 3600
+"""As long as a full sync's query may take: it reads as much."""
 
 log = logging.getLogger("paralelo.verify")
 
@@ -94,6 +96,7 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """The tap's settings with the tap's own defaults for those that were not given."""
     settings = {name: setting.get("default") for name, setting in SETTINGS["properties"].items()}
     settings.update({name: value for name, value in config.items() if value is not None})
+    settings["query_timeout_seconds"] = settings.get("query_timeout_seconds") or _QUERY_SECONDS
     if settings.get("isolation") == "snapshot":
         settings["isolation_used"] = "snapshot"
     return settings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -15,38 +16,47 @@ from paralelo.verify.tally import Difference
 _STYLES = {"equal": "green", "different": "bold red", "could not compare": "yellow"}
 _ROWS_TOLD = 8
 _CELLS_TOLD = 4
+_WIDE = 100
 
 
 def show(report: Report, console: Console) -> None:
     """Print the report. rich itself leaves colours out where NO_COLOR is set or the terminal has none."""
-    console.print(_summary(report))
+    console.print(_summary(report, console))
     for table in report.tables:
         details = _details(table, console)
         if details:
             title = f"{table.table} → {table.target}"
             console.print(Panel(Group(*details), title=title, title_align="left", border_style=_STYLES[table.verdict]))
-
-
-def _summary(report: Report) -> Table:
-    peak = f"{report.peak_bytes / 2**20:,.0f} MiB"
-    grid = Table(title=None, caption=f"{report.seconds:.1f} s, at most {peak} of memory", caption_justify="left")
-    grid.add_column("table")
-    grid.add_column("check")
-    for name in ("source rows", "target rows", "missing", "extra", "different", "unsettled", "rows/s"):
-        grid.add_column(name, justify="right")
-    grid.add_column("verdict")
-    for table in report.tables:
-        counted = (
-            table.source_rows,
-            table.target_rows,
-            table.missing,
-            table.extra,
-            table.different,
-            table.unsettled,
-            round(table.rows_per_second),
+    for check, unseen in {(table.check, table.unseen) for table in report.tables if table.unseen}:
+        console.print(
+            Text(f"A {check} check cannot see {'; nor '.join(unseen)}. --deep compares every cell.", style="dim")
         )
+    peak = f"{report.peak_bytes / 2**20:,.0f} MiB"
+    console.print(Text(f"{report.seconds:.1f} s, at most {peak} of memory", style="dim"))
+
+
+def _summary(report: Report, console: Console) -> Table:
+    counted: dict[str, Callable[[TableReport], float]] = {
+        "source": lambda table: table.source_rows,
+        "target": lambda table: table.target_rows,
+        "missing": lambda table: table.missing,
+        "extra": lambda table: table.extra,
+        "different": lambda table: table.different,
+    }
+    if any(table.unsettled for table in report.tables):
+        counted["unsettled"] = lambda table: table.unsettled
+    if console.width >= _WIDE:
+        counted["seconds"] = lambda table: round(table.seconds, 1)
+        counted["rows/s"] = lambda table: round(table.rows_per_second)
+    grid = Table(box=box.SIMPLE, pad_edge=False)
+    grid.add_column("table", overflow="fold")
+    grid.add_column("check")
+    for name in counted:
+        grid.add_column(name, justify="right")
+    grid.add_column("verdict", overflow="fold")
+    for table in report.tables:
         verdict = Text(table.verdict, style=_STYLES[table.verdict])
-        grid.add_row(table.table, table.check, *(f"{count:,}" for count in counted), verdict)
+        grid.add_row(table.table, table.check, *(f"{count(table):,}" for count in counted.values()), verdict)
     return grid
 
 
