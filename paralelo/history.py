@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def grid(found: Sequence[Mapping[str, Any]]) -> Grid:
     """The history as a table."""
-    table = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for title in ("began", "table", "mode", "ended"):
         table.add_column(title, no_wrap=True)
     for title in ("rows", "rejected", "time", "rows/s", "tries", "memory"):

@@ -10,16 +10,21 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.live import Live
 
-from paralelo.snapshot import Snapshot
+from paralelo.snapshot import LIVE, Snapshot
 from paralelo.view import grid, plain
 
 REDRAW_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
+PLAIN_WIDTH = 110
 
 
 def terminal_console() -> Console:
     """Standard output, with colours only on a terminal and never with NO_COLOR."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        # Nobody knows how wide a log is: rich would say 80, and cut the tables' columns.
+        console.width = PLAIN_WIDTH
+    return console
 
 
 def can_redraw(console: Console) -> bool:
@@ -69,15 +74,16 @@ def _print(
     every: float,
     sleep: Callable[[float], None],
 ) -> Snapshot:
-    said: dict[str, str] = {}
+    said: dict[str, object] = {}
     while True:
         over = ended()
         snapshot = look()
         for line in snapshot.lines:
-            text = plain(line)
-            if said.get(line.table) != text and line.phase != "waiting":
-                console.print(f"{snapshot.at:%H:%M:%S} {text}", markup=False)
-                said[line.table] = text
+            # A pause or an end is told once; what moves is told again and again.
+            now = plain(line) if line.phase in LIVE else (line.phase, line.attempt)
+            if said.get(line.table) != now and line.phase != "waiting":
+                console.print(f"{snapshot.at:%H:%M:%S} {plain(line)}", markup=False)
+                said[line.table] = now
         if over:
             return snapshot
         _wait(every, ended, sleep)

@@ -10,6 +10,7 @@ from typing import Any
 from sync_rules.exits import Exit
 
 _MELTANO_REFUSED = re.compile(r"Another '([^']+)' pipeline is already running")
+_DISCOVERY_FAILED = re.compile(r"^Cannot start plugin .*Catalog discovery failed: .*? returned (-?\d+) with", re.DOTALL)
 _LOADERS_FIRST = ("loaders", "mappers", "extractors")
 # Meltano says these before any plugin runs; running the same thing again changes nothing.
 _SETTINGS = re.compile(
@@ -18,7 +19,7 @@ _SETTINGS = re.compile(
     re.IGNORECASE,
 )
 _WRAPPING = re.compile(
-    r"^(Block run completed|Run completed|Extractor failed|Loader failed|Extractor and loader failed|Mappers failed"
+    r"^(Cannot start plugin|Block run completed|Run completed|Extractor failed|Loader failed|Extractor and loader failed|Mappers failed"
     r"|Need help fixing|The process was (terminated|interrupted))"
 )
 
@@ -62,8 +63,10 @@ def _exit_codes(log: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     codes: dict[str, int] = {}
     for line in log:
         given = line.get("exit_codes")
-        if isinstance(given, Mapping):
+        if isinstance(given, Mapping) and given:
             codes.update({str(plugin): int(code) for plugin, code in given.items()})
+        elif match := _DISCOVERY_FAILED.search(str(line.get("event", ""))):
+            codes["extractors"] = int(match[1])
     return codes
 
 

@@ -16,7 +16,7 @@ MASK = "***"
 HIDDEN = "(not shown)"
 
 _SECRET_NAME = re.compile(
-    r"(PASSWORD|PASSWD|PWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL|DSN|_URI|_URLS?$)",
+    r"(PASSWORD|PASSWD|_PWD$|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL|DSN|_URI|_URLS?$)",
     re.IGNORECASE,
 )
 _NEVER_SECRET = frozenset({"", "true", "false", "yes", "no", "none", "null", "disable", "prefer", "require"})
@@ -50,7 +50,7 @@ def secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
     found = {
         value
         for name, value in settings.items()
-        if _SECRET_NAME.search(name) and value.lower() not in _NEVER_SECRET and not value.isspace()
+        if _SECRET_NAME.search(name) and name != "OLDPWD" and value.lower() not in _NEVER_SECRET and not value.isspace()
     }
     return tuple(sorted(found, key=len, reverse=True))
 

@@ -94,7 +94,7 @@ def counts(found: Progress | None) -> dict[str, Any]:
 
 def grid(report: Report) -> RenderableType:
     """The closing table."""
-    table = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("table", no_wrap=True)
     table.add_column("ended", no_wrap=True)
     for title in ("read", "written", "unchanged", "stale", "rejected", "time", "rows/s", "tries", "memory"):

@@ -79,7 +79,8 @@ def parsed(text: str) -> dict[str, Any]:
         moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         plain = _ANSI.sub("", text)[:_MAX_LINE]
         return {"timestamp": moment, "level": "info", "source": "output", "event": plain}
-    plugin = found.get("string_id")
+    # While it discovers a catalog, Meltano names the plugin by its logger alone.
+    plugin = found.get("string_id") or found.get("plugin_logger")
     line = {
         "timestamp": found.pop("timestamp", None),
         "level": found.pop("level", "info"),
@@ -87,7 +88,7 @@ def parsed(text: str) -> dict[str, Any]:
         "event": str(found["event"])[:_MAX_LINE],
     }
     if plugin:
-        line["phase"] = "reading" if found.get("producer") else "loading"
+        line["phase"] = "loading" if found.get("consumer") else "reading"
     return {**line, **{name: value for name, value in found.items() if name not in _NOISE}}
 
 

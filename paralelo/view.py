@@ -14,7 +14,7 @@ _BAR = 12
 
 def grid(snapshot: Snapshot) -> RenderableType:
     """The live view."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("table", no_wrap=True)
     table.add_column("phase", no_wrap=True)
     for title in ("rows", "of", "%", "", "rows/s", "avg", "ETA", "try", "lag"):

@@ -85,6 +85,18 @@ def test_a_plugin_that_is_not_installed_is_a_setting_to_mend() -> None:
     assert judge(1, [parsed(json.dumps(line))]).exit is Exit.CONFIGURATION
 
 
+def test_a_tap_that_fails_while_it_discovers_is_asked_for_its_own_code_and_words() -> None:
+    failed = (
+        "Cannot start plugin tap-a: Catalog discovery failed: command ['tap', '--discover'] returned 3 with stderr:"
+    )
+    lines = [
+        {"event": "the source did not answer", "level": "error", "plugin_logger": "tap-mssql", "type": "discovery"},
+        {"event": failed, "level": "error"},
+    ]
+    outcome = judge(1, [parsed(json.dumps(line)) for line in lines] + log({}, err=failed))
+    assert (outcome.exit, outcome.reason) == (Exit.SOURCE_UNREACHABLE, "the source did not answer")
+
+
 @given(st.integers(-64, 255), st.lists(st.text(max_size=60), max_size=8))
 def test_no_log_breaks_it(returncode: int, lines: list[str]) -> None:
     outcome = judge(returncode, [parsed(line) for line in lines])

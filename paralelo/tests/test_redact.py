@@ -29,6 +29,10 @@ def test_secret_settings_are_found_by_name() -> None:
     assert "true" not in found
 
 
+def test_the_current_folder_is_no_secret() -> None:
+    assert secrets({"PWD": "/srv/paralelo", "OLDPWD": "/srv/other", "DB_PWD": "it is one"}) == ("it is one",)
+
+
 @pytest.mark.parametrize(
     "text",
     [
