@@ -19,8 +19,8 @@ _SETTINGS = re.compile(
     re.IGNORECASE,
 )
 _WRAPPING = re.compile(
-    r"^(Cannot start plugin|Block run completed|Run completed|Extractor failed|Loader failed|Extractor and loader failed|Mappers failed"
-    r"|Need help fixing|The process was (terminated|interrupted))"
+    r"^(Cannot start plugin|Block run completed|Run completed|Extractor failed|Loader failed"
+    r"|Extractor and loader failed|Mappers failed|Need help fixing|The process was (terminated|interrupted))"
 )
 
 
