@@ -192,6 +192,16 @@ class _Cutter:
             return before in ("TABLE", "VIEW", "DATABASE", "INDEX", "COLUMN", "CONSTRAINT", "SCHEMA")
         return before in ("FOR", "ON", ".", "AS", "=") or (word == "WITH" and before == ")")
 
+    def is_type(self, index: int, name: str) -> bool:
+        """Whether `char` or `nchar` is the type and not the function."""
+        if name not in ("char", "nchar") or index == 0:
+            return False
+        before = self.tokens[index - 1]
+        earlier = _word(self.tokens[index - 2]) if index > 1 else ""
+        if before.text == "(":
+            return earlier in ("CONVERT", "TRY_CONVERT")
+        return _word(before) == "AS" or before.token_type in (TokenType.IDENTIFIER, TokenType.VAR, TokenType.PARAMETER)
+
     def text(self, start: int, stop: int) -> str:
         """The source between two tokens, with the built-in functions under their own prefix."""
         if start >= stop:
@@ -202,7 +212,7 @@ class _Cutter:
             following = self.tokens[index + 1].text if index + 1 < len(self.tokens) else ""
             before = self.tokens[index - 1].text if index else ""
             name = token.text.lower()
-            if name in OWN and following == "(" and before != "." and _word(token):
+            if name in OWN and following == "(" and before != "." and _word(token) and not self.is_type(index, name):
                 parts += [self.batch[last : token.start], PREFIX + name]
                 last = token.end + 1
             elif name == "real" and before != "." and _word(token):

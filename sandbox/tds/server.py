@@ -37,12 +37,15 @@ class Watcher:
         self._busy, self._idle = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._ended = False
+        self._request = 0
         threading.Thread(target=self._watch, daemon=True).start()
 
     def begin(self) -> None:
-        self._session.cancelled = False
-        self._idle.clear()
-        self._busy.set()
+        with self._lock:
+            self._request += 1
+            self._session.cancelled = False
+            self._idle.clear()
+            self._busy.set()
 
     def end(self) -> None:
         """Called before a response's last packet, after which the client may send its next request."""
@@ -64,13 +67,15 @@ class Watcher:
             if self._ended:
                 return
             # Most requests are over before anything could be cancelled.
+            request = self._request
             if self._idle.wait(0.02):
                 continue
             with contextlib.suppress(OSError, ValueError):
                 if not poll.poll(50):
                     continue
             with self._lock:
-                if self._busy.is_set() and not self._idle.is_set() and not self._session.cancelled:
+                # Bytes that came after this request's end are the next one, not a cancellation.
+                if request == self._request and self._busy.is_set() and not self._session.cancelled:
                     self._session.interrupt()
             self._idle.wait(0.05)
 
