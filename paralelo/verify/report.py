@@ -47,7 +47,8 @@ class TableReport:
     """One table's comparison.
 
     `source_rows` and `target_rows` are the rows compared; `unsettled` counts rows that changed too recently to be
-    judged, `unseen` tells what this kind of check cannot see. `columns` says in how many different rows each column differs. Values are masked unless `values_shown`.
+    judged. `columns` says in how many different rows each column differs, `unseen` what this kind of check cannot see.
+    Values are masked unless `values_shown`.
     """
 
     table: str
