@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -50,17 +50,21 @@ def parquet(address: str) -> pa.Table:
 
 def json_lines(address: str, compression: str | None) -> Iterator[Mapping[str, Any]]:
     """The records of a file of JSON lines, compressed or not."""
-    with _opened(address) as file:
-        lines = gzip.open(file) if compression == "gzip" else file
-        for line in lines:
+    with _opened(address, compression) as file:
+        for line in file:
             if line.strip():
-                yield loads(line.decode() if isinstance(line, bytes) else line)
+                yield loads(line.decode())
 
 
-def _opened(address: str) -> Any:
+@contextmanager
+def _opened(address: str, compression: str | None = None) -> Iterator[IO[bytes]]:
     folder, name = StorageTarget.split_url(address)
-    file: IO[bytes] = StorageTarget.from_url(folder).open(name, mode="rb")
-    return file
+    with StorageTarget.from_url(folder).open(name, mode="rb") as file:
+        if compression == "gzip":
+            with gzip.open(file) as unpacked:
+                yield cast("IO[bytes]", unpacked)
+        else:
+            yield file
 
 
 def _folded(table: pa.Table) -> pa.Table:

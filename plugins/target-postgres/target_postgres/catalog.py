@@ -37,6 +37,7 @@ class LiveColumn:
     not_null: bool
     generated: bool
     identity: bool
+    default: bool
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ def describe(connection: Connection, name: TableName) -> LiveTable | None:
         raise ConfigurationError(f"{name} is not a table in the target (kind {kind!r}): nothing can be loaded into it")
     if hidden:
         raise ConfigurationError(
-            f"{name}: its row security applies to this role and hides rows from it; give the role BYPASSRLS or the table"
+            f"{name}: its row security applies to this role and hides rows from it; grant it BYPASSRLS, or ownership"
         )
     columns = {
-        column: LiveColumn(column, PostgresType.parse(kind), not_null, generated, identity)
-        for column, kind, not_null, generated, identity in connection.execute(query("catalog.columns"), {"oid": oid})
+        column: LiveColumn(column, PostgresType.parse(kind), *rest)
+        for column, kind, *rest in connection.execute(query("catalog.columns"), {"oid": oid})
     }
     keys = tuple(tuple(sorted(names)) for (names,) in connection.execute(query("catalog.unique_keys"), {"oid": oid}))
     return LiveTable(oid, kind, persistence, owned, columns, keys)

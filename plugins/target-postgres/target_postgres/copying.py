@@ -20,7 +20,7 @@ def copy_in(connection: Connection, table: sql.Identifier, frame: Frame) -> None
     statement = sql.SQL("COPY {} ({}) FROM STDIN ({})").format(
         table,
         column_list(frame.data.column_names),
-        sql.SQL(frame.copy_options()),  # type: ignore[arg-type]
+        sql.SQL(frame.copy_options()),
     )
     with connection.cursor() as cursor:
         writer = QueuedLibpqWriter(cast("psycopg.Cursor[object]", cursor))

@@ -90,7 +90,7 @@ def relax_gone(connection: Connection, name: TableName, live: LiveTable, plan: C
     parts = [
         sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(column))
         for column in plan.gone
-        if live.columns[column].not_null and not live.columns[column].identity
+        if live.columns[column].not_null and not live.columns[column].identity and not live.columns[column].default
     ]
     if parts:
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(name.sql, sql.SQL(", ").join(parts)))

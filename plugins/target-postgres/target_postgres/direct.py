@@ -62,7 +62,7 @@ class DirectLoad:
         if plan or plan.gone:
             with_short_locks(connection, job.settings, str(job.live), lambda: self._change(live, plan))
         if job.key and not live.has_key(job.key):
-            self._index_key(live)
+            self._index_key()
         return final_types(live.columns, job.columns, plan)
 
     def _change(self, live: catalog.LiveTable, plan: Changes) -> None:
@@ -71,7 +71,7 @@ class DirectLoad:
         if plan:
             logger.info("%s: the source's columns changed: %s", self.job.live, plan)
 
-    def _index_key(self, live: catalog.LiveTable) -> None:
+    def _index_key(self) -> None:
         """Without a unique index on its key an upsert would read the whole table, and could write a key twice."""
         statement = sql.SQL("CREATE UNIQUE INDEX ON {} ({})").format(self.job.live.sql, column_list(self.job.key))
         try:

@@ -14,7 +14,7 @@ import pgpq.schema
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import simplejson
+from singer_sdk.singerlib.json import serialize_json
 
 from target_postgres.postgres_types import PostgresType
 
@@ -189,13 +189,14 @@ def _as_text(column: pa.ChunkedArray, kind: PostgresType) -> pa.ChunkedArray:
 
 
 def _encoder(data: Frame) -> Any:
-    builders = {}
+    builders: dict[str, Any] = {}
     for field in data.data.schema:
         builder = pgpq.ArrowToPostgresBinaryEncoder.infer_encoder(field)
         if data.types[field.name].name == "jsonb":
             # jsonb has a version byte before its text on the wire; text and json have not.
-            kind = type(builder)
-            builder = kind.new_with_output(field, pgpq.schema.Jsonb())
+            large = pa.types.is_large_string(field.type)
+            text = pgpq.encoders.LargeStringEncoderBuilder if large else pgpq.encoders.StringEncoderBuilder
+            builder = text.new_with_output(field, pgpq.schema.Jsonb())
         builders[field.name] = builder
     return pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(data.data.schema, builders)
 
@@ -231,7 +232,7 @@ def text_table(columns: Mapping[str, Sequence[str | None]]) -> pa.Table:
 
 def dump_json(value: Any) -> str:
     """A value as JSON, its decimals digit for digit."""
-    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=str, separators=(",", ":"))
+    return serialize_json(value, ensure_ascii=False)
 
 
 def text_of(value: Any, kind: PostgresType, *, base64: bool = False) -> str | None:

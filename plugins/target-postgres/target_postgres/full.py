@@ -102,8 +102,8 @@ class FullLoad:
 
     def _gap(self, why: str) -> LedgerGap:
         return LedgerGap(
-            f"{self.job.live}: version {self.job.version} cannot go on: {why}; the stream's bookmark is removed from the"
-            " state, so the next run begins a new version"
+            f"{self.job.live}: version {self.job.version} cannot go on: {why}; the stream's bookmark is removed"
+            " from the state, so the next run begins a new version"
         )
 
     def take(self, info: BatchInfo, frame: Frame) -> None:

@@ -108,7 +108,7 @@ def ensure(connection: Connection) -> None:
         return
     with connection.transaction():
         connection.execute(query("ledger.serialise_creation"))
-        if not connection.execute(query("catalog.schema_exists"), {"schema": LEDGER_SCHEMA}).fetchone() == (True,):
+        if connection.execute(query("catalog.schema_exists"), {"schema": LEDGER_SCHEMA}).fetchone() != (True,):
             connection.execute(query("ledger.create_schema"))
         for table in ("sync", "batch", "reject"):
             connection.execute(query(f"ledger.create_{table}"))

@@ -13,7 +13,7 @@ from target_postgres.settings import LoadRules
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A frame without NUL characters. `replaced` counts the values changed; `refused` marks rows, by column, to reject."""
+    """A frame without NUL characters. `replaced` counts values; `refused` has rows to reject, by column."""
 
     frame: Frame
     replaced: int

@@ -1,4 +1,4 @@
-"""PostgreSQL's column types: from the neutral vocabulary, from JSON Schema, from the catalog; and which is the wider."""
+"""PostgreSQL's column types: from the neutral vocabulary, from JSON Schema, from the catalog; which is wider."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PostgresType:
     @property
     def sql(self) -> sql.SQL:
         """The type in DDL. It is built from a fixed list of names and from integers: nothing in it needs quoting."""
-        return sql.SQL(str(self))  # type: ignore[arg-type]  # LiteralString: see the line above
+        return sql.SQL(str(self))
 
     @classmethod
     def parse(cls, spelling: str) -> PostgresType:

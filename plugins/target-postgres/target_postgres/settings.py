@@ -37,8 +37,8 @@ CONFIG_SCHEMA = th.PropertiesList(
         th.StringType(allowed_values=list(SSL_MODES)),
         default="auto",
         title="TLS mode",
-        description="`auto` requires TLS to any other machine and prefers it to this one. The rest is libpq's `sslmode`;"
-        " `verify-full` also proves who the server is, and wants `ssl_root_cert` (or `system`).",
+        description="`auto` requires TLS to any other machine and prefers it to this one. The rest is libpq's"
+        " `sslmode`; `verify-full` also proves who the server is, and wants `ssl_root_cert` (or `system`).",
     ),
     th.Property(
         "ssl_root_cert",
@@ -123,7 +123,7 @@ CONFIG_SCHEMA = th.PropertiesList(
     ),
     th.Property(
         "lock_timeout_seconds",
-        th.NumberType(minimum=0.05),
+        th.NumberType(minimum=0),
         default=3,
         title="Lock timeout",
         description="Longest wait for an exclusive lock on a live table; others queue behind it meanwhile.",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from jsonschema import ValidationError
+from jsonschema import ValidationError  # type: ignore[import-untyped]  # the library has no types
 from singer_sdk.exceptions import InvalidRecord
 from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.sinks import BatchSink
@@ -51,7 +51,7 @@ class PostgresSink(BatchSink):
         self.summary = Summary(self.job)
 
     @property
-    def validate_schema(self) -> bool:  # type: ignore[override]  # the SDK caches it; this needs no cache
+    def validate_schema(self) -> bool:
         """Our taps send what their types say; others are validated unless `validate_records` is off."""
         return not self._ours and bool(self.config.get("validate_records", True))
 
@@ -82,7 +82,7 @@ class PostgresSink(BatchSink):
         """A page of a full sync of ours is whole when its STATE comes; others are full at `batch_size_rows`."""
         return self.job.mode != "full" and self._buffer.rows >= self.max_size
 
-    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:  # noqa: ARG002  # the SDK's
         """Gather one record."""
         self._buffer.add(record)
 
@@ -93,7 +93,7 @@ class PostgresSink(BatchSink):
                 self.flush()
             self._versions.note(version)
 
-    def process_batch(self, context: dict[str, Any]) -> None:
+    def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002  # the SDK's signature
         """Commit what is gathered."""
         self.flush()
 
@@ -104,7 +104,9 @@ class PostgresSink(BatchSink):
         self.load.take(self._versions.stamp(self._buffer.drain()))
 
     def flush_page(self, bookmark: Mapping[str, Any] | None) -> None:
-        """Commit a page of a full sync's RECORD lines, which this STATE ends."""
+        """Commit a page of RECORD lines of a tap of ours, which this STATE ends."""
+        if self.job.mode == "incremental":
+            self.flush()
         if not isinstance(self.load, FullLoad) or not self._buffer.rows:
             return
         state = FullBookmark.from_state(bookmark)
@@ -133,7 +135,8 @@ class PostgresSink(BatchSink):
                 self._load_lines(address, encoding.compression)
             else:
                 raise ConfigurationError(
-                    f"{self.job.live}: batches in the format {encoding.format!r} cannot be read; arrow, parquet and jsonl can"
+                    f"{self.job.live}: batches in the format {encoding.format!r} cannot be read;"
+                    " arrow, parquet and jsonl can be"
                 )
 
     def _load_arrow(self, address: str) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from singer_sdk.exceptions import ConfigValidationError
@@ -57,7 +57,7 @@ class TargetPostgres(Target):
     config_jsonschema = CONFIG_SCHEMA.to_dict()
     default_sink_class = PostgresSink
     message_reader_class = Reader
-    capabilities: list[CapabilitiesEnum] = [  # noqa: RUF012  # the SDK declares it as a class variable
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
         PluginCapabilities.ABOUT,
         PluginCapabilities.STREAM_MAPS,
         PluginCapabilities.FLATTENING,
@@ -159,7 +159,7 @@ class TargetPostgres(Target):
             self._commit_pending()
             self._reset_max_record_age()
 
-    def drain_one(self, sink: Sink) -> None:  # type: ignore[misc]  # final in the SDK, whose callers drain one sink only
+    def drain_one(self, sink: Sink) -> None:  # type: ignore[misc]  # noqa: ARG002  # final in the SDK; see below
         """A full sink means that all are committed: only then may the latest STATE go out."""
         self._commit_pending()
 
@@ -233,13 +233,13 @@ class TargetPostgres(Target):
             self._write_state_message(state)
         raise error
 
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the SDK's
         raise Terminated(
             f"ended by {signal.Signals(signum).name}; what is committed stays, the next run goes on from it"
         )
 
     @classmethod
-    def invoke(cls, **kwargs: Any) -> None:  # type: ignore[override]  # the SDK's own signature, passed on
+    def invoke(cls, **kwargs: Any) -> None:
         """Run, and end with one line and the exit code of its kind when something is wrong."""
         try:
             super().invoke(**kwargs)

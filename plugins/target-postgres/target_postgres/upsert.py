@@ -24,7 +24,7 @@ class Upsert:
     columns: Sequence[str]
 
     def drop_superseded(self, connection: Connection, cursor: str | None) -> int:
-        """Leave one incoming row for each key: that with the greatest cursor, of equal ones the last. Returns how many went."""
+        """Leave one incoming row a key: the greatest cursor's, of equal ones the last. Returns how many went."""
         order = sql.SQL("{} DESC NULLS LAST,").format(column(cursor)) if cursor else sql.SQL("")
         return connection.execute(
             query("rows.drop_superseded", incoming=self.incoming, keys=column_list(self.key), cursor_order=order)

@@ -1,4 +1,4 @@
-"""Singer's table versions, for taps that are not ours: each row carries one, and older ones go when a newer is active."""
+"""Singer's table versions, for taps that are not ours: each row has one, older ones go when a newer is active."""
 
 from __future__ import annotations
 

@@ -106,7 +106,8 @@ def test_rows_that_an_incremental_sync_wrote_meanwhile_survive(
     names = dict(db.execute("SELECT id, name FROM things").fetchall())
     assert (names[3], names[9], names[11], len(names)) == ("newer", "new", "n11", 11)
     counts = db.execute(
-        "SELECT rows_carried, rows_inserted + rows_updated + rows_unchanged, rows_stale FROM paralelo.sync WHERE version = 2"
+        "SELECT rows_carried, rows_inserted + rows_updated + rows_unchanged, rows_stale"
+        " FROM paralelo.sync WHERE version = 2"
     ).fetchone()
     assert counts == (1, 10, 0)
 

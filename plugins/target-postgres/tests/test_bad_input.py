@@ -116,7 +116,7 @@ def test_names_that_need_care(config: Any, db: Db, tmp_path: Path) -> None:
 
 def test_two_streams_for_one_table(config: Any, tmp_path: Path) -> None:
     lines = [Feed(tmp_path, stream=stream).schema() for stream in ("dbo-Things", "sales-things")]
-    with pytest.raises(ConfigurationError, match="would both be written to public.things"):
+    with pytest.raises(ConfigurationError, match=r"would both be written to public\.things"):
         load(config, lines)
 
 

@@ -62,7 +62,8 @@ def committed(db: Db, batch: int) -> bool:
 def backend(db: Db, doing: str) -> int | None:
     """The target's backend that is waiting in a statement of this kind."""
     row = db.execute(
-        "SELECT pid FROM pg_stat_activity WHERE query LIKE %s AND wait_event_type = 'Lock' AND datname = current_database()",
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE query LIKE %s AND wait_event_type = 'Lock' AND datname = current_database()",
         [f"%{doing}%"],
     ).fetchone()
     return row[0] if row else None

@@ -37,8 +37,9 @@ def activate(connection: Connection, load: FullLoad, rows: int | None, still_loc
         staged = load.counts.rows_written
     else:
         staged = checks.check_complete(connection, job, sync.staging, load.counts, rows)
-        if catalog.describe(connection, job.live) is not None:
-            checks.check_shrink(connection, job, sync.staging, staged)
+        live = catalog.describe(connection, job.live)
+        if live is not None:
+            checks.check_shrink(connection, job, sync.staging, staged, live.columns)
         checks.check_keys(connection, job, sync.staging)
     for _ in range(TRIES):
         try:
@@ -64,8 +65,8 @@ def _take_effect(connection: Connection, load: FullLoad, staged: int) -> Outcome
             logger.info("%s: merged, not swapped: the transaction of backend %s is older", job.live, blocker)
             return merge(connection, job, sync, load.types, staged)
         raise AlreadyRunning(
-            f"{job.live}: the transaction of backend {blocker} began before the staged rows were complete and would see a"
-            " part of them (snapshot_wait_seconds); what is staged is kept: run again when it has ended"
+            f"{job.live}: the transaction of backend {blocker} began before the staged rows were complete and would see"
+            " a part of them (snapshot_wait_seconds); what is staged is kept: run again when it has ended"
         )
     swap(connection, job, sync, ready.indexes, ready.signature)
     return ready.outcome

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from psycopg import sql
 from sync_rules.exits import CheckRefused
 
@@ -22,17 +24,20 @@ def check_complete(connection: Connection, job: Job, staging: TableName, counts:
         )
     if staged != counts.rows_written:
         raise CheckRefused(
-            f"{job.live}: {staged} rows are staged and the ledger says {counts.rows_written}; the live table is untouched"
+            f"{job.live}: {staged} rows are staged and the ledger says {counts.rows_written};"
+            " the live table is untouched"
         )
     return staged
 
 
-def check_shrink(connection: Connection, job: Job, staging: TableName, staged: int) -> None:
+def check_shrink(
+    connection: Connection, job: Job, staging: TableName, staged: int, live_columns: Collection[str]
+) -> None:
     """Not empty, and not smaller than the live table by more than may be. Rows flagged as stale do not count."""
     rules = job.rules
     if rules.shrink_allowed:
         return
-    if rules.stale_rows == "flag":
+    if rules.stale_rows == "flag" and rules.stale_column in live_columns:
         unflagged = sql.SQL("{}::text IS DISTINCT FROM {}").format(column(str(rules.stale_column)), rules.stale_value)
         live = count(connection, job.live, unflagged)
         staged = count(connection, staging, unflagged) if live else staged
@@ -63,7 +68,7 @@ def check_keys(connection: Connection, job: Job, staging: TableName) -> None:
     duplicate = query("staging.duplicate_key", staging=staging.sql, key=column_list(job.key))
     if connection.execute(duplicate).fetchone() == (True,):
         raise CheckRefused(
-            f"{job.live}: several rows have the same key ({name}); name the columns that make a row unique as the sync's"
+            f"{job.live}: several rows have the same key ({name}); make the columns that tell rows apart the sync's"
             " key; the live table is untouched"
         )
 

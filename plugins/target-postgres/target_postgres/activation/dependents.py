@@ -47,7 +47,7 @@ def choose(connection: Connection, job: Job, live: LiveTable | None, plan: Chang
         raise ConfigurationError(f"{job.live} cannot be swapped: {shown}; set activation to auto or merge")
     if not job.key:
         raise ConfigurationError(
-            f"{job.live} has no key, so it can only be swapped, and that cannot be: {shown}; remove what stands against it"
+            f"{job.live} has no key, so it can only be swapped, and that cannot be: {shown}; remove that"
         )
     return "merge", against
 

@@ -105,10 +105,10 @@ def _drop_all(connection: Connection, staging: TableName) -> None:
 
 
 def _execute(connection: Connection, start: str, table: TableName, name: str, ending: str) -> None:
-    head = sql.SQL(start).format(table.sql, sql.Identifier(name))  # type: ignore[arg-type]  # one of the literals above
+    head = sql.SQL(start).format(table.sql, sql.Identifier(name))
     connection.execute(head + _trusted(ending))
 
 
 def _trusted(text: str) -> sql.SQL:
     """SQL that PostgreSQL wrote itself, from its catalog, with its own quoting."""
-    return sql.SQL(text)  # type: ignore[arg-type]  # see the line above
+    return sql.SQL(text)

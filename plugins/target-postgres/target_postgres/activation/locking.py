@@ -1,4 +1,4 @@
-"""Exclusive locks on a live table, asked for briefly and again: whoever waits for such a lock makes all others queue."""
+"""Exclusive locks on a live table, asked for briefly and again: who waits for one makes all others queue."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def prepare(
     It is committed before the swap, so that the swap is short, and so that every transaction which begins after it
     sees the whole of the new table.
     """
-    assert sync.staging is not None and sync.version is not None
+    assert sync.staging is not None
+    assert sync.version is not None
     staging = sync.staging
     try:
         with connection.transaction():
@@ -115,7 +116,8 @@ def _rows(
 def _carry_changed(
     connection: Connection, job: Job, sync: Sync, live: LiveTable, types: Mapping[str, PostgresType]
 ) -> None:
-    assert sync.staging is not None and job.cursor is not None
+    assert sync.staging is not None
+    assert job.cursor is not None
     values = [name for name in job.column_names if name not in job.key and name in live.columns]
     if job.cursor not in values:
         return

@@ -1,4 +1,4 @@
-"""Activation by rename: the staging table, made ready beside it, takes the live table's place in one short transaction."""
+"""Activation by rename: the staging table, ready beside it, takes the live table's place in a short transaction."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _inheritance(connection: Connection, live: LiveTable) -> list[sql.SQL]:
 
 def _trusted(text: str) -> sql.SQL:
     """A statement that PostgreSQL wrote itself, from its catalog, with its own quoting."""
-    return sql.SQL(text)  # type: ignore[arg-type]  # see the line above
+    return sql.SQL(text)
 
 
 def _move_sequences(connection: Connection, live: LiveTable, staging: catalog.TableName) -> list[sql.SQL]:

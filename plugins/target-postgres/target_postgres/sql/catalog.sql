@@ -15,7 +15,8 @@ SELECT a.attname AS name,
        pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
        a.attnotnull AS not_null,
        a.attgenerated <> '' AS generated,
-       a.attidentity <> '' AS identity
+       a.attidentity <> '' AS identity,
+       a.atthasdef AS has_default
 FROM pg_catalog.pg_attribute AS a
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
