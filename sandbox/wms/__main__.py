@@ -1,4 +1,4 @@
-"""`python -m sandbox.wms start|stop|serve|load|mutate|fault|latency|requests|env`: the WMS stand-in from the command line."""
+"""`python -m sandbox.wms COMMAND`: the WMS stand-in: start, stop, serve, load, mutate, fault, latency, requests, env."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _serve(options: argparse.Namespace) -> int:
     account = control.account(options.folder)
     server = WmsServer(options.folder, account, port=options.port, latency=options.latency)
 
-    def end(signum: int, frame: FrameType | None) -> None:
+    def end(_signum: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)

@@ -62,7 +62,7 @@ class Entity:
     fields: tuple[Field, ...]
     first_id: int = 1
     spread: tuple[int, int] = (5, 4)
-    gap_every: int = 40_000
+    gap_every: int = 400_000
     gap: int = 1_000_000
     by_name: dict[str, Field] = field(init=False, repr=False, compare=False)
 
@@ -207,7 +207,7 @@ ORDER_HDR = Entity(
         *(_integer(f"cust_number_{n}", 10**9, 2300 + 10 * n, chance=10) for n in range(1, 4)),
         _decimal("total_orig_ord_qty", 18, 5, 471),
         Field("total_declared_value", "number", _often(60, "((h(481) % 100000000)::BIGINT / 10000.0)", 482)),
-        Field("gift_msg", "clob", _often(5, "repeat('Feliz aniversário, com carinho. ', 1 + (h(491) % 4)::INTEGER)", 492)),
+        Field("gift_msg", "clob", _often(5, "repeat('Feliz aniversário, com amor. ', 1 + (h(491) % 4)::INTEGER)", 492)),
         _flag("is_residential_flg", 501),
         _flag("partial_shipment_flg", 511),
         _set("order_dtl_set", 521),

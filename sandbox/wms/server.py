@@ -1,4 +1,4 @@
-"""The stand-in's HTTP server: GET lists, describe and the list of entities; Basic and OAuth2; a log of every request."""
+"""The stand-in's HTTP server: lists, describe, the list of entities; Basic and OAuth2; a log of every request."""
 
 from __future__ import annotations
 

@@ -34,7 +34,6 @@ from tap_oracle_wms.settings import by_mode, is_loopback
 T = TypeVar("T")
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _LONGEST_WAIT_SECONDS = 60.0
-_CHUNK_BYTES = 256 * 1024
 
 for _name in ("httpx", "httpcore"):  # httpx logs every address with its query, and filters may hold what is private
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -45,7 +44,7 @@ class Answer:
     """A good answer: its address without query, its body, and the server's clock, which may be missing."""
 
     address: str
-    body: bytes
+    body: bytes | bytearray
     date: str | None
 
 
@@ -101,13 +100,14 @@ class Client:
             reraise=True,
         )
         try:
-            return tries(self._try, what, address, query, read)
+            found: T = tries(self._try, what, address, query, read)
         except NoRows as none:
             if empty is None:
                 raise refused(what, str(none)) from none
             return empty
         except Passing as last:
             raise unreachable(what, str(last), self._tries) from last
+        return found
 
     def _try(self, what: str, address: str, query: Mapping[str, str] | str | None, read: Callable[[Answer], T]) -> T:
         header = self._auth.header()
@@ -142,25 +142,24 @@ class Client:
             raise Passing(f"an answer of type {kind.partition(';')[0][:60] or 'none'} where JSON was expected")
         return Answer(address, body, answer.headers.get("date"))
 
-    def _read(self, what: str, answer: httpx.Response) -> bytes:
+    def _read(self, what: str, answer: httpx.Response) -> bytearray:
         """The whole body, in the time and the size that is allowed."""
         started = time.monotonic()
         promised = answer.headers.get("content-length")
         if promised is not None and promised.isdigit() and int(promised) > MAX_ANSWER_BYTES:
             raise BadAnswer(f"{what}: an answer of {promised} bytes is refused: no page is so large")
-        chunks, size = [], 0
-        for chunk in answer.iter_bytes(_CHUNK_BYTES):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > MAX_ANSWER_BYTES:
+        body = bytearray()
+        for chunk in answer.iter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
                 raise BadAnswer(f"{what}: an answer of over {MAX_ANSWER_BYTES} bytes is refused: no page is so large")
             if time.monotonic() - started > self._timeout:
                 raise Passing(f"the answer was not whole after {self._timeout:g} s")
         if promised is not None and promised.isdigit() and answer.num_bytes_downloaded != int(promised):
             raise Passing(f"{answer.num_bytes_downloaded} bytes came where {promised} were promised")
-        return b"".join(chunks)
+        return body
 
-    def _check_status(self, what: str, answer: httpx.Response, body: bytes) -> None:
+    def _check_status(self, what: str, answer: httpx.Response, body: bytearray) -> None:
         status = answer.status_code
         if status == 200:
             return

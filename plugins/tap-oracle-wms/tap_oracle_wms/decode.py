@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import time
 from decimal import Decimal
 from typing import Any
 
@@ -84,10 +85,10 @@ class PageDecoder:
             gc=False,
         )
         page = msgspec.defstruct("Page", [("results", list[row]), ("next_page", Any, None)])  # type: ignore[valid-type]
-        self._fast = msgspec.json.Decoder(page)
+        self._fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
         self._slow = msgspec.json.Decoder(_PatientPage)
 
-    def decode(self, body: bytes) -> Page:
+    def decode(self, body: bytes | bytearray) -> Page:
         """The page in `body`.
 
         Raises Passing for half a JSON, BadAnswer for JSON that is no page, DataRefused for a value that its column
@@ -101,7 +102,7 @@ class PageDecoder:
             raise Passing("an answer whose JSON is not whole") from error
         try:
             return Page(self._batch(page.results), page.next_page)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        except (ValueError, pa.ArrowTypeError, OverflowError):  # ArrowInvalid is a ValueError
             return self._decode_patiently(body)
 
     def _batch(self, rows: Sequence[Any]) -> pa.RecordBatch:
@@ -111,7 +112,7 @@ class PageDecoder:
         arrays = [_array(part, by_field[self._place[part.field.name]]) for part in self._parts]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _decode_patiently(self, body: bytes) -> Page:
+    def _decode_patiently(self, body: bytes | bytearray) -> Page:
         try:
             page = self._slow.decode(body)
         except msgspec.ValidationError as error:
@@ -127,7 +128,7 @@ class _PatientPage(msgspec.Struct):
     next_page: Any = None
 
 
-def read_head(entity: str, body: bytes) -> Head:
+def read_head(entity: str, body: bytes | bytearray) -> Head:
     """A page without its rows. Raises as `PageDecoder.decode`."""
     try:
         return msgspec.json.decode(body, type=Head)
@@ -147,9 +148,19 @@ def _array(part: Part, values: Sequence[Any]) -> pa.Array:
         return pa.array([None if value is None else value.result_count for value in values], kind)
     if part.field.kind == "unknown":
         return pa.array([raw_text(value) for value in values], kind)
-    if part.field.kind in ("datetime", "date", "time"):
+    if part.field.kind in ("datetime", "date"):
         return pa.array(values, pa.string()).cast(kind)
+    if part.field.kind == "time":
+        return pa.array([None if value is None else _clock(value) for value in values], kind)
     return pa.array(values, kind)
+
+
+def _clock(value: str) -> time:
+    """Raises ValueError for what is no time of day; Arrow has no cast from text to it."""
+    found = time.fromisoformat(value)
+    if found.tzinfo is not None:
+        raise ValueError(value)
+    return found
 
 
 def raw_text(value: msgspec.Raw) -> str | None:

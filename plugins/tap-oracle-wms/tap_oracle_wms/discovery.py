@@ -46,7 +46,7 @@ def describe(client: Client, entity: str, config: Mapping[str, Any], *, fresh: b
 
 
 def _whole_body(answer: Answer) -> bytes:
-    return answer.body
+    return bytes(answer.body)
 
 
 def _names(answer: Answer) -> tuple[list[str], str | None] | None:

@@ -35,7 +35,7 @@ class NoRows(Exception):
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def words_of(status: int, body: bytes) -> str:
+def words_of(status: int, body: bytes | bytearray) -> str:
     """What the API said in its error form, or just the status: the body of a proxy's page helps nobody."""
     said = api_error(body)
     if said is None:
@@ -48,7 +48,7 @@ def words_of(status: int, body: bytes) -> str:
     return ": ".join(part for part in parts[:2] if part) + "".join(f" ({part})" for part in parts[2:])
 
 
-def api_error(body: bytes) -> Mapping[str, object] | None:
+def api_error(body: bytes | bytearray) -> Mapping[str, object] | None:
     """The error form, where the body is one."""
     try:
         said = msgspec.json.decode(body)

@@ -80,7 +80,7 @@ class EntityDescription:
         return next((field for field in self.fields if field.name == name), None)
 
 
-def read_description(entity: str, body: bytes, types: Mapping[str, str] | None = None) -> EntityDescription:
+def read_description(entity: str, body: bytes | bytearray, types: Mapping[str, str] | None = None) -> EntityDescription:
     """An entity from the body of `describe`; `types` says better for some fields.
 
     Raises ConfigurationError for what cannot be read at all, for an entity without `id`, and for a wrong `types`.
@@ -155,7 +155,7 @@ def _chosen(entity: str, name: str, declared: str, better: str) -> WireField:
         "varchar": "text",
         "json": "unknown",
     }
-    if first not in kinds or str(chosen).startswith("timestamp") and "zone" not in str(chosen):
+    if first not in kinds or (str(chosen).startswith("timestamp") and "zone" not in str(chosen)):
         raise ConfigurationError(
             f"setting types.{entity}.{name}: {better} is not one of bigint, decimal(p,s), boolean, date, time(p),"
             " timestamp(p) with time zone, text, varchar(n), json"

@@ -85,7 +85,7 @@ class HostLimiter:
                     return handle
             if self._clock() - since > patience_seconds:
                 raise Stalled(
-                    f"for {patience_seconds:g} s other requests took every one of the {self._in_flight} places in flight"
+                    f"for {patience_seconds:g} s other requests held all the {self._in_flight} places in flight"
                 )
             self._sleep(_POLL_SECONDS)
 

@@ -8,7 +8,7 @@ from sync_rules.exits import ConfigurationError
 
 from tap_oracle_wms.errors import BadAnswer
 
-_PORTS = {"http": 80, "https": 443}
+_USUAL_PORTS = (80, 443)
 
 
 def next_query(link: object, asked: str) -> str | None:
@@ -23,19 +23,19 @@ def next_query(link: object, asked: str) -> str | None:
         raise BadAnswer(f"{urlsplit(asked).path}: next_page is no address")
     try:
         there, here = urlsplit(link), urlsplit(asked)
-        same = _place(there.hostname, there.port, there.scheme) == _place(here.hostname, here.port, here.scheme)
+        same = _place(there.hostname, there.port) == _place(here.hostname, here.port)
     except ValueError as error:
         raise BadAnswer(f"{urlsplit(asked).path}: next_page is no address") from error
     if there.netloc and not same:
         raise ConfigurationError(
-            f"the API's next_page leads to {there.hostname}, not to {here.hostname}: nothing is sent there; set base_url"
-            " to the address the API has for itself"
+            f"the API's next_page leads to {there.hostname}, not to {here.hostname}: nothing is sent there; set"
+            " base_url to the address the API has for itself"
         )
     if there.path and there.path.rstrip("/") != here.path.rstrip("/"):
         raise ConfigurationError(f"the API's next_page leads to another path than {here.path}: it is not followed")
     return there.query
 
 
-def _place(host: str | None, port: int | None, scheme: str) -> tuple[str | None, int | None]:
-    """Host and port. Behind a proxy that ends TLS an API may spell its links with http and no port: that is one place."""
-    return host, port if port not in _PORTS.values() else None
+def _place(host: str | None, port: int | None) -> tuple[str | None, int | None]:
+    """Host and port. Behind a proxy that ends TLS an API may spell its links with http: that is the same place."""
+    return host, None if port in _USUAL_PORTS else port

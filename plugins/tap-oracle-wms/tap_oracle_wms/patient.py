@@ -154,7 +154,10 @@ def _moment(part: Part, value: Any, losses: Losses) -> datetime | date | time:
         if part.field.kind == "date":
             return _date(text)
         if part.field.kind == "time":
-            return time.fromisoformat(_six_digits(text))
+            clock = time.fromisoformat(_six_digits(text))
+            if clock.tzinfo is not None:  # its day is not known, so its offset says nothing
+                raise _Unfit
+            return clock
         moment = datetime.fromisoformat(_six_digits(text))
     except ValueError as error:
         raise _Unfit from error

@@ -16,7 +16,7 @@ _BY_MODE = {
     "request_timeout_seconds": {"full": 3_600, "incremental": 2_700},
     "batch_rows": {"full": 50_000, "incremental": 5_000},
 }
-_NOT_OURS = {"page_size", "query_timeout_seconds"}
+_NOT_OURS = {"page_size", "page_bytes", "query_timeout_seconds"}
 
 SETTINGS: dict[str, Any] = th.PropertiesList(
     th.Property(
@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = th.PropertiesList(
         "token_url",
         th.StringType,
         title="Token URL",
-        description="Where OAuth2 client credentials become a token. With it, `client_id` and `client_secret` are used.",
+        description="Where OAuth2 client credentials become a token; `client_id` and `client_secret` go with it.",
     ),
     th.Property("client_id", th.StringType, title="Client id", description="For OAuth2."),
     th.Property("client_secret", th.StringType, secret=True, title="Client secret", description="For OAuth2."),
@@ -51,6 +51,12 @@ SETTINGS: dict[str, Any] = th.PropertiesList(
         th.ArrayType(th.StringType),
         title="Entities",
         description="What to copy: `[allocation]`. Without it, every entity the API lists is described.",
+    ),
+    th.Property(
+        "tables",
+        th.ArrayType(th.StringType),
+        title="Tables",
+        description="The same as `entities`, by the name under which Paralelo's commands look for what is copied.",
     ),
     th.Property(
         "key_columns",
@@ -87,10 +93,17 @@ SETTINGS: dict[str, Any] = th.PropertiesList(
         description="Most rows in a batch file. Default: 50,000 for full, 5,000 for incremental syncs.",
     ),
     th.Property(
+        "page_bytes",
+        integer(1, 2_000_000_000),
+        default=16_777_216,
+        title="Page bytes",
+        description="A batch file is cut when it holds this many bytes, whatever its rows.",
+    ),
+    th.Property(
         "fields",
         th.ObjectType(additional_properties=True),
         title="Fields",
-        description="Fields to read, by entity: `{allocation: [alloc_qty, status_id]}`. Key and cursor always come along.",
+        description="Fields to read, by entity: `{allocation: [alloc_qty, status_id]}`. Key and cursor always come.",
     ),
     th.Property(
         "filters",
@@ -125,7 +138,7 @@ SETTINGS: dict[str, Any] = th.PropertiesList(
     ),
     th.Property(
         "requests_per_second",
-        th.NumberType(minimum=0.01, maximum=10_000),
+        th.NumberType(exclusive_minimum=0, maximum=10_000),
         default=50,
         title="Requests per second",
         description="At most so many requests a second to the host, over all jobs on this machine.",
@@ -190,6 +203,8 @@ def problems(config: Mapping[str, Any]) -> list[str]:
         found += [f"setting {name} is missing" for name in ("username", "password") if not config.get(name)]
     if list(config.get("key_columns") or ["id"]) != ["id"]:
         found.append("setting key_columns must be [id]: the API can be paged by no other key")
+    if config.get("entities") and config.get("tables"):
+        found.append("settings entities and tables are the same: set one of them")
     for name in ("fields", "filters", "types"):
         wanted = list if name == "fields" else dict
         found += [

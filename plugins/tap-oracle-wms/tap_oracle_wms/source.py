@@ -285,7 +285,8 @@ class EntitySource:
             rows = self._id_decoder.decode(answer.body).batch
             return (int(rows.column(0)[0].as_py()) if rows.num_rows else None), _moment(answer.date) or now
 
-        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=(None, now))
+        none: tuple[int | None, datetime] = (None, now)
+        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=none)
 
     @property
     def _id_decoder(self) -> PageDecoder:
@@ -313,8 +314,8 @@ class EntitySource:
         counted = self._count_leniently(**{"id__lt": below, f"{self.cursor}__lt": before.isoformat()})
         if counted is not None and counted > rows:
             raise CheckRefused(
-                f"{self._entity}: the API counts {counted} rows below id {below} and answered only {rows}: the sync does"
-                " not end well; run it anew, or set check_count to false if the API counts rows it does not show"
+                f"{self._entity}: the API counts {counted} rows below id {below} and answered only {rows}: the sync"
+                " does not end well; run it anew, or set check_count to false if the API counts rows it does not show"
             )
 
 

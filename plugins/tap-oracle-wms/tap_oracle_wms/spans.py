@@ -18,7 +18,7 @@ from tap_oracle_wms.workers import Workers
 
 PAGES_A_SPAN = 8
 SMALLEST_SPAN_PAGES = 2
-BUDGET_BYTES = 64 * 1024 * 1024
+BUDGET_BYTES = 24 * 1024 * 1024
 _AIM = 0.985
 """A span is planned a little smaller than its pages hold, so that its last page does not spill into one more."""
 _LEAST_DENSITY = 1e-9
@@ -120,8 +120,9 @@ class SpanReader:
             if span.at_least is not None:
                 self._learn(span.rows / (span.below - span.at_least))
         else:
+            density = page.batch.num_rows / (span.next_below - page.lowest)
             span.next_below = page.lowest
-            self._split_if_large(span)
+            self._split_if_large(span, max(density, span.rows / (span.below - span.next_below)))
 
     def _learn(self, density: float) -> None:
         """Ids are taken unevenly: the latest span counts half. An empty one says only that there is a hole."""
@@ -130,38 +131,43 @@ class SpanReader:
         else:
             self._density = min(1.0, (self._density + density) / 2 if self._density > density / 8 else density)
 
-    def _split_if_large(self, span: _Span) -> None:
-        """A span with far more rows than planned becomes several, so that they are read at once."""
+    def _split_if_large(self, span: _Span, density: float) -> None:
+        """Cut what is left of a span that is far larger than planned, so that its parts are read at once.
+
+        Otherwise its one request at a time would hold up all that follow, and those would fill the budget.
+        """
         planned = self._rows_a_span()
         lowest = span.at_least if span.at_least is not None else self._bottom
-        if lowest is None or span.rows < planned or span.next_below - lowest < 2 * self._page_size:
+        if lowest is None or density * (span.next_below - lowest) < 1.5 * planned:
             return
-        density = span.rows / (span.below - span.next_below)
-        if density * (span.next_below - lowest) < planned / 2:
-            return
+        self._density = min(1.0, density)
         width = max(self._page_size, math.ceil(planned / density))
-        after = self._spans.index(span) + 1
-        rest, last = span.next_below, span.at_least
-        cuts = []
-        while rest - width > lowest and len(cuts) < 2 * self._workers.count:
-            rest -= width
-            cuts.append(rest)
-        if not cuts:
+        if span is self._spans[-1]:  # what follows has not been opened yet: it is planned anew, from here
+            span.at_least = self._next_top = span.next_below - width
             return
+        last, place = span.at_least, self._spans.index(span)
+        cuts = [span.next_below - width]
+        while cuts[-1] - width > lowest and len(cuts) < self._workers.count:
+            cuts.append(cuts[-1] - width)
         span.at_least = cuts[0]
-        for cut, following in zip(cuts, [*cuts[1:], last], strict=True):
-            self._spans.insert(after, _Span(cut, following))
-            after += 1
+        for number, (cut, following) in enumerate(zip(cuts, [*cuts[1:], last], strict=True), start=1):
+            self._spans.insert(place + number, _Span(cut, following))
 
     def _keep_busy(self) -> None:
-        """Ask for more, nearest rows first, while the budget lasts; the first span may always go on."""
-        limit = 2 * self._workers.count
+        """Ask for more, nearest rows first.
+
+        The budget is for what lies further ahead: the spans next in line may always fetch a little, or a full budget
+        would leave only the first of them to go on, one request at a time.
+        """
+        limit = self._workers.count + self._workers.count // 2
         for number, span in enumerate(self._spans):
-            if self._workers.under_way >= limit or (number and self._is_spent()):
+            if self._workers.under_way >= limit:
                 return
-            self._ask(span)
+            near = number < self._workers.count and len(span.pages) < SMALLEST_SPAN_PAGES
+            if not number or near or not self._is_spent():
+                self._ask(span)
         while self._workers.under_way < limit and self._next_top is not None:
-            if self._spans and self._is_spent():
+            if len(self._spans) >= self._workers.count and self._is_spent():
                 return
             self._spans.append(self._open(self._next_top))
             self._ask(self._spans[-1])
@@ -190,5 +196,5 @@ class SpanReader:
     def _rows_a_span(self) -> float:
         pages = float(PAGES_A_SPAN)
         if self._page_bytes:
-            pages = self._budget / (self._page_bytes * 2 * self._workers.count)
+            pages = self._budget / (self._page_bytes * self._workers.count)
         return _AIM * self._page_size * min(PAGES_A_SPAN, max(SMALLEST_SPAN_PAGES, math.floor(pages)))

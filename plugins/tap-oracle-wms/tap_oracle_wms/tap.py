@@ -35,7 +35,7 @@ class TapOracleWms(PagedTap):
 
     def discover_streams(self) -> Sequence[EntityStream]:
         """From the catalog where one is given; else from the API, only the entities asked for."""
-        wanted = list(self.config.get("entities") or ())
+        wanted = list(self.config.get("entities") or self.config.get("tables") or ())
         if self.input_catalog is not None:
             return [
                 EntityStream(self, entry.tap_stream_id, schema=entry.schema.to_dict())

@@ -58,5 +58,5 @@ class Workers(Generic[K, T]):
             token, run = task
             try:
                 self._results.put((token, run()))
-            except BaseException as error:  # noqa: BLE001  # raised again where the result is taken
+            except BaseException as error:  # raised again where the result is taken
                 self._results.put((token, error))
