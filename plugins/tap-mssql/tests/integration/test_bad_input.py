@@ -1,0 +1,62 @@
+"""Each kind of bad input: one line, its own exit code, no traceback, no secret (SPEC O2, O3)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+
+def unused_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("settings", "exit_code", "words"),
+    [
+        ({"host": "no-such-host.invalid"}, 2, "there is no host of that name"),
+        ({"password": "wrong-Secret-1"}, 2, "login failed for user sa"),
+        ({"database": "no_such_database"}, 2, "database no_such_database does not exist"),
+        ({"tables": ["dbo.no_such_table"]}, 2, "dbo.no_such_table: no such table or view"),
+        ({"trust_server_certificate": False}, 2, "certificate was not accepted"),
+        ({"page_size": 0}, 2, "setting page_size must be at least 1"),
+        ({"driver": "pyodbc"}, 2, "needs odbc_driver"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_bad_input(source: Any, settings: dict[str, Any], exit_code: int, words: str) -> None:
+    run = source.tap(**settings)
+    assert run.exit_code == exit_code, run.log
+    assert words in run.log
+    assert "Traceback" not in run.log
+    assert source.config["password"] not in run.log
+    assert "wrong-Secret-1" not in run.log
+    assert run.messages == []
+
+
+def test_a_port_nobody_listens_on(source: Any) -> None:
+    run = source.tap(port=unused_port())
+    assert run.exit_code == 3
+    assert "cannot be reached: connection refused" in run.log
+
+
+@pytest.mark.parametrize("setting", ["key_columns", "cursor_column"])
+def test_a_column_that_is_not_there(source: Any, table: Any, setting: str) -> None:
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY", "(1)")
+    value = ["nix"] if setting == "key_columns" else "nix"
+    run = source.tap(tables=["dbo.plain"], **{setting: value})
+    assert run.exit_code == 2
+    assert f"dbo.plain: setting {setting} names nix" in run.log
+
+
+def test_a_user_without_the_right(source: Any, table: Any) -> None:
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY", "(1)")
+    made = source.sandbox.settings
+    run = source.tap(tables=["dbo.plain"], user=made.restricted_user, password=made.restricted_password)
+    assert run.exit_code == 2
+    assert "dbo.plain" in run.log
+    assert "right" in run.log

@@ -1,0 +1,158 @@
+"""Full syncs of the tap as a user runs it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Make = Callable[..., None]
+ROWS = [f"({n}, 'name {n}')" for n in range(1, 101)]
+
+
+@pytest.mark.parametrize("driver", ["mssql-python", "pyodbc"])
+def test_every_row_once_newest_first(source: Any, table: Make, driver: str) -> None:
+    """SPEC F1, F2."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
+    run = source.tap(tables=["dbo.plain"], page_size=30, **settings_of(driver))
+    assert run.exit_code == 0, run.log
+    assert [record["id"] for record in run.records] == list(range(100, 0, -1))
+    assert run.state["bookmarks"]["dbo-plain"]["done"] is True
+    assert run.messages[-1]["type"] == "ACTIVATE_VERSION"
+    assert run.messages[-1]["rows"] == 100
+
+
+def test_batches_hold_the_same_rows_as_records(source: Any, table: Make) -> None:
+    """SPEC V2."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
+    run = source.tap(tables=["dbo.plain"], page_size=30, arrow=True)
+    assert run.exit_code == 0, run.log
+    assert [message["type"] for message in run.messages] == [
+        "SCHEMA",
+        *["BATCH", "STATE"] * 4,
+        "STATE",
+        "ACTIVATE_VERSION",
+    ]
+    assert run.rows == source.tap(tables=["dbo.plain"]).records
+
+
+def test_any_state_leads_to_the_rest_of_the_rows(source: Any, table: Make) -> None:
+    """SPEC F4."""
+    table(
+        "dbo.pairs", "a int NOT NULL, b int NOT NULL, PRIMARY KEY (a, b)", *[f"({n // 7}, {n % 7})" for n in range(40)]
+    )
+    first = source.tap(tables=["dbo.pairs"], page_size=9)
+    for at, message in enumerate(first.of("STATE")[:-1]):
+        again = source.tap(tables=["dbo.pairs"], page_size=9, state=message["value"])
+        assert again.records == first.records[9 * (at + 1) :]
+        assert again.messages[-1]["version"] == first.messages[-1]["version"]
+        assert again.messages[-1]["rows"] == 40
+
+
+def test_a_changed_table_begins_a_new_version(source: Any, table: Make) -> None:
+    """SPEC F6."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
+    state = source.tap(tables=["dbo.plain"], page_size=30).of("STATE")[0]["value"]
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(30)", *ROWS)
+    run = source.tap(tables=["dbo.plain"], page_size=30, state=state)
+    assert len(run.records) == 100
+    assert "columns or key changed" in run.log
+
+
+def test_a_table_without_a_key_is_read_whole(source: Any, table: Make) -> None:
+    """SPEC F8."""
+    table("dbo.heap", "name varchar(20)", "('a')", "('a')", "(NULL)")
+    run = source.tap(tables=["dbo.heap"])
+    assert sorted(str(record["name"]) for record in run.records) == ["None", "a", "a"]
+    assert run.of("SCHEMA")[0]["key_properties"] == []
+    assert run.schema["x-paralelo"]["resumable"] is False
+
+
+def test_an_empty_table_is_activated_with_no_rows(source: Any, table: Make) -> None:
+    table("dbo.empty", "id int NOT NULL PRIMARY KEY")
+    run = source.tap(tables=["dbo.empty"])
+    assert run.records == []
+    assert run.messages[-1] == {**run.messages[-1], "type": "ACTIVATE_VERSION", "rows": 0}
+
+
+def test_a_key_that_is_not_unique_is_refused(source: Any, table: Make) -> None:
+    table("dbo.twice", "id int NOT NULL, name varchar(20)", "(1, 'a')", "(1, 'b')")
+    run = source.tap(tables=["dbo.twice"])
+    assert run.exit_code == 2
+    assert "dbo.twice: the key (id) is not unique" in run.log
+
+
+def test_the_limit_ends_at_a_page_with_its_own_code(source: Any, table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SPEC F9. A full batch folder makes the sync slow enough to meet a limit of one second."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
+    run = source.tap(tables=["dbo.plain"], page_size=1, sync_limit_seconds=1)
+    assert run.exit_code in (0, 6), run.log
+    bookmark = run.state["bookmarks"]["dbo-plain"]
+    assert bookmark["done"] is (run.exit_code == 0)
+    assert bookmark["rows"] == len(run.records)
+
+
+def test_a_catalog_leaves_columns_out(source: Any, table: Make) -> None:
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS[:3])
+    catalog = {
+        "streams": [
+            {
+                "tap_stream_id": "dbo-plain",
+                "stream": "dbo-plain",
+                "schema": {"type": "object", "properties": {"id": {"type": ["integer"]}, "name": {"type": ["string"]}}},
+                "metadata": [
+                    {"breadcrumb": [], "metadata": {"selected": True}},
+                    {"breadcrumb": ["properties", "name"], "metadata": {"selected": False}},
+                ],
+            }
+        ]
+    }
+    import json
+
+    (source.folder / "catalog.json").write_text(json.dumps(catalog))
+    run = source.tap("--catalog", str(source.folder / "catalog.json"))
+    assert run.records == [{"id": 3}, {"id": 2}, {"id": 1}]
+    assert list(run.schema["properties"]) == ["id"]
+
+
+def test_names_of_every_kind(source: Any, table: Make) -> None:
+    table('dbo.[a b]]c"d]', 'id int NOT NULL PRIMARY KEY, [sel ect] int, [ação "x"] varchar(9)', "(1, 2, 'é')")
+    run = source.tap(tables=['dbo.[a b]]c"d]'])
+    assert run.records == [{"id": 1, "sel ect": 2, 'ação "x"': "é"}], run.log
+
+
+def settings_of(driver: str) -> dict[str, Any]:
+    if driver == "mssql-python":
+        return {}
+    pytest.importorskip("pyodbc", reason="no ODBC manager here", exc_type=ImportError)
+    from pathlib import Path
+
+    import mssql_python_odbc
+
+    found = sorted(Path(mssql_python_odbc.__file__).parent.glob("libs/linux/debian_ubuntu/x86_64/lib/libmsodbcsql*"))
+    if not found:
+        pytest.skip("mssql-python's driver file is not where it is looked for")
+    return {"driver": "pyodbc", "odbc_driver": str(found[0])}
+
+
+def test_a_signal_ends_it_with_its_own_code(source: Any, table: Make) -> None:
+    """SPEC F3: nothing after the signal moves the state; the code is not that of a success."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
+    import json
+    import sys
+
+    (source.folder / "c.json").write_text(json.dumps({**source.config, "tables": ["dbo.plain"], "page_size": 1}))
+    command = [sys.executable, "-m", "tap_mssql.tap", "--config", str(source.folder / "c.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGTERM)
+        lines += process.stdout.readlines()
+    assert process.returncode == 128 + signal.SIGTERM
+    messages = [json.loads(line) for line in lines]
+    records = sum(message["type"] == "RECORD" for message in messages)
+    states = [message["value"]["bookmarks"]["dbo-plain"]["rows"] for message in messages if message["type"] == "STATE"]
+    assert max(states) <= records

@@ -1,0 +1,52 @@
+"""Incremental syncs of the tap as a user runs it, over every kind of cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Make = Callable[..., None]
+
+
+def test_it_takes_over_from_the_full_sync(source: Any, table: Make) -> None:
+    """SPEC I3."""
+    table("dbo.live", "id int NOT NULL PRIMARY KEY, mod_ts datetime2(7) NOT NULL", "(1, SYSDATETIME())")
+    full = source.tap(tables=["dbo.live"])
+    source.execute("INSERT INTO dbo.live VALUES (2, SYSDATETIME())", "UPDATE dbo.live SET mod_ts = SYSDATETIME()")
+    first = source.tap(tables=["dbo.live"], sync_mode="incremental", state=full.state)
+    assert sorted(record["id"] for record in first.records) == [1, 2]
+    assert "the last full sync's start" in first.log
+    assert first.state["bookmarks"]["dbo-live"]["mode"] == "incremental"
+
+
+@pytest.mark.parametrize(
+    "kind", ["datetime", "smalldatetime", "date", "datetime2(0)", "datetime2(3)", "datetime2(7)", "datetimeoffset(7)"]
+)
+def test_each_kind_of_cursor(source: Any, table: Make, kind: str) -> None:
+    """SPEC I1, I4: ten rows a stamp, three rows a page."""
+    stamps = ["2024-02-29 23:59:00", "2024-03-01 00:00:00", "2024-03-02 10:00:00"]
+    rows = [f"({n}, CAST('{stamps[n % 3]}' AS {kind}))" for n in range(30)]
+    table("dbo.stamped", f"id int NOT NULL PRIMARY KEY, mod_ts {kind} NULL", *rows, "(99, NULL)")
+    run = source.tap(tables=["dbo.stamped"], sync_mode="incremental", start_date="2024-03-01", page_size=3)
+    assert run.exit_code == 0, run.log
+    assert sorted(record["id"] for record in run.records) == [n for n in range(30) if n % 3]
+    assert "1 rows have no mod_ts" in run.log
+    again = source.tap(tables=["dbo.stamped"], sync_mode="incremental", state=run.state, lookback_minutes=0)
+    assert again.exit_code == 0, again.log
+    assert {record["id"] for record in again.records} == {n for n in range(30) if n % 3 == 2}
+
+
+def test_rows_stamped_after_the_clock_wait(source: Any, table: Make) -> None:
+    """SPEC I1."""
+    table("dbo.live", "id int NOT NULL PRIMARY KEY, mod_ts datetime2(7) NOT NULL", "(1, '2999-01-01')")
+    assert source.tap(tables=["dbo.live"], sync_mode="incremental", start_date="2024-01-01").records == []
+
+
+def test_a_table_without_a_cursor_is_refused(source: Any, table: Make) -> None:
+    """SPEC O2."""
+    table("dbo.still", "id int NOT NULL PRIMARY KEY")
+    run = source.tap(tables=["dbo.still"], sync_mode="incremental")
+    assert run.exit_code == 2
+    assert "dbo.still: an incremental sync needs cursor_column" in run.log
