@@ -112,7 +112,7 @@ def _undeclared(session: Session, values: list[tuple[str, Any]], sink: Sink) -> 
             raise SqlError(11503, f"The parameter type cannot be deduced because no expression gives one for '@{name}'.")
         rows.append((number, f"@{name}", kind.kind.system_id, kind.declaration(), kind.max_length,
                      kind.catalog_precision, kind.catalog_scale, None, None, None, None, None, None, None, None, None,
-                     False, False, False, True, False, None, None, None))
+                     False, False, False, True, False, None, kind.type_info()[0], kind.max_length))
     text_columns = ["suggested_user_type_database", "suggested_user_type_schema", "suggested_user_type_name",
                     "suggested_assembly_qualified_type_name"]
     _send(sink, [("parameter_ordinal", INT), ("name", SYSNAME), ("suggested_system_type_id", INT),
@@ -207,6 +207,30 @@ def _columns(session: Session, values: list[tuple[str, Any]], sink: Sink) -> Non
                  ("ORDINAL_POSITION", INT), ("IS_NULLABLE", SqlType("varchar", 254)), ("SS_DATA_TYPE", TINYINT)], made)
 
 
+def _types(session: Session, values: list[tuple[str, Any]], sink: Sink) -> None:
+    """sp_datatype_info: what SQLGetTypeInfo asks; drivers take the digits of a datetime2 from it."""
+    wanted = int(_argument(values, "data_type", 0) or 0)
+    newer = {"date": (91, 10, 0), "time": (-154, 16, 7), "datetime2": (93, 27, 7), "datetimeoffset": (-155, 34, 7),
+             "datetime": (93, 23, 3), "smalldatetime": (93, 16, 0), "xml": (-152, 0, None)}
+    rows = []
+    for name, kind in KINDS.items():
+        code, size, digits = newer.get(name, (ODBC.get(name, -150), kind.precision or max(kind.size, 0), None))
+        if wanted in (0, code) and name not in ("sysname", "hierarchyid", "geometry", "geography"):
+            quote = "'" if kind.family in ("string", "date", "time", "ticks", "offset", "guid") else None
+            rows.append((name, code, size, quote, quote, None, 1, 0, 3, None, 0, 0, name,
+                         digits if digits is not None else 0, digits if digits is not None else kind.scale,
+                         9 if code in (91, 93) else code, {"date": 1}.get(name, 3 if code == 93 else None),
+                         10 if kind.family in ("int", "decimal") else None, None, 0))
+    rows.sort(key=lambda row: (row[1], -int(row[2])))
+    _send(sink, [("TYPE_NAME", SYSNAME), ("DATA_TYPE", SMALLINT), ("PRECISION", INT), ("LITERAL_PREFIX", SYSNAME),
+                 ("LITERAL_SUFFIX", SYSNAME), ("CREATE_PARAMS", SYSNAME), ("NULLABLE", SMALLINT),
+                 ("CASE_SENSITIVE", SMALLINT), ("SEARCHABLE", SMALLINT), ("UNSIGNED_ATTRIBUTE", SMALLINT),
+                 ("MONEY", SMALLINT), ("AUTO_INCREMENT", SMALLINT), ("LOCAL_TYPE_NAME", SYSNAME),
+                 ("MINIMUM_SCALE", SMALLINT), ("MAXIMUM_SCALE", SMALLINT), ("SQL_DATA_TYPE", SMALLINT),
+                 ("SQL_DATETIME_SUB", SMALLINT), ("NUM_PREC_RADIX", INT), ("INTERVAL_PRECISION", SMALLINT),
+                 ("USERTYPE", SMALLINT)], rows)
+
+
 def _keys(session: Session, values: list[tuple[str, Any]], sink: Sink) -> None:
     name = str(_argument(values, "table_name", 0) or "")
     rows = session.fetch(
@@ -230,5 +254,6 @@ def _reset(session: Session, values: list[tuple[str, Any]], sink: Sink) -> None:
 PROCEDURES: dict[str, Callable[[Session, list[tuple[str, Any]], Sink], None]] = {
     "sp_describe_first_result_set": _describe, "sp_describe_undeclared_parameters": _undeclared,
     "sp_tables": _tables, "sp_columns": _columns, "sp_columns_100": _columns, "sp_pkeys": _keys,
+    "sp_datatype_info": _types, "sp_datatype_info_90": _types, "sp_datatype_info_100": _types,
     "sp_reset_connection": _reset, "sp_set_session_context": _nothing,
 }

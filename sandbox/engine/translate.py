@@ -373,6 +373,8 @@ class Translator:
         if isinstance(node.this, exp.Star):
             return node, None
         found = self._find(node, scope)
+        if found is None and node.name.lower() == "0x" and not node.table:
+            return call("unhex", ""), SqlType("varbinary", 1)
         if found is None:
             self._resolved(node, scope)
         assert found is not None
