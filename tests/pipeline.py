@@ -80,7 +80,11 @@ class Pipeline:
             command += ["--state", str(self.state_file)]
         env = {**os.environ, **self.env}
         tap = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=(self.folder / "tap.log").open("wb"), env=env, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "tap.log").open("wb"),
+            env=env,
+            start_new_session=True,
         )
         target = subprocess.Popen(
             [str(BIN / self.target), "--config", str(self._write("target.json", self.target_config))],

@@ -1,0 +1,199 @@
+"""The main job by way of Meltano itself: jobs, state, the hand-over, RECORD mode, other people's plugins."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from paralelo import project
+from ruamel.yaml import YAML
+from sandbox.data.mutate import mutate
+
+from tests.compare import differences, source_rows, target_rows
+from tests.pipeline import BIN, Pipeline
+from tests.servers import Servers
+
+pytestmark = pytest.mark.timeout(600)
+FULL, INCREMENTAL = "parallel-full-sync-bi-credores", "parallel-incremental-sync-bi-credores"
+STATE_ID = "dev:tap-mssql-full-bi-credores-to-target-postgres"
+
+
+class Meltano:
+    """A Meltano project in a folder, with a state and a system database of its own."""
+
+    def __init__(self, folder: Path, own: Path, env: Mapping[str, str]) -> None:
+        self.folder = folder
+        own.mkdir(parents=True, exist_ok=True)
+        self.env = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("TAP_", "TARGET_", "MELTANO_"))
+            },
+            **env,
+            "MELTANO_ENVIRONMENT": "dev",
+            "MELTANO_STATE_BACKEND_URI": (own / "state").as_uri(),
+            "MELTANO_DATABASE_URI": f"sqlite:///{own / 'meltano.db'}",
+            "NO_COLOR": "1",
+        }
+        (own / "state").mkdir(exist_ok=True)
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "meltano", "--log-level=info", *arguments],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def run(self, job: str) -> str:
+        """`meltano run JOB`; its log. Fails the test when it fails."""
+        ended = self("run", job)
+        assert ended.returncode == 0, ended.stderr[-4000:]
+        return ended.stdout + ended.stderr
+
+
+@pytest.fixture
+def meltano(servers: Servers, tmp_path: Path) -> Meltano:
+    return Meltano(project.root(), tmp_path / "meltano", servers.sandbox.environment)
+
+
+def assert_equal(servers: Servers, table: str) -> int:
+    """Both sides hold the same rows; returns how many."""
+    with servers.connect_source() as source, servers.connect_target() as target:
+        found = source_rows(source, f"dbo.{table}")
+        assert not differences(found, target_rows(target, f"public.{table}"))
+    return len(found)
+
+
+def test_full_twice_then_incremental_hands_over(servers: Servers, meltano: Meltano) -> None:
+    """SPEC F1, F7, A8, I3, I6: the old tool's second run deleted good rows; ours changes nothing."""
+    meltano.run(FULL)
+    rows = assert_equal(servers, "bi_credores")
+    with servers.connect_target() as target:
+        assert target.execute("SELECT count(*) FROM pg_index WHERE indrelid = 'bi_credores'::regclass AND indisprimary")
+    meltano.run(FULL)
+    assert assert_equal(servers, "bi_credores") == rows
+    state = json.loads(meltano("state", "get", STATE_ID).stdout)
+    bookmark = state["singer_state"]["bookmarks"]["dbo-bi_credores"]
+    assert bookmark["done"] is True
+    assert bookmark["rows"] == rows
+    assert STATE_ID in meltano("state", "list").stdout
+
+    mutate(servers.sandbox.mssql, 60, 5, deletes=False)
+    log = meltano.run(INCREMENTAL)
+    assert assert_equal(servers, "bi_credores") > rows
+    assert "the last full sync's start" in log
+    with servers.connect_target() as target:
+        before = target.execute("SELECT id, xmin::text FROM bi_credores ORDER BY id").fetchall()
+    meltano.run(INCREMENTAL)
+    with servers.connect_target() as target:
+        assert target.execute("SELECT id, xmin::text FROM bi_credores ORDER BY id").fetchall() == before
+
+
+def test_the_same_without_batch_config(servers: Servers, meltano: Meltano, tmp_path: Path) -> None:
+    """SPEC V2: RECORD lines instead of Arrow files, and the same rows arrive."""
+    copy = tmp_path / "project"
+    (copy / "extract").mkdir(parents=True)
+    for name in ("meltano.yml", "load", "plugins", "requirements", ".meltano"):
+        (copy / name).symlink_to(project.root() / name)
+    for path in (project.root() / "extract").glob("*.meltano.yml"):
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        for extractor in content["plugins"]["extractors"]:
+            (extractor.get("config") or {}).pop("batch_config", None)
+        with (copy / "extract" / path.name).open("w", encoding="utf-8") as file:
+            YAML(typ="safe").dump(content, file)
+    records = Meltano(copy, tmp_path / "records", servers.sandbox.environment)
+    log = records.run("parallel-full-sync-resumo-faixas")
+    assert assert_equal(servers, "resumo_faixas") > 0
+    assert "0 batch manifests" in log
+
+
+def test_jobs_and_schedules_are_listed(meltano: Meltano) -> None:
+    listed = json.loads(meltano("schedule", "list", "--format=json").stdout)["schedules"]["job"]
+    names = {schedule["job"]["name"]: schedule["cron_interval"] for schedule in listed}
+    assert names[INCREMENTAL] == "*/15 * * * *"
+    assert FULL in names
+
+
+def test_a_schedule_runs_as_it_is(servers: Servers, meltano: Meltano) -> None:
+    ended = meltano("schedule", "run", "full-resumo-faixas-weekly")
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    assert_equal(servers, "resumo_faixas")
+
+
+@pytest.fixture(scope="session")
+def others() -> Path:
+    """The folder of other people's plugins, installed once into an environment of their own."""
+    folder = project.root() / ".paralelo" / "others"
+    wanted = project.root() / "requirements" / "others.txt"
+    stamp = folder / "installed.txt"
+    if not stamp.exists() or stamp.read_text() != wanted.read_text():
+        subprocess.run([BIN / "uv", "venv", "--quiet", "--clear", "--python", BIN / "python", folder], check=True)
+        subprocess.run(
+            [BIN / "uv", "pip", "install", "--quiet", "--python", folder / "bin" / "python", "-r", wanted], check=True
+        )
+        stamp.write_text(wanted.read_text())
+    return folder / "bin"
+
+
+def test_our_tap_into_another_target(servers: Servers, tmp_path: Path, others: Path) -> None:
+    """RECORD lines into the stock target for PostgreSQL."""
+    target = servers.target_config() | {"default_target_schema": "outra", "ssl_enable": False}
+    pipeline = Pipeline(
+        tmp_path,
+        servers.tap_config() | {"sync_mode": "full", "tables": ["dbo.resumo_faixas"]},
+        {name: value for name, value in target.items() if name not in ("ssl_mode", "connect_timeout_seconds")},
+        target=str(others / "target-postgres"),
+    )
+    ended = pipeline.run()
+    assert ended.ok, ended.explain()
+    with servers.connect_source() as source, servers.connect_target() as target_connection:
+        expected = {key: row[14:16] for key, row in source_rows(source, "dbo.resumo_faixas").items()}
+        rows = target_connection.execute(
+            'SELECT id, "TOTAL_CONTRATO", "SALDO_CONTRATO" FROM outra."resumo_faixas"'
+        ).fetchall()
+    assert {row[0]: tuple(row[1:]) for row in rows} == expected
+
+
+def test_another_tap_into_our_target(servers: Servers, tmp_path: Path, others: Path) -> None:
+    """The stock tap for PostgreSQL into target-postgres, twice."""
+    with servers.connect_target() as target:
+        target.execute("CREATE SCHEMA IF NOT EXISTS origem")
+        target.execute("CREATE TABLE IF NOT EXISTS origem.cidades (id int PRIMARY KEY, nome text, area numeric(12,3))")
+        target.execute(
+            "INSERT INTO origem.cidades VALUES (1, 'São Paulo', 1521.11), (2, 'Niterói', NULL) ON CONFLICT DO NOTHING"
+        )
+    made = servers.sandbox.settings
+    tap = {
+        "host": "127.0.0.1",
+        "port": made.postgres_port,
+        "user": made.postgres_user,
+        "password": made.postgres_password,
+        "database": made.postgres_database,
+        "filter_schemas": ["origem"],
+        "batch_root": None,
+    }
+    pipeline = Pipeline(
+        tmp_path,
+        tap,
+        servers.target_config() | {"default_target_schema": "destino"},
+        tap=str(others / "tap-postgres"),
+    )
+    for _ in range(2):
+        ended = pipeline.run()
+        assert ended.ok, ended.explain()
+    with servers.connect_target() as target:
+        rows = target.execute("SELECT id, nome, area FROM destino.cidades ORDER BY id").fetchall()
+    assert [(row[0], row[1], row[2] and float(row[2])) for row in rows] == [
+        (1, "São Paulo", 1521.11),
+        (2, "Niterói", None),
+    ]
