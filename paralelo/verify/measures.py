@@ -214,7 +214,7 @@ def _identifier(here: str, there: str) -> Number:
     parts = ((1, 12), (13, 8), (21, 12))
     target = [f"('x' || substr({plain}, {first}, {size}))::bit({4 * size})::bigint" for first, size in parts]
     weighed = [f"({one} + {two} * 3 + {three} * 5)" for one, two, three in (source, target)]
-    return Number(weighed[0], weighed[1], "digits")
+    return Number(f"CASE WHEN {here} IS NOT NULL THEN {weighed[0]} END", weighed[1], "digits")
 
 
 def _float(here: str, there: str) -> Number:
@@ -225,7 +225,7 @@ def _float(here: str, there: str) -> Number:
     """
     text = f"CONVERT(varchar(40), CAST({here} AS float), 3)"
     digits = f"CAST(REPLACE(LEFT({text}, CHARINDEX('e', {text}) - 1), '.', '') AS decimal(38, 0))"
-    exponent = f"CAST(SUBSTRING({text}, CHARINDEX('e', {text}) + 1, 5) AS int)"
+    exponent = f"CAST(REPLACE(SUBSTRING({text}, CHARINDEX('e', {text}) + 1, 5), '+', '') AS int)"
     shown = f"to_char({there}::float8, '9.9999999999999999EEEE')"
     finite = f"{there}::float8 BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308"
     whole = f"replace(split_part({shown}, 'e', 1), '.', '')::numeric * 1000 + split_part({shown}, 'e', 2)::int"

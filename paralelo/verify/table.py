@@ -107,7 +107,6 @@ def _compare(source: SqlServer, target: Postgres, wanted: Wanted, options: Optio
         cuts = tuple(found.segment.range.lower or 0 for found in first[1:])
         segments: Sequence[TableSegment] = [found.segment for found in leaves]
         rows = sum(found.rows for found in leaves)
-        notes += _unlike(leaves)
     elif check == "sample":
         segments, rows = _sample(whole, bounds, options), options.sample or 0
     else:
@@ -194,7 +193,8 @@ def _about_quick(leaves: Sequence[quick.Range], tally: Tally) -> list[str]:
         return []
     return [
         f"{len(leaves)} key ranges measured differently and were equal cell by cell: the table changed meanwhile,"
-        " or NUL characters were replaced"
+        " or NUL characters were replaced",
+        *_unlike(leaves),
     ]
 
 

@@ -49,7 +49,7 @@ def _summary(report: Report, console: Console) -> Table:
         counted["seconds"] = lambda table: round(table.seconds, 1)
         counted["rows/s"] = lambda table: round(table.rows_per_second)
     grid = Table(box=box.SIMPLE, pad_edge=False)
-    grid.add_column("table", overflow="fold")
+    grid.add_column("table", no_wrap=True)
     grid.add_column("check")
     for name in counted:
         grid.add_column(name, justify="right")

@@ -1,0 +1,187 @@
+"""Differences of every kind, planted in a table of every type, and found: exactly those."""
+
+from __future__ import annotations
+
+import pytest
+
+from paralelo.verify.pairing import Wanted
+from paralelo.verify.report import TableReport
+from paralelo.verify.table import Options, verify_table
+from paralelo.verify.tests.conftest import Pair
+
+SEED_ROWS = 50
+ROWS = 400
+
+TABLE = """CREATE TABLE dbo.tipos (
+  id bigint NOT NULL PRIMARY KEY, tiny tinyint, small smallint, whole int, large bigint,
+  wide decimal(38,2), narrow decimal(18,4), cash money, dbl float, sgl real,
+  memo nvarchar(max), code varchar(20), wtext nvarchar(20), padded nchar(6), raw varbinary(16),
+  day date, clock time(7), clock3 time(3), moment datetime2(7), moment3 datetime2(3), old datetime, short smalldatetime,
+  ident uniqueidentifier, flag bit, mod_ts datetime2(7) NOT NULL)"""
+
+# (column, how PostgreSQL makes the smallest change of it, whether a quick check sees it)
+CHANGES = [
+    ("tiny", "tiny + 1", True),
+    ("small", "small - 1", True),
+    ("whole", "whole + 1", True),
+    ("large", "large + 1", True),
+    ("wide", "wide + 0.01", True),
+    ("narrow", "narrow - 0.0001", True),
+    ("cash", "cash + 0.0001", True),
+    ("dbl", "1.2500000000000002", True),
+    ("sgl", "1.2500001", True),
+    ("memo", "upper(memo)", False),
+    ("code", "reverse(code)", False),
+    ("code", "code || ' '", True),
+    ("code", "''", True),
+    ("wtext", "NULL", True),
+    ("wtext", "replace(wtext, '\u00e9', 'e')", False),
+    ("padded", "'xy'", False),
+    ("raw", "set_bit(raw, 0, 1 - get_bit(raw, 0))", False),
+    ("day", "day + 1", True),
+    ("clock", "clock + interval '1 microsecond'", True),
+    ("clock3", "clock3 + interval '1 millisecond'", True),
+    ("moment", "moment - interval '1 microsecond'", True),
+    ("moment3", "moment3 + interval '1 millisecond'", True),
+    ("old", "old + interval '1 millisecond'", True),
+    ("short", "short + interval '1 minute'", True),
+    ("ident", "overlay(ident::text placing '7' from 36)::uuid", True),
+    ("flag", "NOT flag", True),
+    ("mod_ts", "mod_ts + interval '1 microsecond'", True),
+]
+FIRST_CHANGED = 20
+
+
+def row(number: int) -> str:
+    return (
+        f"({number}, {number % 200}, {number}, {-number}, {number * 10**12},"
+        f" CAST('{'9' * 33 if number % 2 else ''}{number:03}.01' AS decimal(38,2)), {number}.5, {number}.25,"
+        " 1.25, 1.25,"
+        f" N'texto número {number}', 'ab{number}', N'caf\u00e9 {number}', N'ab', 0x0102{number % 256:02X},"
+        f" '2024-02-{number % 29 + 1:02}', '12:34:56.1234567', '12:34:56.123', '2024-02-29T12:34:56.1234567',"
+        f" '1900-01-01T00:00:00.001', '2024-02-29T12:34:56.120', '2024-02-29T12:34:00',"
+        f" '0E984725-C51C-4BF4-9960-E1C80E27{number:04}', {number % 2}, '2024-03-01T00:00:00.1234567')"
+    )
+
+
+@pytest.fixture
+def planted(pair: Pair) -> Pair:
+    pair.t_sql("DROP TABLE IF EXISTS dbo.tipos", TABLE)
+    pair.t_sql("INSERT INTO dbo.tipos VALUES " + ", ".join(row(n) for n in range(1, SEED_ROWS + 1)))
+    others = TABLE.partition("PRIMARY KEY, ")[2].rpartition(")")[0].split(",\n")
+    names = [piece.split()[0] for line in others for piece in line.split(", ")]
+    rows = SEED_ROWS
+    while rows < ROWS:
+        pair.t_sql(f"INSERT INTO dbo.tipos SELECT id + {rows}, {', '.join(names)} FROM dbo.tipos")
+        rows *= 2
+    pair.t_sql(f"INSERT INTO dbo.tipos (id, mod_ts) VALUES ({ROWS + 1}, '2024-03-01')")
+    pair.copy("tipos", "id")
+    return pair
+
+
+def verified(pair: Pair, check: str = "deep", **options: object) -> TableReport:
+    wanted = Wanted("dbo.tipos", "public", "tipos")
+    report = verify_table(pair.source, pair.target, wanted, Options(check=check, **options))  # type: ignore[arg-type]
+    assert report.error is None
+    return report
+
+
+def keys(report: TableReport, kind: str) -> list[int]:
+    return sorted(int(found.key[0] or 0) for found in report.differences if found.kind == kind)
+
+
+@pytest.mark.parametrize("check", ["quick", "deep"])
+def test_a_faithful_copy_is_equal(planted: Pair, check: str) -> None:
+    report = verified(planted, check)
+    assert report.verdict == "equal"
+    assert report.source_rows == report.target_rows == ROWS + 1
+    assert report.notes == ()
+
+
+@pytest.mark.parametrize("check", ["quick", "deep"])
+def test_each_types_smallest_change(planted: Pair, check: str) -> None:
+    expected = {}
+    for number, (column, changed, visible) in enumerate(CHANGES, FIRST_CHANGED):
+        planted.sql(f"UPDATE tipos SET {column} = {changed} WHERE id = {number}")
+        if check == "deep" or visible:
+            expected[number] = column
+    report = verified(planted, check)
+    found = {int(one.key[0] or 0): one.cells for one in report.differences}
+    if check == "quick":
+        # Rows that only a deep check sees may lie in a range that was read for the sake of another.
+        assert found.keys() >= expected.keys()
+    else:
+        assert found.keys() == expected.keys()
+    for number, column in expected.items():
+        assert [cell.column for cell in found[number]] == [column]
+
+
+@pytest.mark.parametrize("check", ["quick", "deep"])
+def test_missing_extra_and_swapped_rows(planted: Pair, check: str) -> None:
+    planted.sql(
+        f"DELETE FROM tipos WHERE id IN (1, 200, {ROWS + 1})",
+        "INSERT INTO tipos SELECT (t).* FROM (SELECT t FROM tipos AS t WHERE id = 50) AS s ON CONFLICT DO NOTHING",
+        "CREATE TEMP TABLE copies AS SELECT * FROM tipos WHERE id = 60",
+        "UPDATE copies SET id = 5000",
+        "INSERT INTO tipos SELECT * FROM copies",
+        "DROP TABLE copies",
+        "UPDATE tipos SET id = -1 WHERE id = 300",
+        "UPDATE tipos SET id = 300 WHERE id = 302",
+        "UPDATE tipos SET id = 302 WHERE id = -1",
+    )
+    report = verified(planted, check)
+    assert keys(report, "missing") == [1, 200, ROWS + 1]
+    assert keys(report, "extra") == [5000]
+    assert keys(report, "different") == [300, 302]
+    assert (report.missing, report.extra, report.different) == (3, 1, 2)
+    assert sum(bucket.differences for bucket in report.buckets) == 6
+
+
+def test_values_are_masked_unless_asked_for(planted: Pair) -> None:
+    planted.sql("UPDATE tipos SET memo = 'segredo', whole = NULL WHERE id = 7")
+    (hidden,) = verified(planted).differences
+    assert [(cell.source, cell.target) for cell in hidden.cells] == [
+        ("(number)", None),
+        ("(14 characters)", "(7 characters)"),
+    ]
+    (shown,) = verified(planted, show_values=True).differences
+    assert [(cell.source, cell.target) for cell in shown.cells] == [("-7", None), ("texto número 7", "segredo")]
+
+
+def test_a_sample_reads_a_part(planted: Pair) -> None:
+    report = verified(planted, sample=64, seed=3)
+    assert report.verdict == "equal"
+    assert 32 <= report.source_rows <= 128
+
+
+def test_since_compares_only_later_rows_and_finds_an_old_copy(planted: Pair) -> None:
+    planted.t_sql("UPDATE dbo.tipos SET mod_ts = '2024-06-01', whole = 5 WHERE id IN (10, 11, 12)")
+    planted.sql(
+        "UPDATE tipos SET mod_ts = '2024-06-01', whole = 5 WHERE id = 10",
+        "UPDATE tipos SET mod_ts = '2024-07-01' WHERE id = 13",
+        "UPDATE tipos SET whole = 0 WHERE id = 300",
+    )
+    report = verified(planted, since="2024-05-01")
+    # 13 has a newer cursor in the target only: the row is looked up on both sides, and differs by its cursor.
+    assert keys(report, "different") == [11, 12, 13]
+    assert report.missing == report.extra == 0
+
+
+def test_a_table_that_is_not_there_could_not_be_compared(pair: Pair) -> None:
+    report = verify_table(pair.source, pair.target, Wanted("dbo.nada", "public", "nada"), Options())
+    assert report.verdict == "could not compare"
+    assert "nada" in (report.error or "")
+
+
+def test_a_column_that_the_target_lacks_is_a_difference(planted: Pair) -> None:
+    planted.sql("ALTER TABLE tipos DROP COLUMN flag")
+    report = verified(planted)
+    assert report.verdict == "different"
+    assert report.absent_columns == ("flag",)
+
+
+def test_a_column_of_another_kind_is_not_compared(planted: Pair) -> None:
+    planted.sql("ALTER TABLE tipos ALTER COLUMN narrow TYPE double precision")
+    report = verified(planted)
+    assert report.verdict == "could not compare"
+    assert report.incomparable_columns == ("narrow: decimal(18,4) at the source is float8 in the target",)
