@@ -51,6 +51,7 @@ class Progress:
     rows_before: int | None = None
     rows_earlier: int = 0
     last_commit: datetime | None = None
+    created_at: datetime | None = None
     updated_at: datetime | None = None
     now: datetime | None = None
 
@@ -186,6 +187,7 @@ def _progress(row: Mapping[str, Any]) -> Progress:
         rows_before=row["rows_before"],
         rows_earlier=row["rows_earlier"] or 0,
         last_commit=row["last_commit"],
+        created_at=row["created_at"],
         updated_at=row["updated_at"],
         now=row["now"],
     )

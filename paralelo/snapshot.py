@@ -95,7 +95,9 @@ def pace(progress: Progress, since: datetime, earlier: Progress | None, window_s
     if progress.whole:
         return Pace(None, average)
     if progress.rows_before is not None:
-        span = min(window_seconds, elapsed) if elapsed > 0 else window_seconds
+        # The sync itself begins some seconds after its job: a new one when its first schema reaches the target.
+        reading = (at - max(since, progress.created_at or since)).total_seconds()
+        span = min(window_seconds, reading) if reading > 0 else window_seconds
         before = max(progress.rows_before, progress.rows_earlier)
         return Pace(max(0.0, (progress.committed - before) / span), average)
     if earlier is not None and earlier.now is not None and earlier.sync_id == progress.sync_id:

@@ -206,7 +206,8 @@ class Track:
         level = "error" if event.kind in ("failed", "stalled") else "info"
         more = {"exit": int(event.exit)} if event.exit is not None else {}
         pause = {"pause_seconds": round(event.pause, 1)} if event.pause is not None else {}
-        phase = {"phase": self.supervisor.phase, "attempt": event.attempt}
+        shown = self.supervisor.sign.phase if event.kind == "ended" else self.supervisor.phase
+        phase = {"phase": shown, "attempt": event.attempt}
         self.log.event(event.kind, level, **phase, reason=event.reason, **more, **pause)
         self._say(event)
         self.run.notifier.about(event)

@@ -1,0 +1,60 @@
+"""Meltano's saved state, read through Meltano itself: whatever backend the project uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sync_rules.exits import ConfigurationError
+
+State = Mapping[str, Any]
+
+
+def bookmarks(state_ids: Iterable[str], root: Path, env: Mapping[str, str] | None = None) -> dict[str, State]:
+    """By state id: the bookmarks it holds, by stream; empty where there is none.
+
+    In a process of its own, for it needs all of Meltano. Raises ConfigurationError when Meltano cannot read them.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "paralelo.states", *state_ids],
+        cwd=root,
+        env={**os.environ, **(env or {}), "MELTANO_CLI_LOG_LEVEL": "error"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
+        raise ConfigurationError(f"Meltano cannot read its state: {last[:200]}")
+    found: dict[str, State] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _print(state_ids: Iterable[str]) -> int:
+    from meltano.core.db import project_engine
+    from meltano.core.project import Project
+    from meltano.core.state_service import StateService
+
+    project = Project.find()
+    _, make_session = project_engine(project)
+    with make_session() as session:
+        service = StateService(project, session)
+        found = {name: _bookmarks(service.get_state(name)) for name in state_ids}
+    sys.stdout.write(json.dumps(found) + "\n")
+    return 0
+
+
+def _bookmarks(state: Mapping[str, Any] | None) -> State:
+    singer = (state or {}).get("singer_state") or {}
+    found = singer.get("bookmarks")
+    return found if isinstance(found, Mapping) else {}
+
+
+if __name__ == "__main__":
+    sys.exit(_print(sys.argv[1:]))

@@ -1,0 +1,8 @@
+"""Run one job under recovery, or check how every table stands: see --help."""
+
+import sys
+
+from paralelo.cli.recover import main
+
+if __name__ == "__main__":
+    sys.exit(main())
