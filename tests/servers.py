@@ -12,6 +12,7 @@ from typing import Any
 
 import mssql_python
 import psycopg
+
 from sandbox.lifecycle import Sandbox
 
 HOST = "127.0.0.1"
@@ -79,7 +80,7 @@ class Servers:
 
 @contextlib.contextmanager
 def started(rows: int) -> Iterator[Servers]:
-    """A sandbox in a temporary folder with that many rows of bi_credores, and half of resumo_faixas; gone at the end."""
+    """A sandbox in a temporary folder with that many rows of bi_credores, half of resumo_faixas; gone at the end."""
     folder = Path(tempfile.mkdtemp(prefix="paralelo-test-"))
     sandbox = Sandbox(folder)
     try:

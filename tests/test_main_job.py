@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from paralelo import project
 from ruamel.yaml import YAML
-from sandbox.data.mutate import mutate
 
+from paralelo import project
+from sandbox.data.mutate import mutate
 from tests.compare import differences, source_rows, target_rows
 from tests.pipeline import BIN, Pipeline
 from tests.servers import Servers

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paralelo import project
 from ruamel.yaml import YAML
 
+from paralelo import project
 from tests.pipeline import BIN
 
 ROOT = project.root()
