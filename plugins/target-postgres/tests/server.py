@@ -48,7 +48,7 @@ class Server:
         }
 
     def dsn(self, database: str = "postgres") -> str:
-        """For the tests' own connections."""
+        """For the tests' own connections. The role and the ledger's schema have one name, which would come first."""
         made = self._settings
-        password = f"password={made.postgres_password}"
-        return f"host={HOST} port={made.postgres_port} user={made.postgres_user} {password} dbname={database}"
+        password, path = f"password={made.postgres_password}", "options='-c search_path=public'"
+        return f"host={HOST} port={made.postgres_port} user={made.postgres_user} {password} dbname={database} {path}"

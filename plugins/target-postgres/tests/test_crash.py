@@ -80,12 +80,12 @@ def test_killed_between_commit_and_state(config: Any, db: Db, feed: Feed, target
     assert last_sync(db, "rows_read", "rows_written") == (30, 30)
 
 
-def test_killed_during_copy(config: Any, db: Db, feed: Feed, target: Any) -> None:
+def test_killed_during_copy(config: Any, server: embedded.Server, db: Db, feed: Feed, target: Any) -> None:
     lines = feed.full(ROWS, page=10)
     process = target(lines[:3])
     until(lambda: committed(db, 1))
-    with db.transaction():
-        db.execute('LOCK TABLE "_paralelo_things_1" IN SHARE MODE')
+    with psycopg.connect(server.dsn(db.info.dbname)) as other:
+        other.execute('LOCK TABLE "_paralelo_things_1" IN SHARE MODE')
         assert process.stdin is not None
         process.stdin.write(f"{lines[3]}\n")
         process.stdin.flush()
