@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import decimal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -84,6 +84,27 @@ def stored_value(kind: SqlType, value: Any) -> Value:
     if kind.family == "int" and isinstance(value, decimal.Decimal | float):
         return int(value)
     return value  # type: ignore[no-any-return]
+
+
+_KINDS: dict[str, type[duckdb.Error]] = {
+    "INTERRUPT": duckdb.InterruptException, "Conversion": duckdb.ConversionException,
+    "Out of Range": duckdb.OutOfRangeException, "Constraint": duckdb.ConstraintException,
+}
+
+
+def read(reader: pa.RecordBatchReader, cancelled: Callable[[], bool]) -> Iterator[pa.RecordBatch]:
+    """The reader's batches until a cancellation, with DuckDB's own error for one that Arrow carried."""
+    batches = iter(reader)
+    while not cancelled():
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            kind = next((k for word, k in _KINDS.items() if str(error).startswith(word)), duckdb.InvalidInputException)
+            raise kind(str(error)) from error
+        if batch is None:
+            return
+        if batch.num_rows:
+            yield batch
 
 
 def quiet(cursor: duckdb.DuckDBPyConnection) -> None:

@@ -190,7 +190,9 @@ class _Cutter:
             return before in ("UNION", "ALL", "EXCEPT", "INTERSECT", "AS", "(")
         if word == "IF":
             return before in ("TABLE", "VIEW", "DATABASE", "INDEX", "COLUMN", "CONSTRAINT", "SCHEMA")
-        return before in ("FOR", "ON", ".", "AS", "=") or (word == "WITH" and before == ")")
+        if before == "ON":
+            return word in ("DELETE", "UPDATE")
+        return before in ("FOR", ".", "AS", "=") or (word == "WITH" and before == ")")
 
     def is_type(self, index: int, name: str) -> bool:
         """Whether `char` or `nchar` is the type and not the function."""

@@ -42,11 +42,7 @@ class Whole:
         self.schema: pa.Schema = self._reader.schema
 
     def read(self, cancelled: Callable[[], bool]) -> Iterator[pa.RecordBatch]:
-        for batch in self._reader:
-            if cancelled():
-                return
-            if batch.num_rows:
-                yield batch
+        return results.read(self._reader, cancelled)
 
     def close(self) -> None:
         self._reader.close()
@@ -96,14 +92,12 @@ class Slices:
             low, high = (max(walk.low, edge - span + 1), edge) if walk.descending else (edge, min(walk.high, edge + span - 1))
             count = 0
             reader = self._cursor.sql(walk.slice(low, high, left), params=self._used).to_arrow_reader(self._rows)
-            for batch in reader:
-                if cancelled():
-                    reader.close()
-                    return
-                if batch.num_rows:
+            try:
+                for batch in results.read(reader, cancelled):
                     count += batch.num_rows
                     yield batch
-            reader.close()
+            finally:
+                reader.close()
             left -= count
             edge = low - 1 if walk.descending else high + 1
             aim = min(SLICE, left * 1.2 + 64)

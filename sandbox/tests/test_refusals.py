@@ -37,7 +37,9 @@ def test_wrong_password(connect: Any, driver: str) -> None:
 
 
 def test_unknown_database(connect: Any, driver: str) -> None:
-    with pytest.raises(Exception, match="Cannot open database|4060|login failed"):
+    # Each driver puts the two messages, 4060 and 18456, in an order of its own; mssql-python shows only one.
+    words = {"pyodbc": "Cannot open database"}.get(driver, "Login failed|18456|4060")
+    with pytest.raises(Exception, match=words):
         connect(driver, database="NAO_EXISTE")
 
 

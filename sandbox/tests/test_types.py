@@ -54,7 +54,8 @@ def test_a_stored_value_arrives_exactly(cursor: Any, fresh: Any, kind: str, lite
     assert rows[1] is None
 
 
-PARAMETERS = [v for v in VALUES if v[0] not in ("text", "ntext", "image", "xml")]
+# Microsoft's driver itself refuses to bind a date before 1753.
+PARAMETERS = [v for v in VALUES if v[0] not in ("text", "ntext", "image", "xml") and v[1] != "'0001-01-01'"]
 
 
 @pytest.mark.parametrize("driver", ["mssql-python", "pyodbc"])
