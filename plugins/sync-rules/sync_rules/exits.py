@@ -5,7 +5,10 @@ The codes tell an operator, and the recovery script, whether a restart can help:
 
 from __future__ import annotations
 
+import os
+import sys
 from enum import IntEnum
+from typing import NoReturn
 
 
 class Exit(IntEnum):
@@ -95,3 +98,20 @@ class Stalled(SyncError):
     """Nothing moved for too long."""
 
     exit = Exit.STALLED
+
+
+_AT_ONCE = [False]
+
+
+def end_at_once() -> None:
+    """From now on the process ends without waiting for threads: one is stuck in a driver and would hold it up."""
+    _AT_ONCE[0] = True
+
+
+def end(code: int) -> NoReturn:
+    """End the process with the code, as `sys.exit` does, or at once where that was asked for."""
+    if _AT_ONCE[0]:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

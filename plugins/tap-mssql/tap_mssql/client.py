@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sync_rules.exits import ConfigurationError, SourceUnreachable
 
 from tap_mssql import errors
+from tap_mssql.watch import WatchedConnection
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +33,7 @@ class Connection(Protocol):
 
     def batches(
         self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch, None, None]:
         """The result as record batches of up to `fetch_size` rows.
 
         `schema` is what the columns are to become: a driver without Arrow of its own builds them by it. Closing the
@@ -63,7 +64,7 @@ def connect(config: Mapping[str, Any], log: logging.Logger) -> Connection:
         reraise=True,
     )
     opened: Connection = attempts(_open, config)
-    return opened
+    return WatchedConnection(opened, float(config["query_timeout_seconds"]))
 
 
 def _knock(config: Mapping[str, Any]) -> None:
@@ -172,7 +173,7 @@ class MssqlPythonConnection:
         schema: pa.Schema,  # noqa: ARG002
         *,
         table: str,
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch, None, None]:
         """The result as the driver's own record batches, in the driver's types."""
         with self._explained(table):
             cursor = self._raw.cursor()

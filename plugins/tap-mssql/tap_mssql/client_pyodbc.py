@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -41,7 +41,7 @@ class PyodbcConnection:
 
     def batches(
         self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch, None, None]:
         """The result as record batches of the given schema."""
         with self._explained(table):
             cursor = self._raw.cursor()

@@ -55,7 +55,9 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
     if "login failed" in low or state == "28000":
         if "cannot open database" in low:
             return ConfigurationError(_no_database(server, database, user))
-        return ConfigurationError(f"{server}: login failed for user {user}: check user and password")
+        return ConfigurationError(
+            f"{server}: login failed for user {user}: check user, password, and that database {database} exists"
+        )
     if "cannot open database" in low or "cannot open server" in low:
         return ConfigurationError(_no_database(server, database, user))
     if "certificate" in low or "ssl provider" in low:

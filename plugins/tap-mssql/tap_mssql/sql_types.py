@@ -149,7 +149,9 @@ class SqlColumn:
         """An expression that is 1 where the value's offset from UTC is not zero: only the instant is kept."""
         if self.base != "datetimeoffset":
             return None
-        return f"CASE WHEN DATEPART(tzoffset, {quote(self.name)}) <> 0 THEN 1 ELSE 0 END"
+        name, plain = quote(self.name), f"datetime2({self.scale})"
+        instant = f"CAST(SWITCHOFFSET({name}, '+00:00') AS {plain})"
+        return f"CASE WHEN CAST({name} AS {plain}) <> {instant} THEN 1 ELSE 0 END"
 
 
 def bound(column: SqlColumn, database_collation: str | None) -> str:

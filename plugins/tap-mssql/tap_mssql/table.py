@@ -266,7 +266,7 @@ class MssqlTable:
             batches.append(batch)
             count, size = count + batch.num_rows, size + batch.nbytes
             if size >= self.config["page_bytes"] and count < rows:
-                source.close()  # type: ignore[attr-defined]  # both drivers give generators
+                source.close()
                 self._row_bytes = max(self._row_bytes, size / count)
                 return batches, False
         return batches, count < rows

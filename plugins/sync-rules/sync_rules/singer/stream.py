@@ -155,6 +155,7 @@ class PagedStream(Stream):
             try:
                 if self.ABORT_AT_RECORD_COUNT is not None:
                     self._dry_run(plan, output)
+                    self._tap.send_state()
                 elif isinstance(plan, syncs.FullPlan):
                     finished = syncs.run_full(source, plan, output, self._save, deadline, tally)
                     self._tap.lines.message(
@@ -168,7 +169,7 @@ class PagedStream(Stream):
                 source.close()
 
     def _dry_run(self, plan: syncs.FullPlan | syncs.IncrementalPlan, output: BatchOutput | RecordOutput) -> None:
-        """The first rows, and no STATE: a connection test must not move a bookmark."""
+        """The first rows: a connection test must not move a bookmark."""
         from sync_rules import full, incremental
 
         if isinstance(plan, syncs.IncrementalPlan):

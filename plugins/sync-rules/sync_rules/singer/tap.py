@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -12,7 +14,7 @@ from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import SingerCommand
 
-from sync_rules.exits import Exit, SyncError
+from sync_rules.exits import Exit, SyncError, end
 from sync_rules.singer.messages import Lines
 from sync_rules.singer.settings import check, refuse
 
@@ -29,15 +31,24 @@ class OneLineErrors(SingerCommand):
             return super().main(*args, **kwargs)
         except SyncError as error:
             self.logger.error("%s", error, exc_info=_wants_traceback())  # noqa: TRY400
-            sys.exit(int(error.exit))
+            end(int(error.exit))
+        except SystemExit as error:
+            end(error.code if isinstance(error.code, int) else int(error.code is not None))
         except Exception as error:
+            # Its text may hold a row's values: only the place is told.
             self.logger.error(  # noqa: TRY400
-                "unexpected %s: %s (PARALELO_DEBUG=1 shows where)",
+                "unexpected %s in %s (PARALELO_DEBUG=1 shows all)",
                 type(error).__name__,
-                error,
+                _place(error),
                 exc_info=_wants_traceback(),
             )
-            sys.exit(int(Exit.UNEXPECTED))
+            end(int(Exit.UNEXPECTED))
+
+
+def _place(error: BaseException) -> str:
+    """File and line where the error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def _wants_traceback() -> bool:
@@ -107,11 +118,11 @@ class PagedTap(Tap):
         The SDK would write the state, which may be ahead of what was handed over, and exit with 0.
         """
 
-        def end() -> None:
+        def stop() -> None:
             self.logger.warning("ended by signal %s; the state sent so far holds", signum)
             sys.exit(128 + signum)
 
-        self.lines.terminate(end)
+        self.lines.terminate(stop)
 
     @classmethod
     def get_singer_command(cls) -> click.Command:

@@ -22,8 +22,8 @@ config = json.loads(Path(__file__).with_name("config.json").read_text())
 TestTapMssql = get_tap_test_class(TapMssql, config=config, suite_config=SuiteConfig(max_records_limit=10))
 """
 COLUMNS = (
-    "id int NOT NULL PRIMARY KEY, name varchar(10) NULL, at datetime2(3) NULL, day date NULL, amount decimal(38,2) NULL,"
-    " who uniqueidentifier NULL, ok bit NULL, raw varbinary(8) NULL, mod_ts datetime2(7) NOT NULL"
+    "id int NOT NULL PRIMARY KEY, name varchar(10) NULL, at datetime2(3) NULL, day date NULL, amount decimal(38,2) NULL"
+    ", who uniqueidentifier NULL, ok bit NULL, raw varbinary(8) NULL, mod_ts datetime2(7) NOT NULL"
 )
 
 
