@@ -1,4 +1,4 @@
-"""`python -m sandbox.wms COMMAND`: the WMS stand-in: start, stop, serve, load, mutate, fault, latency, requests, env."""
+"""`python -m sandbox.wms COMMAND`: the WMS stand-in: start, stop, serve, load, mutate, fault, requests, env."""
 
 from __future__ import annotations
 

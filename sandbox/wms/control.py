@@ -28,8 +28,8 @@ class NotRunning(Exception):
 
 
 def default_folder() -> Path:
-    """`.sandbox/wms` in the project, or below the folder that PARALELO_SANDBOX names."""
-    base = os.environ.get("PARALELO_SANDBOX")
+    """`.sandbox/wms` in the project, or below the folder that PARALELO_SANDBOX_DIR names."""
+    base = os.environ.get("PARALELO_SANDBOX_DIR")
     return (Path(base) if base else Path(__file__).resolve().parents[2] / ".sandbox") / "wms"
 
 

@@ -126,7 +126,7 @@ def _generated(field: Field, seed: int) -> str:
 
 
 def json_of(entity: Entity, fields: Sequence[Field], path: str) -> str:
-    """SQL for a row as the API writes it: relations as id, key and url, sets as their size and url, times with offset."""
+    """SQL for a row as the API writes it: relations with id, key and url, sets with their size, times with offset."""
     parts = [f"'{field.name}': {_written(entity, field)}" for field in fields]
     if len(fields) == len(entity.fields):
         parts.insert(1, f"'url': '{path}' || id")

@@ -19,7 +19,7 @@ from sync_rules.singer.source import arrow_schema
 
 from tap_oracle_wms.errors import BadAnswer, Passing
 from tap_oracle_wms.fields import Part, WireField
-from tap_oracle_wms.patient import Losses, patient_arrays
+from tap_oracle_wms.patient import Losses, patient_arrays, raw_text
 
 
 class Relation(msgspec.Struct, gc=False):
@@ -161,13 +161,3 @@ def _clock(value: str) -> time:
     if found.tzinfo is not None:
         raise ValueError(value)
     return found
-
-
-def raw_text(value: msgspec.Raw) -> str | None:
-    """Any JSON as text: a string as it is, the rest as it was written."""
-    written = bytes(value)
-    if written == b"null":
-        return None
-    if written.startswith(b'"'):
-        return str(msgspec.json.decode(written))
-    return written.decode()

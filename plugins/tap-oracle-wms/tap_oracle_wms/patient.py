@@ -22,8 +22,8 @@ from sync_rules.singer.source import Loss
 
 from tap_oracle_wms.fields import Part
 
+_MIDNIGHT = re.compile(r"00:00(:00(\.0+)?)?([+-]\d\d:?\d\d)?")
 _DIGITS = re.compile(r"(\.\d{6})(\d+)")
-_MISSING = object()
 
 
 class Losses:
@@ -55,7 +55,7 @@ def patient_arrays(
     arrays = []
     for part in parts:
         try:
-            values = [_value(part, _parsed(row.get(part.field.name)), losses) for row in rows]
+            values = [_value(part, row.get(part.field.name), losses) for row in rows]
             arrays.append(pa.array(values, part.column.type.arrow))
         except (_Unfit, pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataRefused(
@@ -66,20 +66,30 @@ def patient_arrays(
     return arrays
 
 
-def _parsed(raw: msgspec.Raw | None) -> Any:
+def raw_text(value: msgspec.Raw) -> str | None:
+    """Any JSON as text: a string as it is, the rest as it was written."""
+    written = bytes(value)
+    if written == b"null":
+        return None
+    if written.startswith(b'"'):
+        return str(msgspec.json.decode(written))
+    return written.decode()
+
+
+def _parsed(raw: msgspec.Raw) -> Any:
     """The JSON value; a number as a Decimal, which keeps how it was written."""
-    if raw is None:
-        return _MISSING
     written = bytes(raw)
     if written[:1] in b"-0123456789":
         return Decimal(written.decode())
     return msgspec.json.decode(written)
 
 
-def _value(part: Part, value: Any, losses: Losses) -> Any:
-    if value is _MISSING:
+def _value(part: Part, raw: msgspec.Raw | None, losses: Losses) -> Any:
+    if raw is None:
         losses.add(f"of {part.column.name}: the answer did not have the field; NULL stands there")
-        value = None
+    elif part.field.kind in ("text", "unknown"):
+        return raw_text(raw)
+    value = None if raw is None else _parsed(raw)
     if part.field.name == "id" and value is None:
         raise _Unfit
     if value is None:
@@ -87,8 +97,6 @@ def _value(part: Part, value: Any, losses: Losses) -> Any:
     if part.part != "value":
         return _of_reference(part, value)
     kind = part.field.kind
-    if kind in ("text", "unknown"):
-        return _text(value)
     if isinstance(value, str) and not value.strip():
         losses.add(f"of {part.column.name}: empty text where a {part.column.type} belongs; NULL stands there")
         return None
@@ -111,10 +119,10 @@ def _of_reference(part: Part, value: Any) -> Any:
     inner = value.get(name)
     if inner is None:
         return None
-    return _text(inner) if part.part == "key" else _integer(inner)
+    return _key(inner) if part.part == "key" else _integer(inner)
 
 
-def _text(value: Any) -> str:
+def _key(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Decimal):
@@ -169,7 +177,7 @@ def _moment(part: Part, value: Any, losses: Losses) -> datetime | date | time:
 def _date(text: str) -> date:
     """A date, also one that comes as the midnight it begins with."""
     day, mark, rest = text.partition("T")
-    if mark and rest.strip("0:.+-"):
+    if mark and not _MIDNIGHT.fullmatch(rest):
         raise ValueError(text)
     return date.fromisoformat(day)
 

@@ -64,7 +64,8 @@ def compare(source: Iterable[Ids], target: Iterable[Ids]) -> Iterator[tuple[Ids,
         end = max(ends)
         here, mine = _cut(mine, end)
         there, yours = _cut(yours, end)
-        yield here, there, np.setdiff1d(there, here, True)[::-1], np.setdiff1d(here, there, True)[::-1]
+        # With assume_unique the order stays as it is, descending.
+        yield here, there, np.setdiff1d(there, here, assume_unique=True), np.setdiff1d(here, there, assume_unique=True)
         mine = next(left, None) if mine is None else mine
         yours = next(right, None) if yours is None else yours
 

@@ -1,0 +1,140 @@
+"""Incremental paging while rows move: none is lost, whatever the page size and however many share a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tap_oracle_wms.changes import ChangePage, ChangeReader, text_of
+from tap_oracle_wms.errors import BadAnswer
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+BASE = 1_700_000_000_000_000
+SCHEMA = pa.schema([("id", pa.int64()), ("mod_ts", pa.timestamp("us", tz="UTC"))])
+
+
+def micros(text: str) -> int:
+    return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
+
+
+class Moving:
+    """Rows {id: time}; before each answer `move` may change them. `digits` is how exactly times are written."""
+
+    def __init__(self, rows: dict[int, int], size: int, move: Callable[[Moving], None], digits: int = 6) -> None:
+        self.rows = dict(rows)
+        self.size = size
+        self.move = move
+        self.step = 10 ** (6 - digits)
+        self.requests = 0
+
+    def by_time(self, low: str) -> ChangePage:
+        return self._page(sorted((t, i) for i, t in self.rows.items() if t >= micros(low)))
+
+    def by_moment(self, low: str, high: str, above: int | None) -> ChangePage:
+        found = [
+            (t, i)
+            for i, t in sorted(self.rows.items())
+            if micros(low) <= t < micros(high) and (above is None or i > above)
+        ]
+        return self._page(found)
+
+    def _page(self, found: list[tuple[int, int]]) -> ChangePage:
+        self.requests += 1
+        page = found[: self.size]
+        batch = pa.RecordBatch.from_arrays(
+            [
+                pa.array([i for _, i in page], pa.int64()),
+                pa.array([t - t % self.step for t, _ in page], pa.int64()).cast(SCHEMA.field(1).type),
+            ],
+            schema=SCHEMA,
+        )
+        self.move(self)
+        return ChangePage(batch, len(found) <= self.size)
+
+    def batches(self, start: int) -> list[tuple[list[int], int]]:
+        """(ids, time that is said to be complete) of each batch handed over."""
+        reader = ChangeReader("thing", "id", "mod_ts", self.by_time, self.by_moment)
+        return [(batch.column(0).to_pylist(), micros(reached)) for batch, reached in reader.read(text_of(start))]
+
+    def read(self, start: int) -> list[int]:
+        """Every id handed over."""
+        return [one for ids, _ in self.batches(start) for one in ids]
+
+
+TIMES = st.integers(0, 6).map(lambda n: BASE + n * 400_000) | st.integers(0, 3_000_000).map(lambda n: BASE + n)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.dictionaries(st.integers(1, 60), TIMES, max_size=40),
+    size=st.integers(1, 7),
+    digits=st.sampled_from([0, 3, 6]),
+    seed=st.randoms(use_true_random=False),
+)
+def test_rows_that_stay_are_read_once_and_rows_that_move_are_still_there(
+    rows: dict[int, int], size: int, digits: int, seed: object
+) -> None:
+    moved: set[int] = set()
+    later = BASE + 10_000_000_000
+
+    def move(source: Moving) -> None:
+        """Some row changes, and with its new time leaves the window of this run; some row is deleted."""
+        if source.rows and seed.random() < 0.6:  # type: ignore[attr-defined]  # a random.Random, untyped in hypothesis
+            one = seed.choice(sorted(source.rows))  # type: ignore[attr-defined]
+            moved.add(one)
+            if seed.random() < 0.3:  # type: ignore[attr-defined]
+                del source.rows[one]
+            else:
+                source.rows[one] = later
+
+    source = Moving(rows, size, move, digits)
+    whole = source.by_time
+    source.by_time = lambda low: _within(whole(low), later)  # type: ignore[method-assign]
+    seen = source.read(BASE)
+    assert {one for one in rows if one not in moved} <= set(seen)
+    assert len(seen) == len(set(seen))
+
+
+def _within(page: ChangePage, high: int) -> ChangePage:
+    """The window's upper end: the source's clock when the run began."""
+    keep = [t < datetime.fromtimestamp(high // 1_000_000, tz=timezone.utc) for t in page.batch.column(1).to_pylist()]
+    return ChangePage(page.batch.filter(pa.array(keep, pa.bool_())), page.last or not all(keep))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.dictionaries(st.integers(1, 60), TIMES, max_size=40),
+    size=st.integers(1, 7),
+    cut=st.integers(0, 40),
+)
+def test_a_run_cut_short_anywhere_goes_on_without_a_gap(rows: dict[int, int], size: int, cut: int) -> None:
+    """Even with no lookback: what is said to be complete is complete."""
+    first = Moving(rows, size, lambda _: None).batches(BASE)[:cut]
+    second = Moving(rows, size, lambda _: None).batches(first[-1][1] if first else BASE)
+    assert {one for ids, _ in first + second for one in ids} == set(rows)
+
+
+def test_a_thousand_rows_of_one_time_over_pages_of_ten() -> None:
+    rows = {**dict.fromkeys(range(1, 1_001), BASE), 2_000: BASE + 1, 2_001: BASE + 5_000_000}
+    source = Moving(rows, 10, lambda _: None)
+    assert sorted(source.read(BASE)) == sorted(rows)
+    assert source.requests < 110
+
+
+def test_pages_out_of_order_are_an_error() -> None:
+    def by_time(low: str) -> ChangePage:
+        times = pa.array([BASE + 5, BASE], pa.int64()).cast(SCHEMA.field(1).type)
+        return ChangePage(pa.RecordBatch.from_arrays([pa.array([1, 2], pa.int64()), times], schema=SCHEMA), False)
+
+    with pytest.raises(BadAnswer, match="out of the order"):
+        list(ChangeReader("thing", "id", "mod_ts", by_time, lambda *_: by_time("")).read(text_of(BASE)))
+
+
+def test_an_empty_page_that_says_more_follow_is_an_error() -> None:
+    nothing = ChangePage(pa.RecordBatch.from_pylist([], SCHEMA), False)
+    with pytest.raises(BadAnswer, match="empty page"):
+        list(ChangeReader("thing", "id", "mod_ts", lambda _: nothing, lambda *_: nothing).read(text_of(BASE)))

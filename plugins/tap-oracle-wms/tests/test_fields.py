@@ -1,0 +1,106 @@
+"""Reading `describe`: leniently, and never into a type that holds less."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sync_rules.exits import ConfigurationError
+from tap_oracle_wms.fields import read_description
+
+
+def columns(fields: Any, **types: str) -> dict[str, str]:
+    description = read_description("thing", json.dumps(fields).encode(), types)
+    return {part.column.name: str(part.column.type) for part in description.parts}
+
+
+def test_every_type_the_api_names() -> None:
+    assert columns(
+        {
+            "parameters": ["id"],
+            "fields": {
+                "id": {"type": "pk", "required": "X"},
+                "code": {"type": "varchar", "max_length": 25},
+                "kind": {"type": "char", "max_length": "2"},
+                "note": {"type": "clob", "max_length": 4000},
+                "qty": {"type": "decimal", "max_digits": 18, "decimal_places": 5},
+                "weight": {"type": "number"},
+                "seq": {"type": "integer"},
+                "flg": {"type": "boolean"},
+                "mod_ts": {"type": "datetime"},
+                "day": {"type": "date"},
+                "hour": {"type": "time"},
+                "item_id": {"type": "relation"},
+                "uom": {"type": "relation"},
+                "line_set": {"type": "relation"},
+                "odd": {"type": "geometry"},
+            },
+        }
+    ) == {
+        "id": "bigint",
+        "code": "varchar(25)",
+        "kind": "varchar(2)",
+        "note": "text",
+        "qty": "decimal(18,5)",
+        "weight": "decimal(38,10)",
+        "seq": "bigint",
+        "flg": "boolean",
+        "mod_ts": "timestamp(6) with time zone",
+        "day": "date",
+        "hour": "time(6)",
+        "item_id": "bigint",
+        "item_key": "text",
+        "uom_id": "bigint",
+        "uom_key": "text",
+        "line_set_count": "bigint",
+        "odd": "text",
+    }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"fields": [{"name": "id", "type": "PK"}, {"name": "a", "type": " VarChar "}, {"type": "date"}, 7]},
+        {"fields": {"id": "pk", "a": {}}},
+        {"id": {"type": "integer"}, "a": {"type": None}},
+        [{"name": "id", "type": "bigint"}, {"name": "a"}],
+    ],
+)
+def test_other_shapes_are_read(said: Any) -> None:
+    assert columns(said) == {"id": "bigint", "a": "text"}
+
+
+def test_unknown_types_are_named() -> None:
+    description = read_description("thing", b'{"fields": {"id": {"type": "pk"}, "a": {"type": "blob"}}}')
+    assert description.unknown == ("a",)
+
+
+def test_a_relations_key_gives_way_to_a_field_of_that_name() -> None:
+    fields = {"id": {"type": "pk"}, "item_id": {"type": "relation"}, "item_key": {"type": "varchar"}}
+    assert list(columns({"fields": fields})) == ["id", "item_id", "item_id_key", "item_key"]
+
+
+def test_types_can_be_said_better() -> None:
+    fields = {"fields": {"id": {"type": "pk"}, "a": {"type": "integer"}}}
+    assert columns(fields, a="decimal(20,4)")["a"] == "decimal(20,4)"
+    with pytest.raises(ConfigurationError, match="types.thing names b"):
+        columns(fields, b="text")
+    with pytest.raises(ConfigurationError, match="is no type"):
+        columns(fields, a="decimal")
+    with pytest.raises(ConfigurationError, match="not one of"):
+        columns(fields, a="timestamp(6)")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<html>", "no JSON"),
+        (b"{}", "names no fields"),
+        (b'{"fields": {"code": {"type": "varchar"}}}', "no whole number id"),
+        (b'{"fields": {"id": "pk", "a": "relation", "a_id": "integer"}}', "two fields"),
+    ],
+)
+def test_what_cannot_be_read_is_said(body: bytes, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        read_description("thing", body)

@@ -1,0 +1,94 @@
+"""Many ranges at once, in order: every row once, whatever the holes, within the budget."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tap_oracle_wms.errors import BadAnswer
+from tap_oracle_wms.spans import SpanPage, SpanReader
+
+
+class Ids:
+    """A source that holds ids, and counts what it is asked."""
+
+    def __init__(self, ids: set[int], page_size: int) -> None:
+        self.ids = sorted(ids, reverse=True)
+        self.page_size = page_size
+        self.requests = 0
+        self._lock = threading.Lock()
+
+    def fetch(self, below: int, at_least: int | None) -> SpanPage:
+        with self._lock:
+            self.requests += 1
+        found = [one for one in self.ids if one < below and (at_least is None or one >= at_least)]
+        page = found[: self.page_size]
+        batch = pa.RecordBatch.from_arrays([pa.array(page, pa.int64())], names=["id"])
+        return SpanPage(batch, page[-1] if page else None, len(found) <= self.page_size)
+
+    def reader(self, below: int, bottom: int | None, density: float, in_flight: int, budget: int) -> SpanReader:
+        return SpanReader(
+            self.fetch,
+            below=below,
+            bottom=bottom,
+            density=density,
+            page_size=self.page_size,
+            in_flight=in_flight,
+            budget_bytes=budget,
+        )
+
+
+def read(reader: SpanReader) -> Iterator[int]:
+    for batch in reader:
+        yield from batch.column(0).to_pylist()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    ids=st.sets(st.integers(-20, 400) | st.integers(100_000, 100_300) | st.integers(10**12, 10**12 + 50)),
+    page_size=st.integers(1, 20),
+    density=st.sampled_from([1e-6, 0.01, 0.5, 1.0]),
+    in_flight=st.integers(1, 5),
+    budget=st.sampled_from([1, 500, 10**6]),
+    resume=st.floats(0, 1),
+)
+def test_every_row_once_in_order(
+    ids: set[int], page_size: int, density: float, in_flight: int, budget: int, resume: float
+) -> None:
+    ordered = sorted(ids, reverse=True)
+    skipped = int(len(ordered) * resume)
+    below = ordered[skipped - 1] if skipped else (ordered[0] + 1 if ordered else 5)
+    bottom = ordered[-1] if ordered else None
+    source = Ids(ids, page_size)
+    assert list(read(source.reader(below, bottom, density, in_flight, budget))) == ordered[skipped:]
+
+
+def test_rows_below_the_lowest_id_that_was_known_are_read_too() -> None:
+    source = Ids(set(range(100)), 10)
+    assert len(list(read(source.reader(100, 60, 1.0, 3, 10**6)))) == 100
+
+
+def test_holes_do_not_cost_a_request_for_each_page_that_is_not_there() -> None:
+    source = Ids(set(range(2_000)) | set(range(10**9, 10**9 + 2_000)), 50)
+    assert len(list(read(source.reader(10**9 + 2_000, 0, 4e-6, 4, 10**7)))) == 4_000
+    assert source.requests < 2 * 4_000 / 50 + 60
+
+
+def test_a_dense_stretch_in_a_thin_table_is_read_in_parallel_parts() -> None:
+    source = Ids({0, *range(10**6, 10**6 + 4_000)}, 50)
+    reader = source.reader(10**6 + 4_000, 0, 0.0001, 4, 10**7)
+    assert len(list(read(reader))) == 4_001
+    assert source.requests < 2 * 4_000 / 50
+
+
+def test_what_a_request_raises_is_raised() -> None:
+    def fetch(below: int, at_least: int | None) -> SpanPage:
+        raise BadAnswer("out of order")
+
+    reader = SpanReader(fetch, below=100, bottom=1, density=1.0, page_size=5, in_flight=3)
+    with pytest.raises(BadAnswer, match="out of order"):
+        list(reader)
