@@ -102,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
         help="tell at most N differences of each kind one by one (default %(default)s); all are counted",
     )
     parser.add_argument("--parallel", type=_positive, default=_DEFAULTS["parallel"], metavar="N", help="readers a side")
+    parser.add_argument(
+        "--fix", action="store_true", help="copy missing and different rows again through tap and target, compare again"
+    )
+    parser.add_argument("--fix-extra", action="store_true", help="as --fix, and delete rows that only the target has")
     parser.add_argument("--show-values", action="store_true", help="show values: they may be personal data")
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - for standard output")
     parser.add_argument("--html", metavar="FILE", help="write the report as one HTML file")

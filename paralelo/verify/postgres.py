@@ -94,7 +94,7 @@ class Postgres:
     def _rows(self, statement: str, table: TablePair) -> list[tuple[Any, ...]]:
         with self._pool.borrow() as connection:
             try:
-                return connection.execute(_plain(statement)).fetchall()
+                return connection.execute(plain(statement)).fetchall()
             except psycopg.Error as error:
                 raise _told(error, table) from error
 
@@ -103,7 +103,7 @@ class Postgres:
         stored = [column.stored for column in table.columns]
         with self._pool.borrow() as connection:
             try:
-                with connection.cursor().copy(_plain(statement)) as copy:
+                with connection.cursor().copy(plain(statement)) as copy:
                     for rows in _messages(copy):
                         yield canonical_target(decode(rows, schema, stored), table.columns)
             except psycopg.Error as error:
@@ -133,7 +133,7 @@ def _messages(copy: psycopg.Copy) -> Iterator[list[bytes | bytearray | memoryvie
         yield held
 
 
-def _plain(statement: str) -> sql.SQL:
+def plain(statement: str) -> sql.SQL:
     """The statement as it is. psycopg asks for literals of the program; these are built by statements.py."""
     return sql.SQL(cast("Any", statement))
 

@@ -48,7 +48,7 @@ class TableReport:
 
     `source_rows` and `target_rows` are the rows compared; `unsettled` counts rows that changed too recently to be
     judged. `columns` says in how many different rows each column differs, `unseen` what this kind of check cannot see.
-    Values are masked unless `values_shown`.
+    Values are masked unless `values_shown`. `copied_again` and `deleted` are what `--fix` did before this comparison.
     """
 
     table: str
@@ -63,6 +63,8 @@ class TableReport:
     extra: int = 0
     different: int = 0
     unsettled: int = 0
+    copied_again: int = 0
+    deleted: int = 0
     columns: Mapping[str, int] | None = None
     differences: tuple[Difference, ...] = ()
     buckets: tuple[Bucket, ...] = ()

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
+from typing import Literal
+
+from sync_rules.exits import SyncError
+from target_postgres.settings import Settings
 
 from paralelo import project
+from paralelo.verify.fix import Fixed, fix
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.report import Report, TableReport
 from paralelo.verify.settings import environment, nul_replacement, source_config, target_settings
 from paralelo.verify.sqlserver import SqlServer
 from paralelo.verify.table import Options, verify_table
+from paralelo.verify.tally import Tally
+
+Repair = Literal["no", "rows", "extra"]
 
 
 def tables_named(names: Iterable[str], target_schema: str, root: Path) -> list[Wanted]:
@@ -41,10 +51,14 @@ def verify(
     names: Iterable[str],
     options: Options | None = None,
     *,
+    repair: Repair = "no",
     root: Path | None = None,
     on_table: Callable[[TableReport], None] = lambda _: None,
 ) -> Report:
     """Compare tables of the project whose folder is `root`; `on_table` is told of each as it is done.
+
+    With `repair`, rows that are missing or differ are copied again (`extra`: and extra rows deleted), and the table is
+    compared once more: the report is of that second comparison.
 
     Raises ConfigurationError for settings and names; what goes wrong with a table stands in its report.
     """
@@ -59,7 +73,7 @@ def verify(
         for wanted in tables_named(names, settings.default_target_schema, root):
             source = SqlServer(config, nul_replacement(settings, wanted.target_table))
             try:
-                report = verify_table(source, target, wanted, options)
+                report = _verify(source, target, wanted, options, partial(_mend, source, target, settings, env, repair))
             finally:
                 source.close()
             on_table(report)
@@ -69,3 +83,28 @@ def verify(
     # Linux counts it in KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Report(tuple(done), at.isoformat(timespec="seconds"), time.monotonic() - started, peak)
+
+
+def _verify(
+    source: SqlServer, target: Postgres, wanted: Wanted, options: Options, mend: Callable[[Tally], Fixed]
+) -> TableReport:
+    found: list[Tally] = []
+    report = verify_table(source, target, wanted, options, lambda _paired, tally: found.append(tally))
+    if not found:
+        return report
+    try:
+        fixed = mend(found[0])
+    except SyncError as error:
+        return replace(report, notes=(*report.notes, f"not mended: {error}"))
+    if fixed == Fixed():
+        return report
+    again = verify_table(source, target, wanted, options)
+    return replace(again, copied_again=fixed.copied, deleted=fixed.deleted, seconds=report.seconds + again.seconds)
+
+
+def _mend(
+    source: SqlServer, target: Postgres, settings: Settings, env: Mapping[str, str], repair: Repair, tally: Tally
+) -> Fixed:
+    if repair == "no" or not (tally.to_copy or tally.to_delete):
+        return Fixed()
+    return fix(source, target, settings, env, tally, extra=repair == "extra")

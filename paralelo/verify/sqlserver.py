@@ -18,6 +18,7 @@ from paralelo.verify import keys as key_conditions
 from paralelo.verify import statements
 from paralelo.verify.canonical import canonical_schema, canonical_source
 from paralelo.verify.columns import Column, TablePair
+from paralelo.verify.measures import bracket
 from paralelo.verify.pools import Pool
 from paralelo.verify.segments import TableSegment
 from paralelo.verify.sides import Bounds, Measured
@@ -83,13 +84,27 @@ class SqlServer:
         """See `Side`."""
         self._pool.close()
 
+    def read_as_tap(
+        self, description: TableDescription, columns: Sequence[ReadColumn], table: TablePair, keys: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows with these keys, every column, as the tap puts them into its batch files."""
+        listed = ", ".join(f"{column.selected} AS {bracket(column.name)}" for column in description.columns)
+        for condition in key_conditions.conditions("source", table, keys):
+            sql = f"SELECT {listed} FROM {description.name.quoted} WHERE {condition}"  # noqa: S608 - quoted and escaped
+            yield from self._cast(sql, columns, table.name)
+
     def _batches(self, table: TablePair, sql: str) -> Iterator[pa.RecordBatch]:
-        schema = arrow_schema([ReadColumn(c.source, c.kind, c.nullable, c.declared) for c in table.columns])
-        large = any(column.kind.name in ("text", "json") or "max" in column.declared for column in table.columns)
+        columns = [ReadColumn(c.source, c.kind, c.nullable, c.declared) for c in table.columns]
+        for batch in self._cast(sql, columns, table.name):
+            yield canonical_source(batch, table.columns, self._nul)
+
+    def _cast(self, sql: str, columns: Sequence[ReadColumn], table: str) -> Iterator[pa.RecordBatch]:
+        schema = arrow_schema(columns)
+        large = any(column.type.name in ("text", "json") or "max" in column.source_type for column in columns)
         fetch = _FETCH_LARGE if large else int(self._config["fetch_size"])
         with self._pool.borrow() as connection:
-            for batch in connection.batches(sql, (), fetch, schema, table=table.name):
-                yield canonical_source(cast_batch(batch, schema), table.columns, self._nul)
+            for batch in connection.batches(sql, (), fetch, schema, table=table):
+                yield cast_batch(batch, schema)
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:

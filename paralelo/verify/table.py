@@ -60,12 +60,24 @@ class Options:
                 raise ConfigurationError(f"since is no ISO 8601 time: {self.since!r}") from error
 
 
-def verify_table(source: SqlServer, target: Postgres, wanted: Wanted, options: Options) -> TableReport:
-    """Compare one table. Never raises for what concerns the table: that becomes a report that says so."""
+OnFound = Callable[[Paired, Tally], None]
+
+
+def verify_table(
+    source: SqlServer,
+    target: Postgres,
+    wanted: Wanted,
+    options: Options,
+    on_found: OnFound = lambda _pair, _tally: None,
+) -> TableReport:
+    """Compare one table. Never raises for what concerns the table: that becomes a report that says so.
+
+    `on_found` is given what was found, keys and all, before it is turned into a report.
+    """
     started = time.monotonic()
     check: Check = "sample" if options.sample else options.check
     try:
-        report = _compare(source, target, wanted, options, check)
+        report = _compare(source, target, wanted, options, check, on_found)
     except SyncError as error:
         report = TableReport(
             table=wanted.source,
@@ -89,7 +101,9 @@ def describe_pair(source: SqlServer, target: Postgres, wanted: Wanted) -> Paired
     return replace(paired, table=settled)
 
 
-def _compare(source: SqlServer, target: Postgres, wanted: Wanted, options: Options, check: Check) -> TableReport:
+def _compare(
+    source: SqlServer, target: Postgres, wanted: Wanted, options: Options, check: Check, on_found: OnFound
+) -> TableReport:
     paired = describe_pair(source, target, wanted)
     table, notes = paired.table, list(paired.notes)
     if options.since is not None and table.cursor is None:
@@ -117,6 +131,7 @@ def _compare(source: SqlServer, target: Postgres, wanted: Wanted, options: Optio
         notes.append(f"{tally.pending_rows:,} rows had changed within {options.settle_seconds:g} s: looked at again")
         time.sleep(options.settle_wait_seconds)
         deep.look_again(sides, tally)
+    on_found(paired, tally)
     if check == "quick":
         notes += _about_quick(leaves, tally)
     counts = (

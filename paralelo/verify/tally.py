@@ -46,7 +46,8 @@ class Tally:
     """Adds up what differs; safe to be given results by several threads.
 
     `cuts` divide the axis into the buckets of the map. `settled` is the youngest cursor, in microseconds since 1970,
-    that a row may have to count as different while the table is in use; None takes every row at its word.
+    that a row may have to count as different while the table is in use; None takes every row at its word. The keys in
+    `to_copy` and `to_delete` are those of every difference, told or not: what `--fix` goes by.
     """
 
     def __init__(self, table: TablePair, *, cuts: Sequence[int], settled: int | None, keep: int) -> None:
@@ -58,6 +59,8 @@ class Tally:
         self.pending: list[pa.Table] = []
         self.pending_rows = 0
         self.unsettled = 0
+        self.to_copy: list[pa.Table] = []
+        self.to_delete: list[pa.Table] = []
         self.by_bucket = {kind: np.zeros(len(cuts) + 1, dtype=np.int64) for kind in (*KINDS, "source", "target")}
         self._cuts = np.array(cuts, dtype=np.int64)
         self._settled = settled
@@ -92,6 +95,9 @@ class Tally:
                     self.columns[column.target] += int(mask.sum())
             for kind, rows in (("missing", found.missing), ("extra", found.extra), ("different", found.source)):
                 self._mark(kind, rows)
+            names = [column.target for column in self.table.key]
+            self.to_copy += [rows.select(names) for rows in (found.missing, found.source) if rows.num_rows]
+            self.to_delete += [found.extra.select(names)] if found.extra.num_rows else []
             self._tell(found)
 
     def _set_aside(self, found: Compared, *, again: bool) -> Compared:

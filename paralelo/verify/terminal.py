@@ -64,6 +64,8 @@ def _details(table: TableReport, console: Console) -> list[RenderableType]:
     lines: list[RenderableType] = []
     if table.error:
         lines.append(Text(table.error))
+    if table.copied_again or table.deleted:
+        lines.append(Text(f"{table.copied_again:,} rows copied again, {table.deleted:,} deleted; then compared anew"))
     if table.absent_columns:
         lines.append(Text(f"columns the target lacks: {', '.join(table.absent_columns)}"))
     lines += [Text(f"not compared: {column}") for column in table.incomparable_columns]

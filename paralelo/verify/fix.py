@@ -1,0 +1,136 @@
+"""Rows that are missing or differ, copied over again through the tap's reader and the target itself.
+
+The target is fed what an incremental sync would feed it: its own lock, upsert, rejects and NUL rule apply, and nothing
+here writes a row. No STATE is sent, so no bookmark moves. Extra rows are deleted only when that is asked for by name,
+under the target's lock, and only those that the source still does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pyarrow as pa
+from sync_rules.batch_files import BatchFolder
+from sync_rules.batch_info import BatchInfo
+from sync_rules.exits import ConfigurationError, SyncError
+from sync_rules.singer.source import Column as ReadColumn
+from sync_rules.singer.source import arrow_schema, json_schema
+from tap_mssql.discovery import TableName
+from target_postgres import catalog
+from target_postgres.connection import connect
+from target_postgres.errors import tell
+from target_postgres.lock import Locks, hold_work
+from target_postgres.settings import Settings
+
+from paralelo.verify import keys as key_conditions
+from paralelo.verify import statements
+from paralelo.verify.columns import TablePair
+from paralelo.verify.comparison import compare, rows_of_keys
+from paralelo.verify.postgres import Postgres, plain
+from paralelo.verify.sqlserver import SqlServer
+from paralelo.verify.tally import Tally
+
+_TARGET = "from target_postgres.target import main; main()"
+_ROWS_A_FILE = 50_000
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """How many rows were sent to the target again, and how many extra ones were deleted."""
+
+    copied: int = 0
+    deleted: int = 0
+
+
+def fix(
+    source: SqlServer, target: Postgres, settings: Settings, env: Mapping[str, str], tally: Tally, *, extra: bool
+) -> Fixed:
+    """Mend what the tally holds. `env` goes to the target's process: its settings are there, and on no command line.
+
+    Raises ConfigurationError for a table without a key, AlreadyRunning while a sync of the table runs, and whatever
+    else the target ends with.
+    """
+    table = tally.table
+    if not table.key:
+        raise ConfigurationError(f"{table.name}: without a key, single rows cannot be copied again: run its full sync")
+    copied = _copy(source, env, table, pa.concat_tables(tally.to_copy)) if tally.to_copy else 0
+    deleted = 0
+    if extra and tally.to_delete:
+        deleted = _delete(source, target, settings, table, pa.concat_tables(tally.to_delete))
+    return Fixed(copied, deleted)
+
+
+def _copy(source: SqlServer, env: Mapping[str, str], table: TablePair, keys: pa.Table) -> int:
+    described = source.describe(TableName(table.source_schema, table.source_table))
+    columns = [ReadColumn(c.name, c.type, c.nullable, c.declared) for c in described.columns]
+    # Without a cursor in it, a row of the source's is written even over one that claims to be newer.
+    schema = {
+        **json_schema(columns),
+        "x-paralelo": {"sync_mode": "incremental", "cursor": None, "lookback_seconds": 0, "estimate": keys.num_rows},
+    }
+    stream = described.name.stream
+    key = [column.source for column in table.key]
+    lines = [{"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": key}]
+    rows = 0
+    with tempfile.TemporaryDirectory(prefix="paralelo-fix-") as root:
+        # The target reads only once everything is written: nothing is waited for.
+        folder = BatchFolder(Path(root), max_ahead=sys.maxsize, patience_seconds=0)
+        for number, start in enumerate(range(0, keys.num_rows, _ROWS_A_FILE), 1):
+            chunk = list(source.read_as_tap(described, columns, table, keys.slice(start, _ROWS_A_FILE)))
+            count = sum(batch.num_rows for batch in chunk)
+            info = BatchInfo(stream=stream, mode="incremental", batch=number, rows=count)
+            address = folder.write(chunk, arrow_schema(columns), info)
+            lines.append({"type": "BATCH", "stream": stream, "encoding": {"format": "arrow"}, "manifest": [address]})
+            rows += count
+        _run_target("".join(f"{json.dumps(line)}\n" for line in lines), env, table)
+        folder.close(discard=True)
+    return rows
+
+
+def _run_target(lines: str, env: Mapping[str, str], table: TablePair) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _TARGET, "--config=ENV"],
+        input=lines,
+        env=dict(env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        said = ended.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise SyncError(f"{table.name}: the target ended with code {ended.returncode}: {said[0].rpartition('| ')[2]}")
+
+
+def _delete(source: SqlServer, target: Postgres, settings: Settings, table: TablePair, keys: pa.Table) -> int:
+    """One transaction, under the lock that syncs take: rows may have come back since they were found to be extra."""
+    names = [column.target for column in table.key]
+    found = rows_of_keys(target.read_keys(table, keys), keys, names).select(names)
+    still = rows_of_keys(source.read_keys(table, keys), keys, names).select(names)
+    gone = compare(still, found, names).extra
+    live = catalog.TableName(table.target_schema, table.target_table)
+    locks = Locks(settings)
+    try:
+        locks.take(live, "incremental")
+        connection = connect(settings, f"verify {live}")
+        try:
+            hold_work(connection, live)
+            with connection.transaction():
+                return sum(
+                    connection.execute(
+                        plain(f"DELETE FROM {statements.name('target', table)} WHERE {condition}")  # noqa: S608 - escaped
+                    ).rowcount
+                    for condition in key_conditions.conditions("target", table, gone)
+                )
+        except psycopg.Error as error:
+            raise tell(error, f"{live}: extra rows cannot be deleted") from error
+        finally:
+            connection.close()
+    finally:
+        locks.close()
