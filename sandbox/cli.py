@@ -94,6 +94,9 @@ def _status(sandbox: Sandbox) -> int:
         rows = ", ".join(f"{name} {count:,} rows" for name, count in found["rows"].items())
         say(f"SQL Server stand-in: running, 127.0.0.1,{made.mssql_port}, process {found['pid']}, {rows}")
     up = sandbox.postgres.running()
-    say(f"PostgreSQL: running, 127.0.0.1:{made.postgres_port}, process {sandbox.postgres.pid()}" if up
-        else "PostgreSQL: not running")
+    say(
+        f"PostgreSQL: running, 127.0.0.1:{made.postgres_port}, process {sandbox.postgres.pid()}"
+        if up
+        else "PostgreSQL: not running"
+    )
     return 0 if found is not None and up else 3

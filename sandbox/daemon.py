@@ -55,8 +55,12 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         verb = question["do"]
         if verb == "status":
-            return {"pid": os.getpid(), "port": self.sql.port, "sessions": len(self.instance.sessions),
-                    "rows": {t: counted(self.instance, t) for t in TABLES}}
+            return {
+                "pid": os.getpid(),
+                "port": self.sql.port,
+                "sessions": len(self.instance.sessions),
+                "rows": {t: counted(self.instance, t) for t in TABLES},
+            }
         if verb == "load":
             with self.loading:
                 if question.get("if_empty") and counted(self.instance, question["table"]):

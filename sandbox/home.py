@@ -69,12 +69,19 @@ def _free_ports(count: int) -> list[int]:
 def environment(made: Settings) -> dict[str, str]:
     """The variables that point Paralelo at this sandbox."""
     return {
-        "TAP_MSSQL_HOST": HOST, "TAP_MSSQL_PORT": str(made.mssql_port), "TAP_MSSQL_USER": made.mssql_user,
-        "TAP_MSSQL_PASSWORD": made.mssql_password, "TAP_MSSQL_DATABASE": made.mssql_database,
-        "TAP_MSSQL_ENCRYPT": "yes", "TAP_MSSQL_TRUST_SERVER_CERTIFICATE": "true",
-        "TARGET_POSTGRES_HOST": HOST, "TARGET_POSTGRES_PORT": str(made.postgres_port),
-        "TARGET_POSTGRES_USER": made.postgres_user, "TARGET_POSTGRES_PASSWORD": made.postgres_password,
+        "TAP_MSSQL_HOST": HOST,
+        "TAP_MSSQL_PORT": str(made.mssql_port),
+        "TAP_MSSQL_USER": made.mssql_user,
+        "TAP_MSSQL_PASSWORD": made.mssql_password,
+        "TAP_MSSQL_DATABASE": made.mssql_database,
+        "TAP_MSSQL_ENCRYPT": "yes",
+        "TAP_MSSQL_TRUST_SERVER_CERTIFICATE": "true",
+        "TARGET_POSTGRES_HOST": HOST,
+        "TARGET_POSTGRES_PORT": str(made.postgres_port),
+        "TARGET_POSTGRES_USER": made.postgres_user,
+        "TARGET_POSTGRES_PASSWORD": made.postgres_password,
         "TARGET_POSTGRES_DATABASE": made.postgres_database,
         # The embedded PostgreSQL listens on loopback only and was built without a certificate.
-        "TARGET_POSTGRES_SSL_MODE": "disable", "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "public",
+        "TARGET_POSTGRES_SSL_MODE": "disable",
+        "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "public",
     }

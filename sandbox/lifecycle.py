@@ -42,14 +42,18 @@ class Sandbox:
     def mssql(self) -> str:
         """A connection string for Microsoft's driver, password included: for tests, not for command lines."""
         s = self.settings
-        return (f"SERVER=127.0.0.1,{s.mssql_port};UID={s.mssql_user};PWD={s.mssql_password};"
-                f"DATABASE={s.mssql_database};Encrypt=yes;TrustServerCertificate=yes;")
+        return (
+            f"SERVER=127.0.0.1,{s.mssql_port};UID={s.mssql_user};PWD={s.mssql_password};"
+            f"DATABASE={s.mssql_database};Encrypt=yes;TrustServerCertificate=yes;"
+        )
 
     def __enter__(self) -> Sandbox:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     @contextlib.contextmanager
@@ -74,16 +78,24 @@ class Sandbox:
         log = self.folder / "sqlserver.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sandbox.daemon", str(self.folder)], stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True, cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))},
+                [sys.executable, "-m", "sandbox.daemon", str(self.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd=self.folder,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")])),
+                },
             )
         deadline = time.monotonic() + 60
         while self.sql_server() is None:
             if process.poll() is not None or time.monotonic() > deadline:
                 last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no message"]
-                raise NotStarted(f"the SQL Server stand-in did not start on port {self.settings.mssql_port}: {last[0]}"
-                                 f" (log: {log})")
+                raise NotStarted(
+                    f"the SQL Server stand-in did not start on port {self.settings.mssql_port}: {last[0]} (log: {log})"
+                )
             time.sleep(0.05)
 
     def sql_server(self) -> dict[str, Any] | None:

@@ -23,8 +23,9 @@ def fetch(connection: str, paged: bool, page_rows: int) -> tuple[int, float]:
         rows = sum(batch.num_rows for batch in cursor.arrow_reader(batch_size=8192))
         return rows, time.monotonic() - started
     while True:
-        cursor.execute(f"SELECT TOP ({page_rows}) * FROM dbo.bi_credores WHERE id <= ? AND id < ? ORDER BY id DESC",
-                       [2**62, last])
+        cursor.execute(
+            f"SELECT TOP ({page_rows}) * FROM dbo.bi_credores WHERE id <= ? AND id < ? ORDER BY id DESC", [2**62, last]
+        )
         page = 0
         for batch in cursor.arrow_reader(batch_size=8192):
             if batch.num_rows:
@@ -49,6 +50,8 @@ def measure(sandbox: Sandbox, connections: int, paged: bool, page_rows: int) -> 
     after = process.cpu_times()
     rows = sum(count for count, _ in results)
     used = after.user + after.system - before.user - before.system
-    return (f"{rows:,} rows over {connections} connection(s) in {wall:.1f} s: {rows / max(wall, 1e-9):,.0f} rows/s,"
-            f" {used / max(rows, 1) * 1e6:.1f} us of server CPU a row, server {process.memory_info().rss // 2**20} MB"
-            f" ({time.monotonic() - started:.1f} s with starting the clients)")
+    return (
+        f"{rows:,} rows over {connections} connection(s) in {wall:.1f} s: {rows / max(wall, 1e-9):,.0f} rows/s,"
+        f" {used / max(rows, 1) * 1e6:.1f} us of server CPU a row, server {process.memory_info().rss // 2**20} MB"
+        f" ({time.monotonic() - started:.1f} s with starting the clients)"
+    )

@@ -96,19 +96,23 @@ class Postgres:
         (self.data / "sandbox.conf").write_text(configuration, encoding="utf-8")
         self._run("pg_ctl", "-D", str(self.data), "-l", str(self.log), "-w", "-t", "60", "start")
         if not self._has_database():
-            with psycopg.connect(f"{self._without_database()} dbname=postgres", password=self.settings.postgres_password,
-                                 autocommit=True) as connection:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(
-                    sql.Identifier(self.settings.postgres_database)))
+            with psycopg.connect(
+                f"{self._without_database()} dbname=postgres", password=self.settings.postgres_password, autocommit=True
+            ) as connection:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.settings.postgres_database))
+                )
 
     def _without_database(self) -> str:
         return self.dsn.rsplit(" dbname=", 1)[0]
 
     def _has_database(self) -> bool:
-        with psycopg.connect(f"{self._without_database()} dbname=postgres",
-                             password=self.settings.postgres_password) as connection:
-            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s",
-                                       [self.settings.postgres_database]).fetchone()
+        with psycopg.connect(
+            f"{self._without_database()} dbname=postgres", password=self.settings.postgres_password
+        ) as connection:
+            found = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", [self.settings.postgres_database]
+            ).fetchone()
             return found is not None
 
     def _create(self) -> None:
@@ -120,9 +124,21 @@ class Postgres:
             file.write(self.settings.postgres_password + "\n")
         self._own(secret)
         try:
-            self._run("initdb", "-D", str(self.data), "-U", self.settings.postgres_user, "--pwfile", str(secret),
-                      "--auth-local=scram-sha-256", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8",
-                      "--data-checksums", "--no-sync")
+            self._run(
+                "initdb",
+                "-D",
+                str(self.data),
+                "-U",
+                self.settings.postgres_user,
+                "--pwfile",
+                str(secret),
+                "--auth-local=scram-sha-256",
+                "--auth-host=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--data-checksums",
+                "--no-sync",
+            )
         finally:
             secret.unlink(missing_ok=True)
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as file:
@@ -157,8 +173,10 @@ class Postgres:
         if self.pid() is None:
             return False
         try:
-            psycopg.connect(f"{self._without_database()} dbname=postgres connect_timeout=5",
-                            password=self.settings.postgres_password).close()
+            psycopg.connect(
+                f"{self._without_database()} dbname=postgres connect_timeout=5",
+                password=self.settings.postgres_password,
+            ).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -171,8 +189,11 @@ class Postgres:
             with contextlib.suppress(KeyError):
                 return pwd.getpwnam(name)
             if name == SYSTEM_USER and shutil.which("useradd"):
-                subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/bin/false", name],
-                               check=False, capture_output=True)
+                subprocess.run(
+                    ["useradd", "--system", "--no-create-home", "--shell", "/bin/false", name],
+                    check=False,
+                    capture_output=True,
+                )
                 with contextlib.suppress(KeyError):
                     return pwd.getpwnam(name)
         raise NoPostgres("PostgreSQL does not run as root, and no system user could be found or made for it")
@@ -189,8 +210,15 @@ class Postgres:
             command = [*_become(user, [binaries(), self.folder]), *command]
         # Not a pipe: the server inherits it and would hold it open for as long as it runs.
         with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/",
-                                  check=False, env={**os.environ, "LC_ALL": "C.UTF-8"})
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                check=False,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},
+            )
             if done.returncode:
                 output.seek(0)
                 tail = output.read()[-800:]
@@ -204,8 +232,12 @@ def _become(user: pwd.struct_passwd, paths: list[Path]) -> list[str]:
     if setpriv is None:
         raise NoPostgres("setpriv (util-linux) is needed to start PostgreSQL as root")
     prefix = [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    closed = any(not parent.stat().st_mode & 0o001 for path in paths for parent in [path, *path.parents]
-                 if parent.exists() and parent.stat().st_uid != user.pw_uid)
+    closed = any(
+        not parent.stat().st_mode & 0o001
+        for path in paths
+        for parent in [path, *path.parents]
+        if parent.exists() and parent.stat().st_uid != user.pw_uid
+    )
     if closed:
         prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     return prefix

@@ -88,8 +88,11 @@ class Draw:
         number = base * 100 + wrong * 10 + base % 10
         plain = pc.utf8_lpad(pa.array(number).cast(pa.string()), 11, "0")
         written = pc.binary_join_element_wise(
-            pc.utf8_slice_codeunits(plain, 0, 3), pc.utf8_slice_codeunits(plain, 3, 6),
-            pc.utf8_slice_codeunits(plain, 6, 9), ".")
+            pc.utf8_slice_codeunits(plain, 0, 3),
+            pc.utf8_slice_codeunits(plain, 3, 6),
+            pc.utf8_slice_codeunits(plain, 6, 9),
+            ".",
+        )
         written = pc.binary_join_element_wise(written, pc.utf8_slice_codeunits(plain, 9, 11), "-")
         return pc.if_else(pa.array(person % 10 == 0), written, plain)
 
@@ -102,8 +105,7 @@ class Draw:
 
     def labelled(self, prefix: str, digits: int, high: int, null: float = 0.0) -> pa.Array:
         numbers = pa.array(self.random.integers(1, high, self.rows), mask=self.nulls(null) if null else None)
-        return pc.binary_join_element_wise(
-            pa.scalar(prefix), pc.utf8_lpad(numbers.cast(pa.string()), digits, "0"), "")
+        return pc.binary_join_element_wise(pa.scalar(prefix), pc.utf8_lpad(numbers.cast(pa.string()), digits, "0"), "")
 
 
 def table(columns: dict[str, Any]) -> pa.Table:

@@ -46,7 +46,9 @@ def load(instance: Instance, table: str, rows: int, seed: int = 7, database: str
             session.fetch(
                 f"UPDATE {quoted(database)}.{BASE}.columns SET last_value = (SELECT max(id) FROM {place})"
                 f" WHERE is_identity AND object_id = (SELECT object_id FROM {quoted(database)}.{BASE}.objects"
-                " WHERE name = $1)", [table])
+                " WHERE name = $1)",
+                [table],
+            )
 
         session.write(fill)
         session.fetch(f"CHECKPOINT {quoted(database)}")

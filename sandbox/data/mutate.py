@@ -9,7 +9,7 @@ import mssql_python
 
 from .tables import TOWNS
 
-COLUMNS = ("CPF, DEVEDOR_ID, CONT_ID, CIDADE, UF, SALDO, MAX_ATRASO, FAIXA_CREDOR, MIN_VENCIMENTO, mod_ts")
+COLUMNS = "CPF, DEVEDOR_ID, CONT_ID, CIDADE, UF, SALDO, MAX_ATRASO, FAIXA_CREDOR, MIN_VENCIMENTO, mod_ts"
 PER_STATEMENT = 200
 
 
@@ -32,7 +32,8 @@ def mutate(connection: str, rows: int, seed: int, deletes: bool = True) -> Chang
         deleted = rows // 6 if deletes else 0
         inserted = rows // 3
         done = Changes(
-            _insert(cursor, draw, inserted), _update(cursor, draw, rows - inserted - deleted, low, high),
+            _insert(cursor, draw, inserted),
+            _update(cursor, draw, rows - inserted - deleted, low, high),
             _delete(cursor, draw, deleted, low, high),
         )
         link.commit()
@@ -47,8 +48,17 @@ def _insert(cursor: mssql_python.Cursor, draw: random.Random, rows: int) -> int:
         values: list[object] = []
         for _ in range(size):
             town, state = draw.choice(TOWNS)
-            values += [f"{draw.randrange(10**11):011}", draw.randrange(1, 10**10), draw.randrange(1, 320), town, state,
-                       f"{draw.randrange(10**7) / 100:.2f}", draw.randrange(4000), "0 a 30 dias", "2024-06-30"]
+            values += [
+                f"{draw.randrange(10**11):011}",
+                draw.randrange(1, 10**10),
+                draw.randrange(1, 320),
+                town,
+                state,
+                f"{draw.randrange(10**7) / 100:.2f}",
+                draw.randrange(4000),
+                "0 a 30 dias",
+                "2024-06-30",
+            ]
         cursor.execute(f"INSERT INTO dbo.bi_credores ({COLUMNS}) VALUES {places}", values)
         count += cursor.rowcount
     return count
@@ -57,8 +67,10 @@ def _insert(cursor: mssql_python.Cursor, draw: random.Random, rows: int) -> int:
 def _spans(draw: random.Random, rows: int, low: int, high: int) -> list[tuple[int, int]]:
     """Short runs of ids all over the table that hold at least `rows` rows together."""
     size = 25
-    return [(start, start + size * 2) for start in
-            (draw.randrange(low, max(low + 1, high - size * 2)) for _ in range(rows // size + 1))]
+    return [
+        (start, start + size * 2)
+        for start in (draw.randrange(low, max(low + 1, high - size * 2)) for _ in range(rows // size + 1))
+    ]
 
 
 def _update(cursor: mssql_python.Cursor, draw: random.Random, rows: int, low: int, high: int) -> int:
@@ -69,7 +81,8 @@ def _update(cursor: mssql_python.Cursor, draw: random.Random, rows: int, low: in
         cursor.execute(
             "UPDATE TOP (?) dbo.bi_credores SET SALDO = ISNULL(SALDO, 0) / 2 + ?, STATUS = ?, DESCRICAO = ?,"
             " mod_ts = SYSUTCDATETIME() WHERE id BETWEEN ? AND ? AND (SALDO IS NULL OR ABS(SALDO) < 1000000000)",
-            [min(25, rows - count), "1.25", draw.randrange(2), "Promessa de pagamento", first, last])
+            [min(25, rows - count), "1.25", draw.randrange(2), "Promessa de pagamento", first, last],
+        )
         count += cursor.rowcount
     return count
 
@@ -79,7 +92,8 @@ def _delete(cursor: mssql_python.Cursor, draw: random.Random, rows: int, low: in
     for first, last in _spans(draw, rows, low, high):
         if count >= rows:
             break
-        cursor.execute("DELETE TOP (?) FROM dbo.bi_credores WHERE id BETWEEN ? AND ?",
-                       [min(25, rows - count), first, last])
+        cursor.execute(
+            "DELETE TOP (?) FROM dbo.bi_credores WHERE id BETWEEN ? AND ?", [min(25, rows - count), first, last]
+        )
         count += cursor.rowcount
     return count

@@ -68,9 +68,16 @@ def install(connection: duckdb.DuckDBPyConnection, database: str) -> None:
         if statement.strip():
             connection.execute(statement)
     rows = [
-        [name, kind.system_id, kind.user_id, kind.size, kind.precision, kind.scale,
-         COLLATION_NAME if kind.family == "string" and name not in ("xml", "sql_variant") else None,
-         name in ("hierarchyid", "geometry", "geography")]
+        [
+            name,
+            kind.system_id,
+            kind.user_id,
+            kind.size,
+            kind.precision,
+            kind.scale,
+            COLLATION_NAME if kind.family == "string" and name not in ("xml", "sql_variant") else None,
+            name in ("hierarchyid", "geometry", "geography"),
+        ]
         for name, kind in KINDS.items()
     ]
     connection.execute(f"DELETE FROM {quoted(database)}.{BASE}.types")
@@ -96,16 +103,19 @@ def find(cursor: duckdb.DuckDBPyConnection, database: str, schema: str, name: st
         f" computed_definition, is_sparse, column_id FROM {base}.columns WHERE object_id = $1 ORDER BY column_id",
         [found[0]],
     ).fetchall()
-    columns = tuple(
-        Column(r[0], SqlType(r[1], r[2], r[3], r[4]), r[5], r[6], r[7], r[8], r[9], r[10]) for r in rows
-    )
+    columns = tuple(Column(r[0], SqlType(r[1], r[2], r[3], r[4]), r[5], r[6], r[7], r[8], r[9], r[10]) for r in rows)
     return Table(database, found[1], found[2], found[0], found[3], columns)
 
 
 _SYSTEM_TYPES = {
-    "VARCHAR": SqlType("nvarchar", 128), "INTEGER": SqlType("int"), "BIGINT": SqlType("bigint"),
-    "SMALLINT": SqlType("smallint"), "UTINYINT": SqlType("tinyint"), "BOOLEAN": SqlType("bit"),
-    "TIMESTAMP": SqlType("datetime"), "BLOB": SqlType("varbinary", 85),
+    "VARCHAR": SqlType("nvarchar", 128),
+    "INTEGER": SqlType("int"),
+    "BIGINT": SqlType("bigint"),
+    "SMALLINT": SqlType("smallint"),
+    "UTINYINT": SqlType("tinyint"),
+    "BOOLEAN": SqlType("bit"),
+    "TIMESTAMP": SqlType("datetime"),
+    "BLOB": SqlType("varbinary", 85),
 }
 LONG_TEXT = frozenset({"definition", "view_definition", "column_default"})
 
@@ -113,9 +123,14 @@ LONG_TEXT = frozenset({"definition", "view_definition", "column_default"})
 @functools.lru_cache(maxsize=4096)
 def _view_columns(database: str, schema: str, rows: tuple[tuple[str, str], ...]) -> tuple[Column, ...]:
     return tuple(
-        Column(name, SqlType("nvarchar", 4000) if name.lower() in LONG_TEXT
-               else SqlType("char", 2) if name == "type" and kind == "VARCHAR"
-               else _SYSTEM_TYPES.get(kind, SqlType("nvarchar", 4000)))
+        Column(
+            name,
+            SqlType("nvarchar", 4000)
+            if name.lower() in LONG_TEXT
+            else SqlType("char", 2)
+            if name == "type" and kind == "VARCHAR"
+            else _SYSTEM_TYPES.get(kind, SqlType("nvarchar", 4000)),
+        )
         for name, kind in rows
     )
 

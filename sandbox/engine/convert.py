@@ -10,17 +10,20 @@ from sqlglot import exp
 from ..tds.errors import SqlError
 from ..tds.types import MAX, NVARCHAR, SqlType
 
-Node = exp.Expression
+Node = exp.Expr
 NUMBERS = ("int", "decimal", "float", "bit")
 TEMPORAL = ("date", "time", "ticks", "offset")
 
 
 def call(name: str, *arguments: Node | int | str) -> Node:
     """A DuckDB function or macro by its own name."""
-    return exp.Anonymous(this=name, expressions=[
-        exp.Literal.number(a) if isinstance(a, int) else exp.Literal.string(a) if isinstance(a, str) else a
-        for a in arguments
-    ])
+    return exp.Anonymous(
+        this=name,
+        expressions=[
+            exp.Literal.number(a) if isinstance(a, int) else exp.Literal.string(a) if isinstance(a, str) else a
+            for a in arguments
+        ],
+    )
 
 
 def stored(node: Node, kind: str) -> Node:
@@ -50,8 +53,11 @@ def convert(node: Node, have: SqlType | None, want: SqlType, style: int | None =
     if target == "date":
         return stored(node, "DATE") if family == "date" else call("tk_date", _to_ticks(node, have))
     if target == "time":
-        ticks = node if family == "time" else exp.Mod(this=exp.Paren(this=_to_ticks(node, have)),
-                                                      expression=exp.Literal.number(864_000_000_000))
+        ticks = (
+            node
+            if family == "time"
+            else exp.Mod(this=exp.Paren(this=_to_ticks(node, have)), expression=exp.Literal.number(864_000_000_000))
+        )
         return call("tk_round", ticks, 10 ** (7 - want.scale)) if want.scale < 7 else ticks
     if target == "offset":
         if family == "offset":
@@ -72,8 +78,10 @@ def convert(node: Node, have: SqlType | None, want: SqlType, style: int | None =
     if target == "int" and family == "binary":
         return stored(text_of(call("concat", "0x", call("hex", node))), want.duckdb)
     if target in NUMBERS and family == "ticks":
-        days = exp.Div(this=exp.Paren(this=exp.Sub(this=node, expression=exp.Literal.number(599_266_080_000_000_000))),
-                       expression=exp.Literal.number(864_000_000_000))
+        days = exp.Div(
+            this=exp.Paren(this=exp.Sub(this=node, expression=exp.Literal.number(599_266_080_000_000_000))),
+            expression=exp.Literal.number(864_000_000_000),
+        )
         return stored(days, want.duckdb)
     if target in NUMBERS and family in ("date", "time", "offset", "guid"):
         assert have is not None
@@ -195,8 +203,19 @@ def assign(node: Node, have: SqlType | None, want: SqlType, place: str) -> Node:
     return convert(node, have, want)
 
 
-_RANK = {"offset": 9, "ticks": 8, "date": 7, "time": 6, "float": 5, "decimal": 4, "int": 3, "bit": 2, "guid": 1,
-         "binary": 0, "string": -1}
+_RANK = {
+    "offset": 9,
+    "ticks": 8,
+    "date": 7,
+    "time": 6,
+    "float": 5,
+    "decimal": 4,
+    "int": 3,
+    "bit": 2,
+    "guid": 1,
+    "binary": 0,
+    "string": -1,
+}
 
 
 def unify(left: Node, have: SqlType | None, right: Node, other: SqlType | None) -> tuple[Node, Node, SqlType | None]:
@@ -214,8 +233,11 @@ def unify(left: Node, have: SqlType | None, right: Node, other: SqlType | None) 
     loser = other if wins is have else have
     if wins.family in ("date", "ticks", "time") and loser.family == "string":
         # A literal keeps every digit it has; the column's scale only rounds what is stored.
-        target = SqlType("date") if wins.family == "date" else SqlType(
-            "time" if wins.family == "time" else "datetime2", 0, 0, 7)
+        target = (
+            SqlType("date")
+            if wins.family == "date"
+            else SqlType("time" if wins.family == "time" else "datetime2", 0, 0, 7)
+        )
     elif wins.family in ("int", "bit", "decimal", "float") and loser.family in ("int", "bit", "decimal", "float"):
         if "bit" not in (wins.family, loser.family):
             return left, right, wins
@@ -259,5 +281,17 @@ def literal_type(text: str) -> SqlType:
     return SqlType("int") if abs(int(text)) < 2**31 else SqlType("numeric", 0, len(text), 0)
 
 
-__all__ = ["MAX", "NUMBERS", "NVARCHAR", "Node", "assign", "call", "convert", "higher", "literal_type", "stored",
-           "text_of", "unify"]
+__all__ = [
+    "MAX",
+    "NUMBERS",
+    "NVARCHAR",
+    "Node",
+    "assign",
+    "call",
+    "convert",
+    "higher",
+    "literal_type",
+    "stored",
+    "text_of",
+    "unify",
+]

@@ -17,6 +17,7 @@ from ..tds.types import SqlType
 from . import catalog, results
 from .catalog import BASE, Column, Table, quoted
 from .convert import Node, assign, convert
+from .declared import UNKNOWN
 from .translate import Scope, Translator, Variable, parse
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ def run(session: Session, word: str, text: str, scope: Variables, sink: Sink) ->
         raise SqlError(50000, "MERGE is not answered by the stand-in.")
     top = re.match(r"\s*(UPDATE|DELETE)\s+TOP\s*\(([^)]*)\)", text, re.IGNORECASE)
     if top:
-        text = top[1] + text[top.end():]
+        text = top[1] + text[top.end() :]
     run_tree(session, parse(text), scope, sink, top[2] if top else None)
 
 
-def run_tree(session: Session, tree: exp.Expression, scope: Variables, sink: Sink, top: str | None) -> None:
+def run_tree(session: Session, tree: exp.Expr, scope: Variables, sink: Sink, top: str | None) -> None:
     if isinstance(tree, exp.Insert):
         count = session.write(lambda: _insert(session, tree, scope, sink))
     elif isinstance(tree, exp.Update):
@@ -90,12 +91,18 @@ def _insert(session: Session, tree: exp.Insert, scope: Variables, sink: Sink) ->
     if isinstance(tree.this, exp.Schema) and tree.this.expressions:
         given = [_column(table, e.name) for e in tree.this.expressions]
     else:
-        given = [c for c in table.columns
-                 if (explicit or not c.identity) and c.computed is None and c.type.name != "timestamp"]
+        given = [
+            c
+            for c in table.columns
+            if (explicit or not c.identity) and c.computed is None and c.type.name != "timestamp"
+        ]
     for column in given:
         if column.identity and not explicit:
-            raise SqlError(544, f"Cannot insert explicit value for identity column in table '{table.name}' when"
-                                " IDENTITY_INSERT is set to OFF.")
+            raise SqlError(
+                544,
+                f"Cannot insert explicit value for identity column in table '{table.name}' when"
+                " IDENTITY_INSERT is set to OFF.",
+            )
         if column.computed is not None:
             raise SqlError(271, f'The column "{column.name}" cannot be modified because it is a computed column.')
         if column.type.name == "timestamp":
@@ -127,8 +134,11 @@ def _source(tr: Translator, tree: exp.Insert, table: Table, given: list[Column])
             cells = row.expressions if isinstance(row, exp.Tuple) else [row]
             if len(cells) != len(given):
                 more = "more" if len(cells) < len(given) else "fewer"
-                raise SqlError(109 if more == "more" else 110, f"There are {more} columns in the INSERT statement than"
-                               " values specified in the VALUES clause.", 15)
+                raise SqlError(
+                    109 if more == "more" else 110,
+                    f"There are {more} columns in the INSERT statement than values specified in the VALUES clause.",
+                    15,
+                )
             made = [_cell(tr, table, c, cell) for c, cell in zip(given, cells, strict=True)]
             rows.append("(" + ", ".join(m.sql("duckdb") for m in made) + ")")
         return f"(VALUES {', '.join(rows)}) q({names})"
@@ -136,28 +146,35 @@ def _source(tr: Translator, tree: exp.Insert, table: Table, given: list[Column])
         return "(SELECT 1) q"
     query = tr.query(source)
     if len(query.columns) != len(given):
-        raise SqlError(121, "The select list for the INSERT statement contains a different number of items than the"
-                            " insert list.", 15)
-    cells = [assign(exp.column(f"c{i}", "r"), _known(have), want.type, f"table '{table.name}', column '{want.name}'")
-             for i, (have, want) in enumerate(zip(query.columns, given, strict=True))]
+        raise SqlError(
+            121,
+            "The select list for the INSERT statement contains a different number of items than the insert list.",
+            15,
+        )
+    cells = [
+        assign(exp.column(f"c{i}", "r"), _known(have), want.type, f"table '{table.name}', column '{want.name}'")
+        for i, (have, want) in enumerate(zip(query.columns, given, strict=True))
+    ]
     inner = ", ".join(f"c{i}" for i in range(len(given)))
     listed = ", ".join(f"{cell.sql('duckdb')} AS {quoted(c.name)}" for cell, c in zip(cells, given, strict=True))
     return f"(SELECT {listed} FROM ({query.sql}) r({inner})) q"
 
 
 def _known(column: ResultColumn) -> SqlType | None:
-    from .translate import UNKNOWN
-
     return None if column.type is UNKNOWN else column.type
 
 
-def _cell(tr: Translator, table: Table, column: Column, cell: exp.Expression) -> Node:
+def _cell(tr: Translator, table: Table, column: Column, cell: exp.Expr) -> Node:
     if (isinstance(cell, exp.Var | exp.Column) and cell.name.upper() == "DEFAULT") or cell.key == "default":
         return _default(tr, column)
     value, kind = tr.expr(cell, Scope())
-    return convert(assign(value, kind, column.type, f"table '{table.name}', column '{column.name}'"), column.type,
-                   column.type) if isinstance(value, exp.Null) else assign(
-        value, kind, column.type, f"table '{table.name}', column '{column.name}'")
+    return (
+        convert(
+            assign(value, kind, column.type, f"table '{table.name}', column '{column.name}'"), column.type, column.type
+        )
+        if isinstance(value, exp.Null)
+        else assign(value, kind, column.type, f"table '{table.name}', column '{column.name}'")
+    )
 
 
 def _default(tr: Translator, column: Column) -> Node:
@@ -192,7 +209,9 @@ def _filled(session: Session, tr: Translator, table: Table, given: list[Column],
 def _identity(session: Session, table: Table) -> tuple[int, int]:
     rows = session.fetch(
         f"SELECT coalesce(last_value, seed - increment), increment FROM {quoted(table.database)}.{BASE}.columns"
-        " WHERE object_id = $1 AND is_identity", [table.ident])
+        " WHERE object_id = $1 AND is_identity",
+        [table.ident],
+    )
     return rows[0]  # type: ignore[no-any-return]
 
 
@@ -208,11 +227,14 @@ def _advance(session: Session, table: Table, count: int) -> None:
     if identity is not None and count:
         if session.identity_insert == table.name.lower():
             highest = f"(SELECT max({quoted(identity.name)}) FROM {table.reference})"
-            session.fetch(f"UPDATE {base}.columns SET last_value = {highest} WHERE object_id = {table.ident}"
-                          " AND is_identity")
+            session.fetch(
+                f"UPDATE {base}.columns SET last_value = {highest} WHERE object_id = {table.ident} AND is_identity"
+            )
         else:
-            session.fetch(f"UPDATE {base}.columns SET last_value = coalesce(last_value, seed - increment)"
-                          f" + increment * {count} WHERE object_id = {table.ident} AND is_identity")
+            session.fetch(
+                f"UPDATE {base}.columns SET last_value = coalesce(last_value, seed - increment)"
+                f" + increment * {count} WHERE object_id = {table.ident} AND is_identity"
+            )
         session.identity = _identity(session, table)[0]
     if any(c.type.name == "timestamp" for c in table.columns):
         session.fetch(f"UPDATE {base}.counters SET value = value + {count} WHERE name = 'rowversion'")
@@ -225,7 +247,9 @@ def _unique_keys(session: Session, table: Table, given: set[str]) -> list[tuple[
         f"SELECT i.name, i.is_primary_key OR i.is_unique_constraint, list(c.name ORDER BY x.key_ordinal)"
         f" FROM {base}.indexes i JOIN {base}.index_columns x ON x.object_id = i.object_id AND x.index_id = i.index_id"
         f" AND NOT x.is_included_column JOIN {base}.columns c ON c.object_id = i.object_id"
-        " AND c.column_id = x.column_id WHERE i.object_id = $1 AND i.is_unique GROUP BY ALL", [table.ident])
+        " AND c.column_id = x.column_id WHERE i.object_id = $1 AND i.is_unique GROUP BY ALL",
+        [table.ident],
+    )
     return [(name, constraint, names) for name, constraint, names in rows if given & set(names)]
 
 
@@ -235,7 +259,8 @@ def _check_keys(session: Session, table: Table, keys: list[tuple[str, bool, list
         same = " AND ".join(f"t.{quoted(n)} IS NOT DISTINCT FROM s.{quoted(n)}" for n in names)
         twice = session.fetch(
             f"SELECT 1 WHERE EXISTS (SELECT 1 FROM {stage} GROUP BY {listed} HAVING count(*) > 1)"
-            f" OR EXISTS (SELECT 1 FROM {table.reference} t JOIN {stage} s ON {same})")
+            f" OR EXISTS (SELECT 1 FROM {table.reference} t JOIN {stage} s ON {same})"
+        )
         if twice:
             raise _duplicate(table, name, constraint)
 
@@ -243,19 +268,23 @@ def _check_keys(session: Session, table: Table, keys: list[tuple[str, bool, list
 def _duplicate(table: Table, name: str, constraint: bool) -> SqlError:
     where = f"'{table.schema}.{table.name}'"
     if constraint:
-        return SqlError(2627, f"Violation of PRIMARY KEY or UNIQUE KEY constraint '{name}'. Cannot insert duplicate key"
-                              f" in object {where}.", 14)
+        return SqlError(
+            2627,
+            f"Violation of PRIMARY KEY or UNIQUE KEY constraint '{name}'. Cannot insert duplicate key"
+            f" in object {where}.",
+            14,
+        )
     return SqlError(2601, f"Cannot insert duplicate key row in object {where} with unique index '{name}'.", 14)
 
 
 def _output(
-    session: Session, tr: Translator, returning: exp.Expression, table: Table, images: dict[str, str], sink: Sink
+    session: Session, tr: Translator, returning: exp.Expr, table: Table, images: dict[str, str], sink: Sink
 ) -> None:
     """OUTPUT: `inserted` and `deleted` are staged images of the rows."""
     columns = tuple(c.result() for c in table.columns)
     tree = exp.Select(expressions=returning.expressions)
     scope = Scope(sources=dict.fromkeys(images, columns))
-    items, described = tr._items(tree, scope)
+    items, described = tr.items(tree, scope)
     froms = [f"{stage} AS {quoted(alias)}" for alias, stage in images.items()]
     joined = froms[0] if len(froms) == 1 else f"{froms[0]} POSITIONAL JOIN {froms[1]}"
     listed = ", ".join(i.sql("duckdb") for i in items)
@@ -277,8 +306,9 @@ def _target(tr: Translator, tree: exp.Update | exp.Delete, verb: str) -> tuple[T
     if from_ is None:
         return _table(tr, named, verb), (named.alias or named.name).lower(), None
     sources = [from_.this, *[j.this for j in (from_.this.args.get("joins") or [])]]
-    real = next((s for s in sources if isinstance(s, exp.Table) and s.alias_or_name.lower() == named.name.lower()),
-                None)
+    real = next(
+        (s for s in sources if isinstance(s, exp.Table) and s.alias_or_name.lower() == named.name.lower()), None
+    )
     table = _table(tr, real if real is not None else named, verb)
     return table, named.name.lower(), "from"
 
@@ -297,15 +327,20 @@ def _joined(tr: Translator, tree: exp.Update | exp.Delete, alias: str) -> exp.Se
 
 
 def _staged(
-    session: Session, tr: Translator, tree: exp.Update | exp.Delete, table: Table, alias: str, top: str | None,
-    sets: list[tuple[Column, exp.Expression]],
+    session: Session,
+    tr: Translator,
+    tree: exp.Update | exp.Delete,
+    table: Table,
+    alias: str,
+    top: str | None,
+    sets: list[tuple[Column, exp.Expr]],
 ) -> None:
     """Stage the target's row ids and new values: the form that any FROM, TOP or OUTPUT can take."""
     select = _joined(tr, tree, alias)
     scope = Scope()
-    select.args["from_"].set("this", tr._source(select.args["from_"].this, scope))
+    select.args["from_"].set("this", tr.source(select.args["from_"].this, scope))
     for join in select.args.get("joins") or []:
-        join.set("this", tr._source(join.this, scope))
+        join.set("this", tr.source(join.this, scope))
         if join.args.get("on") is not None:
             join.set("on", tr.expr(join.args["on"], scope)[0])
     where = select.args.get("where")
@@ -318,8 +353,10 @@ def _staged(
     select.set("expressions", [exp.Var(this=", ".join(items))])
     limit = f" LIMIT {session.value(top, tr.variables)}" if top else ""
     stage = stage_name(session).split(".")[-1]
-    session.fetch(f"CREATE OR REPLACE TEMP TABLE {stage} AS SELECT DISTINCT ON (rid) * FROM"
-                  f" ({select.sql('duckdb')}){limit}", tr.used or None)
+    session.fetch(
+        f"CREATE OR REPLACE TEMP TABLE {stage} AS SELECT DISTINCT ON (rid) * FROM ({select.sql('duckdb')}){limit}",
+        tr.used or None,
+    )
 
 
 def _update(session: Session, tree: exp.Update, scope: Variables, sink: Sink, top: str | None) -> int:
@@ -336,23 +373,28 @@ def _update(session: Session, tree: exp.Update, scope: Variables, sink: Sink, to
     if joined or top or returning is not None:
         _staged(session, tr, tree, table, alias, top, sets)
         stage = stage_name(session)
-        before = f"{stage[:-1]}_before\""
+        before = f'{stage[:-1]}_before"'
         image = f"CREATE OR REPLACE TEMP TABLE {{}} AS SELECT t.* FROM {table.reference} t JOIN {stage} s ON t.rowid"
         if returning is not None:
             session.fetch(image.format(before.split(".")[-1]) + " = s.rid ORDER BY s.rid")
         listed = ", ".join(f"{quoted(c.name)} = s.c{i}" for i, (c, _) in enumerate(sets))
         listed += _version(session, table, "s.rid")
-        count = _changed(session, f"UPDATE {table.reference} AS t SET {listed} FROM {stage} s WHERE t.rowid = s.rid", {})
+        count = _changed(
+            session, f"UPDATE {table.reference} AS t SET {listed} FROM {stage} s WHERE t.rowid = s.rid", {}
+        )
         if returning is not None:
-            after = f"{stage[:-1]}_after\""
+            after = f'{stage[:-1]}_after"'
             session.fetch(image.format(after.split(".")[-1]) + " = s.rid ORDER BY s.rid")
             _output(session, tr, returning, table, {"inserted": after, "deleted": before}, sink)
     else:
         inner = Scope(sources={alias: tuple(c.result() for c in table.columns)})
         parts = []
         for column, value in sets:
-            made, kind = (_default(tr, column), column.type) if value.name.upper() == "DEFAULT" and isinstance(
-                value, exp.Var | exp.Column) else tr.expr(value, inner)
+            made, kind = (
+                (_default(tr, column), column.type)
+                if value.name.upper() == "DEFAULT" and isinstance(value, exp.Var | exp.Column)
+                else tr.expr(value, inner)
+            )
             cell = assign(made, kind, column.type, f"table '{table.name}', column '{column.name}'")
             parts.append(f"{quoted(column.name)} = {cell.sql('duckdb')}")
         where = tree.args.get("where")
@@ -374,8 +416,10 @@ def _version(session: Session, table: Table, row: str) -> str:
     if column is None:
         return ""
     start = _counter(session, table)
-    session.fetch(f"UPDATE {quoted(table.database)}.{BASE}.counters SET value = value + 1 + (SELECT coalesce(max(rowid),"
-                  f" 0) FROM {table.reference}) WHERE name = 'rowversion'")
+    session.fetch(
+        f"UPDATE {quoted(table.database)}.{BASE}.counters SET value = value + 1 + (SELECT coalesce(max(rowid),"
+        f" 0) FROM {table.reference}) WHERE name = 'rowversion'"
+    )
     return f", {quoted(column.name)} = big_endian({start} + 1 + {row}, 8)"
 
 
@@ -386,8 +430,11 @@ def _recompute(session: Session, table: Table) -> None:
             inner = Scope(sources={"t": tuple(c.result() for c in table.columns)})
             value, kind = tr.expr(parse(f"SELECT {column.computed}").expressions[0], inner)
             made = convert(value, kind, column.type).sql("duckdb")
-            session.fetch(f"UPDATE {table.reference} AS t SET {quoted(column.name)} = {made}"
-                          f" WHERE {quoted(column.name)} IS DISTINCT FROM {made}", tr.used or None)
+            session.fetch(
+                f"UPDATE {table.reference} AS t SET {quoted(column.name)} = {made}"
+                f" WHERE {quoted(column.name)} IS DISTINCT FROM {made}",
+                tr.used or None,
+            )
 
 
 def _delete(session: Session, tree: exp.Delete, scope: Variables, sink: Sink, top: str | None) -> int:
@@ -398,9 +445,11 @@ def _delete(session: Session, tree: exp.Delete, scope: Variables, sink: Sink, to
         _staged(session, tr, tree, table, alias, top, [])
         stage = stage_name(session)
         if returning is not None:
-            before = f"{stage[:-1]}_before\""
-            session.fetch(f"CREATE OR REPLACE TEMP TABLE {before.split('.')[-1]} AS SELECT t.* FROM {table.reference} t"
-                          f" JOIN {stage} s ON t.rowid = s.rid")
+            before = f'{stage[:-1]}_before"'
+            session.fetch(
+                f"CREATE OR REPLACE TEMP TABLE {before.split('.')[-1]} AS SELECT t.* FROM {table.reference} t"
+                f" JOIN {stage} s ON t.rowid = s.rid"
+            )
         count = _changed(session, f"DELETE FROM {table.reference} WHERE rowid IN (SELECT rid FROM {stage})", {})
         if returning is not None:
             _output(session, tr, returning, table, {"deleted": before}, sink)
@@ -413,13 +462,15 @@ def _delete(session: Session, tree: exp.Delete, scope: Variables, sink: Sink, to
 
 def _truncate(session: Session, table: Table | None, name: str, sink: Sink) -> None:
     if table is None or table.kind != "U":
-        raise SqlError(4701, f'Cannot find the object "{name}" because it does not exist or you do not have'
-                             " permissions.")
+        raise SqlError(
+            4701, f'Cannot find the object "{name}" because it does not exist or you do not have permissions.'
+        )
 
     def action() -> None:
         session.fetch(f"DELETE FROM {table.reference}")
-        session.fetch(f"UPDATE {quoted(table.database)}.{BASE}.columns SET last_value = NULL"
-                      f" WHERE object_id = {table.ident}")
+        session.fetch(
+            f"UPDATE {quoted(table.database)}.{BASE}.columns SET last_value = NULL WHERE object_id = {table.ident}"
+        )
 
     session.write(action)
     sink.done(None)
@@ -437,7 +488,9 @@ def select_into(session: Session, tree: exp.Select, scope: Variables, sink: Sink
     def action() -> int:
         empty = session.cursor.sql(f"SELECT * FROM ({query.sql}) LIMIT 0", params=tr.used or None).to_arrow_table()
         described = results.columns(query.columns, empty.schema)
-        made = ddl.register(session, into, "U", [Column(c.name, c.type, c.nullable, c.identity) for c in described], None)
+        made = ddl.register(
+            session, into, "U", [Column(c.name, c.type, c.nullable, c.identity) for c in described], None
+        )
         return _changed(session, f"INSERT INTO {made.reference} {query.sql}", tr.used)
 
     session.rowcount = session.write(action)

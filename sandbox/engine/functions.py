@@ -22,13 +22,43 @@ Handler = Callable[["Translator", list[Node], "Scope"], Typed]
 FUNCTIONS: dict[str, Handler] = {}
 DATETIME2 = SqlType("datetime2", 0, 0, 7)
 UNITS = {
-    "yy": "year", "yyyy": "year", "qq": "quarter", "q": "quarter", "mm": "month", "m": "month", "dy": "dayofyear",
-    "y": "dayofyear", "dd": "day", "d": "day", "wk": "week", "ww": "week", "dw": "weekday", "w": "weekday",
-    "hh": "hour", "mi": "minute", "n": "minute", "ss": "second", "s": "second", "ms": "millisecond",
-    "mcs": "microsecond", "ns": "nanosecond", "tz": "tzoffset", "isowk": "iso_week", "isoww": "iso_week",
+    "yy": "year",
+    "yyyy": "year",
+    "qq": "quarter",
+    "q": "quarter",
+    "mm": "month",
+    "m": "month",
+    "dy": "dayofyear",
+    "y": "dayofyear",
+    "dd": "day",
+    "d": "day",
+    "wk": "week",
+    "ww": "week",
+    "dw": "weekday",
+    "w": "weekday",
+    "hh": "hour",
+    "mi": "minute",
+    "n": "minute",
+    "ss": "second",
+    "s": "second",
+    "ms": "millisecond",
+    "mcs": "microsecond",
+    "ns": "nanosecond",
+    "tz": "tzoffset",
+    "isowk": "iso_week",
+    "isoww": "iso_week",
 }
-TICKS = {"day": DAY, "dayofyear": DAY, "weekday": DAY, "week": 7 * DAY, "hour": DAY // 24, "minute": 600_000_000,
-         "second": 10_000_000, "millisecond": 10_000, "microsecond": 10}
+TICKS = {
+    "day": DAY,
+    "dayofyear": DAY,
+    "weekday": DAY,
+    "week": 7 * DAY,
+    "hour": DAY // 24,
+    "minute": 600_000_000,
+    "second": 10_000_000,
+    "millisecond": 10_000,
+    "microsecond": 10,
+}
 
 
 def function(*names: str) -> Callable[[Handler], Handler]:
@@ -89,11 +119,18 @@ def _dateadd(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
         months = {"year": 12, "quarter": 3, "month": 1}[unit]
         moved = call("add_months", ticks, exp.Mul(this=exp.Paren(this=amount), expression=exp.Literal.number(months)))
     elif unit == "nanosecond":
-        moved = exp.Paren(this=exp.Add(this=ticks, expression=exp.IntDiv(
-            this=exp.Paren(this=amount), expression=exp.Literal.number(100))))
+        moved = exp.Paren(
+            this=exp.Add(
+                this=ticks, expression=exp.IntDiv(this=exp.Paren(this=amount), expression=exp.Literal.number(100))
+            )
+        )
     elif unit in TICKS:
-        moved = exp.Paren(this=exp.Add(this=ticks, expression=exp.Mul(
-            this=stored(amount, "BIGINT"), expression=exp.Literal.number(TICKS[unit]))))
+        moved = exp.Paren(
+            this=exp.Add(
+                this=ticks,
+                expression=exp.Mul(this=stored(amount, "BIGINT"), expression=exp.Literal.number(TICKS[unit])),
+            )
+        )
     else:
         raise SqlError(155, f"'{arguments[0].name}' is not a recognized dateadd option.", 15)
     if kind.family == "offset":
@@ -110,13 +147,17 @@ def _difference(kind: SqlType) -> Handler:
         if unit in ("year", "quarter", "month"):
             made = call("datediff", unit, call("tk_date", start), call("tk_date", end))
         elif unit == "nanosecond":
-            made = exp.Mul(this=exp.Paren(this=exp.Sub(this=end, expression=start)),
-                           expression=exp.Literal.number(100))
+            made = exp.Mul(this=exp.Paren(this=exp.Sub(this=end, expression=start)), expression=exp.Literal.number(100))
         elif unit in TICKS:
             # Boundaries crossed, not time elapsed; a week starts on Sunday, as 0000-12-31 was one.
             shift = DAY if unit == "week" else 0
-            parts = [exp.IntDiv(this=exp.Paren(this=exp.Add(this=x, expression=exp.Literal.number(shift))),
-                                expression=exp.Literal.number(TICKS[unit])) for x in (end, start)]
+            parts = [
+                exp.IntDiv(
+                    this=exp.Paren(this=exp.Add(this=x, expression=exp.Literal.number(shift))),
+                    expression=exp.Literal.number(TICKS[unit]),
+                )
+                for x in (end, start)
+            ]
             made = exp.Sub(this=parts[0], expression=parts[1])
         else:
             raise SqlError(155, f"'{arguments[0].name}' is not a recognized datediff option.", 15)
@@ -138,11 +179,18 @@ def _datepart(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
     if unit == "weekday":
         day = exp.Add(this=call("dayofweek", call("tk_date", ticks)), expression=exp.Literal.number(1))
         return stored(exp.Paren(this=day), "INTEGER"), INT
-    size, cycle = {"hour": (36_000_000_000, 24), "minute": (600_000_000, 60), "second": (10_000_000, 60),
-                   "millisecond": (10_000, 1000), "microsecond": (10, 1_000_000),
-                   "nanosecond": (1, 10_000_000)}[unit]
-    part: Node = exp.Mod(this=exp.Paren(this=exp.IntDiv(this=ticks, expression=exp.Literal.number(size))),
-                         expression=exp.Literal.number(cycle))
+    size, cycle = {
+        "hour": (36_000_000_000, 24),
+        "minute": (600_000_000, 60),
+        "second": (10_000_000, 60),
+        "millisecond": (10_000, 1000),
+        "microsecond": (10, 1_000_000),
+        "nanosecond": (1, 10_000_000),
+    }[unit]
+    part: Node = exp.Mod(
+        this=exp.Paren(this=exp.IntDiv(this=ticks, expression=exp.Literal.number(size))),
+        expression=exp.Literal.number(cycle),
+    )
     if unit == "nanosecond":
         part = exp.Mul(this=exp.Paren(this=part), expression=exp.Literal.number(100))
     return stored(exp.Paren(this=part), "INTEGER"), INT
@@ -176,7 +224,8 @@ def _switchoffset(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
     local = convert(value, kind, DATETIME2)
     shift = exp.Mul(this=minutes, expression=exp.Literal.number(600_000_000))
     return call("dto_pack", exp.Paren(this=exp.Sub(this=local, expression=shift)), minutes.copy()), SqlType(
-        "datetimeoffset", 0, 0, 7)
+        "datetimeoffset", 0, 0, 7
+    )
 
 
 @function("len")
@@ -237,15 +286,30 @@ def _same(name: str, result: SqlType | None = None) -> Handler:
     return handler
 
 
-for _name, _duck in (("upper", "upper"), ("lower", "lower"), ("ltrim", "ltrim"), ("rtrim", "rtrim"), ("trim", "trim"),
-                     ("reverse", "reverse"), ("left", "left"), ("right", "right"), ("substring", "substring")):
+for _name, _duck in (
+    ("upper", "upper"),
+    ("lower", "lower"),
+    ("ltrim", "ltrim"),
+    ("rtrim", "rtrim"),
+    ("trim", "trim"),
+    ("reverse", "reverse"),
+    ("left", "left"),
+    ("right", "right"),
+    ("substring", "substring"),
+):
     FUNCTIONS[_name] = _same(_duck)
 for _name, _duck in (("replace", "replace"), ("replicate", "repeat")):
     FUNCTIONS[_name] = _same(_duck, SqlType("nvarchar", 4000))
 FUNCTIONS["replicate"] = lambda tr, a, s: (
-    call("repeat", *[tr.expr(x, s)[0] for x in a]), (lambda k: SqlType(k.name, MAX if k.length == MAX else 8000)
-         if k and k.family == "string" and k.name[0] != "n" else SqlType("nvarchar", MAX if k and k.length == MAX else 4000)
-    )(tr.expr(a[0], s)[1]))
+    call("repeat", *[tr.expr(x, s)[0] for x in a]),
+    (
+        lambda k: (
+            SqlType(k.name, MAX if k.length == MAX else 8000)
+            if k and k.family == "string" and k.name[0] != "n"
+            else SqlType("nvarchar", MAX if k and k.length == MAX else 4000)
+        )
+    )(tr.expr(a[0], s)[1]),
+)
 FUNCTIONS["quotename"] = _same("quotename", SqlType("nvarchar", 258))
 FUNCTIONS["newid"] = FUNCTIONS["newsequentialid"] = _same("uuid", SqlType("uniqueidentifier"))
 for _name in ("abs", "floor", "ceiling", "round", "sign", "power", "sqrt"):
@@ -320,7 +384,8 @@ def _db_name(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
 def _db_id(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
     name = tr.expr(arguments[0], scope)[0].sql("duckdb") if arguments else text(tr.database)
     return tr.scalar(f"(SELECT database_id FROM memory.main.databases WHERE lower(name) = lower({name}))"), SqlType(
-        "smallint")
+        "smallint"
+    )
 
 
 @function("has_dbaccess")
@@ -331,8 +396,13 @@ def _has_dbaccess(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
 
 @function("databasepropertyex")
 def _databasepropertyex(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
-    known: dict[str, str] = {"collation": COLLATION_NAME, "status": "ONLINE", "updateability": "READ_WRITE",
-                             "recovery": "FULL", "useraccess": "MULTI_USER"}
+    known: dict[str, str] = {
+        "collation": COLLATION_NAME,
+        "status": "ONLINE",
+        "updateability": "READ_WRITE",
+        "recovery": "FULL",
+        "useraccess": "MULTI_USER",
+    }
     found = known.get(arguments[1].name.lower())
     return (exp.Literal.string(found) if found else stored(exp.Null(), "VARCHAR")), SqlType("nvarchar", 128)
 
@@ -340,10 +410,20 @@ def _databasepropertyex(tr: Translator, arguments: list[Node], scope: Scope) -> 
 @function("serverproperty")
 def _serverproperty(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
     known: dict[str, str | int] = {
-        "productversion": "16.0.1000.6", "productlevel": "RTM", "edition": "Developer Edition (64-bit)",
-        "collation": COLLATION_NAME, "engineedition": 3, "servername": "PARALELO", "machinename": "PARALELO",
-        "productmajorversion": "16", "productminorversion": "0", "isclustered": 0, "ishadrenabled": 0,
-        "isintegratedsecurityonly": 0, "lcid": 1033, "productbuild": "1000",
+        "productversion": "16.0.1000.6",
+        "productlevel": "RTM",
+        "edition": "Developer Edition (64-bit)",
+        "collation": COLLATION_NAME,
+        "engineedition": 3,
+        "servername": "PARALELO",
+        "machinename": "PARALELO",
+        "productmajorversion": "16",
+        "productminorversion": "0",
+        "isclustered": 0,
+        "ishadrenabled": 0,
+        "isintegratedsecurityonly": 0,
+        "lcid": 1033,
+        "productbuild": "1000",
     }
     found = known.get(arguments[0].name.lower())
     if isinstance(found, int):
@@ -383,9 +463,7 @@ def _lookup(table: str, key: str, want: str, kind: SqlType) -> Handler:
             return (exp.Literal.string("dbo") if want == "name" else _number(1, "INTEGER")), kind
         value = tr.expr(arguments[0], scope)[0].sql("duckdb")
         left, right = (f"lower({key})", f"lower({value})") if key == "name" else (key, value)
-        return tr.scalar(
-            f"(SELECT min({want}) FROM {quoted(tr.database)}.{BASE}.{table} WHERE {left} = {right})"
-        ), kind
+        return tr.scalar(f"(SELECT min({want}) FROM {quoted(tr.database)}.{BASE}.{table} WHERE {left} = {right})"), kind
 
     return handler
 
@@ -399,9 +477,16 @@ FUNCTIONS["type_id"] = _lookup("types", "name", "user_type_id", INT)
 
 @function("columnproperty")
 def _columnproperty(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
-    source = {"isidentity": "is_identity", "iscomputed": "computed_definition IS NOT NULL", "allowsnull": "is_nullable",
-              "precision": "catalog_precision", "scale": "catalog_scale", "columnid": "column_id",
-              "ordinal": "column_id", "issparse": "is_sparse"}.get(arguments[2].name.lower(), "NULL")
+    source = {
+        "isidentity": "is_identity",
+        "iscomputed": "computed_definition IS NOT NULL",
+        "allowsnull": "is_nullable",
+        "precision": "catalog_precision",
+        "scale": "catalog_scale",
+        "columnid": "column_id",
+        "ordinal": "column_id",
+        "issparse": "is_sparse",
+    }.get(arguments[2].name.lower(), "NULL")
     item, name = (tr.expr(a, scope)[0].sql("duckdb") for a in arguments[:2])
     return tr.scalar(
         f"(SELECT CAST({source} AS INTEGER) FROM {quoted(tr.database)}.{BASE}.columns"
@@ -412,9 +497,14 @@ def _columnproperty(tr: Translator, arguments: list[Node], scope: Scope) -> Type
 @function("objectproperty", "objectpropertyex")
 def _objectproperty(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
     item = tr.expr(arguments[0], scope)[0].sql("duckdb")
-    test = {"isusertable": "type = 'U'", "istable": "type = 'U'", "isview": "type = 'V'", "ismsshipped": "false",
-            "tablehasprimarykey": f"EXISTS (FROM {quoted(tr.database)}.{BASE}.indexes WHERE object_id = {item}"
-                                  " AND is_primary_key)"}.get(arguments[1].name.lower(), "NULL")
+    test = {
+        "isusertable": "type = 'U'",
+        "istable": "type = 'U'",
+        "isview": "type = 'V'",
+        "ismsshipped": "false",
+        "tablehasprimarykey": f"EXISTS (FROM {quoted(tr.database)}.{BASE}.indexes WHERE object_id = {item}"
+        " AND is_primary_key)",
+    }.get(arguments[1].name.lower(), "NULL")
     return tr.scalar(
         f"(SELECT CAST({test} AS INTEGER) FROM {quoted(tr.database)}.{BASE}.objects WHERE object_id = {item})"
     ), INT
@@ -433,8 +523,9 @@ def merged(pairs: list[Typed], build: Callable[[list[Node]], Node]) -> Typed:
     kind = kinds[0]
     for other in kinds[1:]:
         kind = higher(kind, other)
-    changed = [v if k is None or k.family == kind.family or isinstance(v, exp.Null) else convert(v, k, kind)
-               for v, k in pairs]
+    changed = [
+        v if k is None or k.family == kind.family or isinstance(v, exp.Null) else convert(v, k, kind) for v, k in pairs
+    ]
     return build(changed), kind
 
 

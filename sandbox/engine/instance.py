@@ -89,17 +89,21 @@ class Instance:
         place = ":memory:" if in_memory else str(self.folder and self.folder / f"{name}.duckdb")
         self.connection.execute(f"ATTACH {catalog.text(place)} AS {catalog.quoted(name)}")
         catalog.install(self.connection, name)
-        self.connection.execute("INSERT INTO databases VALUES ($1, $2, $3, true, true)",
-                                [name, number, datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)])
+        self.connection.execute(
+            "INSERT INTO databases VALUES ($1, $2, $3, true, true)",
+            [name, number, datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)],
+        )
 
     def has(self, name: str) -> bool:
         """Whether there is a database of that name, letters' case aside."""
         return self.name_of(name) is not None
 
     def name_of(self, name: str) -> str | None:
-        rows = self.connection.cursor().execute(
-            "SELECT name FROM memory.main.databases WHERE lower(name) = $1", [name.lower()]
-        ).fetchall()
+        rows = (
+            self.connection.cursor()
+            .execute("SELECT name FROM memory.main.databases WHERE lower(name) = $1", [name.lower()])
+            .fetchall()
+        )
         return rows[0][0] if rows else None
 
     def create_database(self, name: str) -> None:
@@ -113,8 +117,11 @@ class Instance:
         with self.guard:
             real = self.name_of(name)
             if real is None or real in SYSTEM:
-                raise SqlError(3701, f"Cannot drop the database '{name}', because it does not exist or you do not"
-                                     " have permission.", 11)
+                raise SqlError(
+                    3701,
+                    f"Cannot drop the database '{name}', because it does not exist or you do not have permission.",
+                    11,
+                )
             self.connection.execute("DELETE FROM databases WHERE name = $1", [real])
             self.connection.execute(f"DETACH {catalog.quoted(real)}")
             if self.folder is not None:

@@ -15,7 +15,7 @@ from ..tds.parameters import Value
 from ..tds.rows import DAY, EPOCH_DAYS
 from ..tds.tokens import ResultColumn
 from ..tds.types import MAX, SqlType
-from .translate import UNKNOWN
+from .declared import UNKNOWN
 
 BATCH = 16_384
 """Rows encoded at a time: enough for NumPy to pay, little enough to stay in the processor's cache."""
@@ -43,9 +43,21 @@ def natural(kind: pa.DataType) -> SqlType:
         return SqlType("datetime2", 0, 0, 6)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return SqlType("nvarchar", 4000)
-    names = {"int8": "smallint", "uint8": "tinyint", "int16": "smallint", "int32": "int", "int64": "bigint",
-             "uint16": "int", "uint32": "bigint", "bool": "bit", "float": "real", "double": "float",
-             "date32[day]": "date", "time64[us]": "time", "null": "int"}
+    names = {
+        "int8": "smallint",
+        "uint8": "tinyint",
+        "int16": "smallint",
+        "int32": "int",
+        "int64": "bigint",
+        "uint16": "int",
+        "uint32": "bigint",
+        "bool": "bit",
+        "float": "real",
+        "double": "float",
+        "date32[day]": "date",
+        "time64[us]": "time",
+        "null": "int",
+    }
     name = names.get(str(kind))
     if name == "time":
         return SqlType("time", 0, 0, 6)
@@ -87,8 +99,10 @@ def stored_value(kind: SqlType, value: Any) -> Value:
 
 
 _KINDS: dict[str, type[duckdb.Error]] = {
-    "INTERRUPT": duckdb.InterruptException, "Conversion": duckdb.ConversionException,
-    "Out of Range": duckdb.OutOfRangeException, "Constraint": duckdb.ConstraintException,
+    "INTERRUPT": duckdb.InterruptException,
+    "Conversion": duckdb.ConversionException,
+    "Out of Range": duckdb.OutOfRangeException,
+    "Constraint": duckdb.ConstraintException,
 }
 
 

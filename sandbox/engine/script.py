@@ -15,21 +15,10 @@ from sqlglot.tokens import Token, TokenType
 from ..tds.errors import syntax
 
 STARTERS = frozenset(
-    "SELECT INSERT UPDATE DELETE MERGE CREATE ALTER DROP TRUNCATE SET USE DECLARE BEGIN COMMIT ROLLBACK SAVE IF EXEC"
-    " EXECUTE PRINT KILL GRANT DENY REVOKE RAISERROR THROW RETURN WITH WAITFOR DBCC CHECKPOINT".split()
+    ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "ALTER", "DROP", "TRUNCATE", "SET", "USE", "DECLARE", "BEGIN", "COMMIT", "ROLLBACK", "SAVE", "IF", "EXEC", "EXECUTE", "PRINT", "KILL", "GRANT", "DENY", "REVOKE", "RAISERROR", "THROW", "RETURN", "WITH", "WAITFOR", "DBCC", "CHECKPOINT"]
 )
 OWN = frozenset(
-    "getdate sysdatetime sysdatetimeoffset sysutcdatetime getutcdate len datediff datediff_big dateadd datepart"
-    " datename year month day eomonth isnull schema_name schema_id db_name db_id object_id object_name left right"
-    " charindex substring replicate stuff upper lower ltrim rtrim trim newid iif datalength serverproperty"
-    " sessionproperty databasepropertyex has_perms_by_name has_dbaccess is_srvrolemember is_member suser_name"
-    " suser_sname original_login user_name type_name type_id col_name columnproperty objectproperty"
-    " objectpropertyex indexproperty host_name app_name scope_identity ident_current @@identity quotename abs"
-    " switchoffset todatetimeoffset concat nullif round floor ceiling datefromparts datetime2fromparts checksum"
-    " hashbytes space str reverse replace patindex sign newsequentialid is_rolemember connectionproperty rand"
-    " collationproperty xact_state error_number min_active_rowversion permissions user_id suser_id"
-    " database_principal_id format formatmessage isnumeric char nchar ascii unicode power sqrt stddev var"
-    " col_length isdate choose".split()
+    ["getdate", "sysdatetime", "sysdatetimeoffset", "sysutcdatetime", "getutcdate", "len", "datediff", "datediff_big", "dateadd", "datepart", "datename", "year", "month", "day", "eomonth", "isnull", "schema_name", "schema_id", "db_name", "db_id", "object_id", "object_name", "left", "right", "charindex", "substring", "replicate", "stuff", "upper", "lower", "ltrim", "rtrim", "trim", "newid", "iif", "datalength", "serverproperty", "sessionproperty", "databasepropertyex", "has_perms_by_name", "has_dbaccess", "is_srvrolemember", "is_member", "suser_name", "suser_sname", "original_login", "user_name", "type_name", "type_id", "col_name", "columnproperty", "objectproperty", "objectpropertyex", "indexproperty", "host_name", "app_name", "scope_identity", "ident_current", "@@identity", "quotename", "abs", "switchoffset", "todatetimeoffset", "concat", "nullif", "round", "floor", "ceiling", "datefromparts", "datetime2fromparts", "checksum", "hashbytes", "space", "str", "reverse", "replace", "patindex", "sign", "newsequentialid", "is_rolemember", "connectionproperty", "rand", "collationproperty", "xact_state", "error_number", "min_active_rowversion", "permissions", "user_id", "suser_id", "database_principal_id", "format", "formatmessage", "isnumeric", "char", "nchar", "ascii", "unicode", "power", "sqrt", "stddev", "var", "col_length", "isdate", "choose"]
 )
 PREFIX = "fn_"
 """Put before a built-in function's name, so that sqlglot leaves its meaning to `engine.functions`."""
@@ -99,7 +88,7 @@ class _Cutter:
             return [self.branch()]
         start = self.at
         if self.tokens[start].text.startswith(("@", "{")) or (word not in STARTERS and word != "("):
-            if start == 0 and word and word.isidentifier() or (start == 0 and self.peek(0) == ""):
+            if (start == 0 and word and word.isidentifier()) or (start == 0 and self.peek(0) == ""):
                 self.at = len(self.tokens)  # a procedure called by its bare name, allowed first in a batch
                 return [Statement("EXEC", "EXEC " + self.text(start, self.at))]
             raise syntax(self.tokens[start].text)
@@ -149,12 +138,18 @@ class _Cutter:
             self.at = len(self.tokens)
             return
         # How often a keyword that could start a statement belongs to this one instead.
-        own = {"INSERT": {"SELECT": 1, "WITH": 9, "EXEC": 1}, "UPDATE": {"SET": 1, "WITH": 9},
-               "SELECT": {"WITH": 9}, "WITH": {"SELECT": 1, "INSERT": 1, "UPDATE": 1, "DELETE": 1},
-               "(": {}, "DELETE": {"WITH": 9}, "CREATE": {"WITH": 9, "SET": 1, "USE": 0},
-               "ALTER": {"WITH": 9, "ALTER": 1, "DROP": 9, "SET": 1},
-               "MERGE": {"INSERT": 9, "UPDATE": 9, "DELETE": 9, "SET": 9, "WITH": 9, "SELECT": 9},
-               "ROLLBACK": {"WITH": 1}}.get(first, {}).copy()
+        own = {
+            "INSERT": {"SELECT": 1, "WITH": 9, "EXEC": 1},
+            "UPDATE": {"SET": 1, "WITH": 9},
+            "SELECT": {"WITH": 9},
+            "WITH": {"SELECT": 1, "INSERT": 1, "UPDATE": 1, "DELETE": 1},
+            "(": {},
+            "DELETE": {"WITH": 9},
+            "CREATE": {"WITH": 9, "SET": 1, "USE": 0},
+            "ALTER": {"WITH": 9, "ALTER": 1, "DROP": 9, "SET": 1},
+            "MERGE": {"INSERT": 9, "UPDATE": 9, "DELETE": 9, "SET": 9, "WITH": 9, "SELECT": 9},
+            "ROLLBACK": {"WITH": 1},
+        }.get(first, {}).copy()
         depth = 0
         while not self.ended:
             word = self.peek()

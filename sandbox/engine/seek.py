@@ -54,7 +54,7 @@ class Walk:
     """A query over one table, in the order of `key`: a whole number that is never NULL."""
 
     select: exp.Select
-    key: exp.Expression
+    key: exp.Expr
     descending: bool
     wanted: int
     low: int
@@ -89,7 +89,9 @@ class Slices:
         span = max(1, int(keys * min(SLICE, left * 1.05 + 64) / max(walk.found, 1)))
         edge = walk.high if walk.descending else walk.low
         while left > 0 and walk.low <= edge <= walk.high and not cancelled():
-            low, high = (max(walk.low, edge - span + 1), edge) if walk.descending else (edge, min(walk.high, edge + span - 1))
+            low, high = (
+                (max(walk.low, edge - span + 1), edge) if walk.descending else (edge, min(walk.high, edge + span - 1))
+            )
             count = 0
             reader = self._cursor.sql(walk.slice(low, high, left), params=self._used).to_arrow_reader(self._rows)
             try:
@@ -128,7 +130,7 @@ def batches(cursor: duckdb.DuckDBPyConnection, translator: Translator, query: Qu
     return Whole(cursor, query.sql, translator.used, rows)
 
 
-def _may_walk(translator: Translator, node: exp.Expression) -> bool:
+def _may_walk(translator: Translator, node: exp.Expr) -> bool:
     if not isinstance(node, exp.Select) or len(translator.read) != 1 or translator.read[0].kind != "U":
         return False
     if any(node.args.get(key) for key in ("joins", "group", "having", "distinct", "offset", "with_", "qualify")):
@@ -139,14 +141,18 @@ def _may_walk(translator: Translator, node: exp.Expression) -> bool:
     limit = node.args.get("limit")
     if limit is not None and isinstance(limit.expression, exp.Literal) and int(limit.expression.name) < WORTH_IT:
         return False
-    return not any(True for _ in node.find_all(exp.AggFunc, exp.Window)) and _plain(node) and _key(translator, order) is not None
+    return (
+        not any(True for _ in node.find_all(exp.AggFunc, exp.Window))
+        and _plain(node)
+        and _key(translator, order) is not None
+    )
 
 
-def _plain(node: exp.Expression) -> bool:
+def _plain(node: exp.Expr) -> bool:
     return all(found is node for found in node.find_all(exp.Query))
 
 
-def _key(translator: Translator, order: exp.Expression) -> Column | None:
+def _key(translator: Translator, order: exp.Expr) -> Column | None:
     first = order.expressions[0].this
     if not isinstance(first, exp.Column):
         return None
@@ -157,7 +163,7 @@ def _key(translator: Translator, order: exp.Expression) -> Column | None:
     return None
 
 
-def _walk(cursor: duckdb.DuckDBPyConnection, translator: Translator, node: exp.Expression) -> Walk | None:
+def _walk(cursor: duckdb.DuckDBPyConnection, translator: Translator, node: exp.Expr) -> Walk | None:
     assert isinstance(node, exp.Select)
     ordered = node.args["order"].expressions[0]
     column = _key(translator, node.args["order"])
@@ -165,8 +171,10 @@ def _walk(cursor: duckdb.DuckDBPyConnection, translator: Translator, node: exp.E
     source = node.args["from_"].this
     key = exp.column(exp.to_identifier(column.name, quoted=True), exp.to_identifier(source.alias_or_name, quoted=True))
     limit = node.args.get("limit")
-    counted = exp.Select(expressions=[exp.Min(this=key.copy()), exp.Max(this=key.copy()), exp.Count(this=exp.Star())],
-                         from_=node.args["from_"].copy())
+    counted = exp.Select(
+        expressions=[exp.Min(this=key.copy()), exp.Max(this=key.copy()), exp.Count(this=exp.Star())],
+        from_=node.args["from_"].copy(),
+    )
     if node.args.get("where") is not None:
         counted.set("where", node.args["where"].copy())
     if limit is not None:
@@ -179,7 +187,7 @@ def _walk(cursor: duckdb.DuckDBPyConnection, translator: Translator, node: exp.E
     return Walk(node, key, bool(ordered.args.get("desc")), wanted_rows, low, high, found)
 
 
-def _only(used: dict[str, Any], node: exp.Expression) -> dict[str, Any] | None:
+def _only(used: dict[str, Any], node: exp.Expr) -> dict[str, Any] | None:
     """The parameters a query has: DuckDB refuses one too many."""
     names = {p.name for p in node.find_all(exp.Placeholder)}
     return {name: value for name, value in used.items() if name in names} or None

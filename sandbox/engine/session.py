@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import duckdb
@@ -12,15 +12,14 @@ import pyarrow as pa
 from sqlglot import exp
 
 from ..tds.errors import Cancelled, SqlError, from_duckdb, syntax
-from ..tds.parameters import Value
 from ..tds.tokens import ResultColumn
-from ..tds.types import INT, MAX, SqlType
+from ..tds.types import MAX, SqlType
 from . import ddl, dml, procedures, results, seek
 from .catalog import Table, quoted
 from .instance import Instance
 from .script import Branch, Node, Statement
 from .script import parse as cut
-from .translate import Facts, Query, Scope, Translator, Variable, data_type, parse
+from .translate import Facts, Query, Scope, Translator, Variable, parse
 
 LEVELS = {"READ UNCOMMITTED": 1, "READ COMMITTED": 2, "REPEATABLE READ": 3, "SERIALIZABLE": 4, "SNAPSHOT": 5}
 
@@ -93,9 +92,25 @@ class Session:
 
     def _one(self, statement: Statement, scope: dict[str, Variable], sink: Sink) -> None:
         word, text = statement.keyword, statement.text
-        if self.implicit and self.trancount == 0 and word in (
-            "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "ALTER", "DROP", "TRUNCATE", "GRANT", "REVOKE"
-        ) and not (word == "SELECT" and " from " not in f" {' '.join(text.lower().split())} "):
+        if (
+            self.implicit
+            and self.trancount == 0
+            and word
+            in (
+                "SELECT",
+                "INSERT",
+                "UPDATE",
+                "DELETE",
+                "MERGE",
+                "CREATE",
+                "ALTER",
+                "DROP",
+                "TRUNCATE",
+                "GRANT",
+                "REVOKE",
+            )
+            and not (word == "SELECT" and " from " not in f" {' '.join(text.lower().split())} ")
+        ):
             self.trancount = 1
             sink.transaction("begin")
         if word == "SELECT":
@@ -111,7 +126,7 @@ class Session:
         elif word in ("BEGIN", "COMMIT", "ROLLBACK", "SAVE"):
             self._transaction_statement(word, text, sink)
         elif word == "USE":
-            self.use(text.split(None, 1)[1].strip().strip("[]\";"), sink)
+            self.use(text.split(None, 1)[1].strip().strip('[]";'), sink)
         elif word in ("EXEC", "EXECUTE"):
             procedures.execute(self, text, scope, sink)
         elif word == "PRINT":
@@ -155,14 +170,23 @@ class Session:
     # Queries
 
     def translator(self, scope: Mapping[str, Variable]) -> Translator:
-        facts = Facts(self.login, self.host, self.application, self.spid, self.administrator, self.trancount,
-                      self.rowcount, self.identity)
+        facts = Facts(
+            self.login,
+            self.host,
+            self.application,
+            self.spid,
+            self.administrator,
+            self.trancount,
+            self.rowcount,
+            self.identity,
+        )
         return Translator(self.cursor, self.database, facts, dict(scope), None if self.administrator else self._may)
 
     def _may(self, verb: str, table: Table) -> bool:
         rows = self.cursor.execute(
             f"SELECT state FROM {quoted(table.database)}._catalog.permissions WHERE lower(login) = $1 AND verb = $2"
-            " AND (object_id = $3 OR object_id = 0)", [self.login.lower(), verb, table.ident]
+            " AND (object_id = $3 OR object_id = 0)",
+            [self.login.lower(), verb, table.ident],
         ).fetchall()
         states = {row[0] for row in rows}
         return "DENY" not in states and "GRANT" in states
@@ -197,7 +221,7 @@ class Session:
             sink.rows(self.describe(text, scope), ())
             sink.done(None)
             return
-        large = any(c.type.is_max or c.type.family == "string" and c.type.length == MAX for c in query.columns)
+        large = any(c.type.is_max or (c.type.family == "string" and c.type.length == MAX) for c in query.columns)
         stream = seek.batches(self.cursor, translator, query, 512 if large else results.BATCH, self._open)
         columns = results.columns(query.columns, stream.schema)
         try:
@@ -213,8 +237,11 @@ class Session:
         if self.isolation == "SNAPSHOT":
             allowed = self.fetch("SELECT snapshot FROM memory.main.databases WHERE name = $1", [self.database])
             if not allowed[0][0]:
-                raise SqlError(3952, f"Snapshot isolation transaction failed accessing database '{self.database}' because"
-                                     " snapshot isolation is not allowed in this database.")
+                raise SqlError(
+                    3952,
+                    f"Snapshot isolation transaction failed accessing database '{self.database}' because"
+                    " snapshot isolation is not allowed in this database.",
+                )
         if self.trancount and not self._open and self.isolation in ("SNAPSHOT", "SERIALIZABLE", "REPEATABLE READ"):
             self.cursor.execute("BEGIN TRANSACTION")
             self._open = True
@@ -271,8 +298,9 @@ class Session:
 
     def _declare(self, text: str, scope: dict[str, Variable]) -> None:
         for item in split_commas(text.split(None, 1)[1]):
-            found = re.match(r"@(\w+)\s+(?:AS\s+)?(\w+\s*(?:\([^)]*\))?)\s*(?:=\s*(.*))?$", item.strip(),
-                             re.IGNORECASE | re.DOTALL)
+            found = re.match(
+                r"@(\w+)\s+(?:AS\s+)?(\w+\s*(?:\([^)]*\))?)\s*(?:=\s*(.*))?$", item.strip(), re.IGNORECASE | re.DOTALL
+            )
             if found is None:
                 raise syntax(item.strip())
             kind = written_type(found[2])
@@ -422,6 +450,3 @@ def declared_parameters(text: str | None) -> list[tuple[str, SqlType]]:
             kind = re.sub(r"\s*=.*$", "", rest.strip())
             made.append((name.lstrip("@").lower(), written_type(kind)))
     return made
-
-
-__all__ = ["INT", "Session", "Sink", "Value", "Variable", "data_type", "declared_parameters", "replace"]

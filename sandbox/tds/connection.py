@@ -61,7 +61,10 @@ class ClientConnection(Connection):
             text = f'Cannot open database "{wanted}" requested by the login. The login failed.'
             refused = error(4060, text, severity=11, server=SERVER_NAME, tds_version=self._tds_version)
             refused += error(
-                18456, f"Login failed for user '{self.user}'.", severity=14, server=SERVER_NAME,
+                18456,
+                f"Login failed for user '{self.user}'.",
+                severity=14,
+                server=SERVER_NAME,
                 tds_version=self._tds_version,
             )
             self._send(responses, refused + done(status=DoneStatus.ERROR, tds_version=self._tds_version))
@@ -70,10 +73,16 @@ class ClientConnection(Connection):
         self._database = wanted
         asked = self._login.packet_size
         self.packet_size = min(max(asked, 512), 32767) if asked else 4096
-        self._send(responses, login_response(
-            version=(VERSION.major, VERSION.minor, VERSION.build), server_name=SERVER_NAME, database=wanted,
-            packet_size=self.packet_size, tds_version=self._tds_version,
-        ))
+        self._send(
+            responses,
+            login_response(
+                version=(VERSION.major, VERSION.minor, VERSION.build),
+                server_name=SERVER_NAME,
+                database=wanted,
+                packet_size=self.packet_size,
+                tds_version=self._tds_version,
+            ),
+        )
         self._state = ConnectionState.READY
 
     def _step(self, responses: list[bytes]) -> bool:
@@ -117,4 +126,3 @@ class ClientConnection(Connection):
     def writer(self) -> PacketWriter:
         tunnel = self._tunnel if self._session_encrypted else None
         return PacketWriter(self._socket, tunnel, self.packet_size, self._spid)
-

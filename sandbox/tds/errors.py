@@ -36,7 +36,10 @@ def syntax(near: str) -> SqlError:
 
 def denied(verb: str, item: str, database: str, schema: str) -> SqlError:
     return SqlError(
-        229, f"The {verb} permission was denied on the object '{item}', database '{database}', schema '{schema}'.", 14, 5
+        229,
+        f"The {verb} permission was denied on the object '{item}', database '{database}', schema '{schema}'.",
+        14,
+        5,
     )
 
 
@@ -60,8 +63,10 @@ def from_duckdb(error: duckdb.Error) -> Exception:
         return SqlError(209, f"Ambiguous column name '{match[1]}'.")
     if match := re.search(r"NOT NULL constraint failed: (\S+)\.(\S+)", text):
         return SqlError(
-            515, f"Cannot insert the value NULL into column '{match[2]}', table '{match[1]}'; column does not allow nulls.",
-            16, 2,
+            515,
+            f"Cannot insert the value NULL into column '{match[2]}', table '{match[1]}'; column does not allow nulls.",
+            16,
+            2,
         )
     if isinstance(error, duckdb.ConstraintException) and "truncated" not in text:
         return SqlError(547, f"The statement conflicted with a constraint: {first}")
@@ -70,7 +75,9 @@ def from_duckdb(error: duckdb.Error) -> Exception:
     if match := re.search(r"with value (\S+) can't be cast .* type (INT16|UINT8|INT8)", text):
         name = {"INT16": "smallint"}.get(match[2], "tinyint")
         return SqlError(220, f"Arithmetic overflow error for data type {name}, value = {match[1]}.", 16, 2)
-    if isinstance(error, duckdb.ConversionException) and re.search(r"(?i)(invalid|out of range).*(timestamp|date)|(timestamp|date) field", text):
+    if isinstance(error, duckdb.ConversionException) and re.search(
+        r"(?i)(invalid|out of range).*(timestamp|date)|(timestamp|date) field", text
+    ):
         return SqlError(241, "Conversion failed when converting date and/or time from character string.")
     if "ivision by zero" in text:
         return SqlError(8134, "Divide by zero error encountered.")

@@ -19,9 +19,20 @@ from .types import MAX, NVARCHAR, SqlType
 Value = None | int | float | bool | str | bytes | decimal.Decimal | uuid.UUID
 
 PROCEDURES = {
-    1: "sp_cursor", 2: "sp_cursoropen", 3: "sp_cursorprepare", 4: "sp_cursorexecute", 5: "sp_cursorprepexec",
-    6: "sp_cursorunprepare", 7: "sp_cursorfetch", 8: "sp_cursoroption", 9: "sp_cursorclose",
-    10: "sp_executesql", 11: "sp_prepare", 12: "sp_execute", 13: "sp_prepexec", 14: "sp_prepexecrpc",
+    1: "sp_cursor",
+    2: "sp_cursoropen",
+    3: "sp_cursorprepare",
+    4: "sp_cursorexecute",
+    5: "sp_cursorprepexec",
+    6: "sp_cursorunprepare",
+    7: "sp_cursorfetch",
+    8: "sp_cursoroption",
+    9: "sp_cursorclose",
+    10: "sp_executesql",
+    11: "sp_prepare",
+    12: "sp_execute",
+    13: "sp_prepexec",
+    14: "sp_prepexecrpc",
     15: "sp_unprepare",
 }
 WIDEST = decimal.Context(prec=80)
@@ -149,8 +160,15 @@ def read_value(reader: _Reader) -> tuple[SqlType, Value]:
 
 
 def _variable(reader: _Reader, code: int) -> tuple[SqlType, Value]:
-    name = {0xA7: "varchar", 0xAF: "char", 0xE7: "nvarchar", 0xEF: "nchar", 0xA5: "varbinary", 0xAD: "binary",
-            0xF1: "xml"}[code]
+    name = {
+        0xA7: "varchar",
+        0xAF: "char",
+        0xE7: "nvarchar",
+        0xEF: "nchar",
+        0xA5: "varbinary",
+        0xAD: "binary",
+        0xF1: "xml",
+    }[code]
     if code == 0xF1:
         if reader.byte():
             reader.text(reader.byte())
@@ -187,14 +205,26 @@ def _decoded(name: str, data: bytes) -> str | bytes:
 
 
 _FIXED: dict[int, tuple[str, int]] = {
-    0x1F: ("int", 0), 0x30: ("tinyint", 1), 0x32: ("bit", 1), 0x34: ("smallint", 2), 0x38: ("int", 4),
-    0x3A: ("smalldatetime", 4), 0x3B: ("real", 4), 0x3C: ("money", 8), 0x3D: ("datetime", 8),
-    0x3E: ("float", 8), 0x7A: ("smallmoney", 4), 0x7F: ("bigint", 8),
+    0x1F: ("int", 0),
+    0x30: ("tinyint", 1),
+    0x32: ("bit", 1),
+    0x34: ("smallint", 2),
+    0x38: ("int", 4),
+    0x3A: ("smalldatetime", 4),
+    0x3B: ("real", 4),
+    0x3C: ("money", 8),
+    0x3D: ("datetime", 8),
+    0x3E: ("float", 8),
+    0x7A: ("smallmoney", 4),
+    0x7F: ("bigint", 8),
 }
 _SIZED: dict[int, dict[int, str]] = {
-    0x26: {1: "tinyint", 2: "smallint", 4: "int", 8: "bigint"}, 0x68: {1: "bit"},
-    0x6D: {4: "real", 8: "float"}, 0x6E: {4: "smallmoney", 8: "money"},
-    0x6F: {4: "smalldatetime", 8: "datetime"}, 0x24: {16: "uniqueidentifier"},
+    0x26: {1: "tinyint", 2: "smallint", 4: "int", 8: "bigint"},
+    0x68: {1: "bit"},
+    0x6D: {4: "real", 8: "float"},
+    0x6E: {4: "smallmoney", 8: "money"},
+    0x6F: {4: "smalldatetime", 8: "datetime"},
+    0x24: {16: "uniqueidentifier"},
 }
 
 

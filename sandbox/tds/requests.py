@@ -140,7 +140,9 @@ class Requests:
             scope[name] = self._converted(argument, kinds.get(name))
         missing = [n for n, _ in declared if n not in scope]
         if missing:
-            raise SqlError(8178, f"The parameterized query expects the parameter '@{missing[0]}', which was not supplied.")
+            raise SqlError(
+                8178, f"The parameterized query expects the parameter '@{missing[0]}', which was not supplied."
+            )
         after = self.session.run(text, scope, response)
         for index, argument in enumerate(arguments):
             if argument.is_output:

@@ -78,8 +78,16 @@ class Response:
         self._write(self._connection.transaction_change(change))
 
     def error(self, problem: SqlError) -> None:
-        self._write(error(problem.number, str(problem)[:4000], state=problem.state, severity=problem.severity,
-                          server=SERVER_NAME, tds_version=self._version))
+        self._write(
+            error(
+                problem.number,
+                str(problem)[:4000],
+                state=problem.state,
+                severity=problem.severity,
+                server=SERVER_NAME,
+                tds_version=self._version,
+            )
+        )
 
     def finish(self, failed: bool = False, cancelled: bool = False) -> None:
         """Close the message with the DONE its kind of request ends with."""

@@ -9,17 +9,17 @@ TDS 7.3B get plain ROW tokens, where every type has its own way to say NULL.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .types import LONG, MAX, WIDE, SqlType, decimal_bytes, time_bytes
+from .types import COLLATION, LONG, MAX, WIDE, SqlType, decimal_bytes, time_bytes
 
 Bytes = npt.NDArray[np.uint8]
-Piece = pa.Array
+Piece: TypeAlias = pa.Array
 DAY = 864_000_000_000
 """Ticks of 100 ns in a day."""
 EPOCH_DAYS = 719_162
@@ -304,12 +304,12 @@ def _measured(array: pa.Array, kind: SqlType) -> list[Piece]:
         return [_fixed(head, validity), array]
     if kind.name == "sql_variant":
         # The base type is nvarchar: its code, seven property bytes (collation and maximum length), the text.
-        variant = np.zeros(len(lengths), np.dtype([("length", "<u4"), ("base", "u1"), ("props", "u1"),
-                                                   ("collation", "V5"), ("maximum", "<u2")]))
+        variant = np.zeros(
+            len(lengths),
+            np.dtype([("length", "<u4"), ("base", "u1"), ("props", "u1"), ("collation", "V5"), ("maximum", "<u2")]),
+        )
         variant["length"] = lengths + 9
         variant["base"], variant["props"], variant["maximum"] = 0xE7, 7, 8000
-        from .types import COLLATION
-
         variant["collation"] = np.void(COLLATION)
         return [_fixed(variant, validity), array]
     if kind.is_max or kind.length == MAX:
@@ -326,9 +326,21 @@ def _measured(array: pa.Array, kind: SqlType) -> list[Piece]:
 
 _BY_NAME = frozenset({"money", "smallmoney", "datetime", "smalldatetime"})
 _ENCODERS: dict[str, Callable[[pa.Array, SqlType], list[Piece]]] = {
-    "int": _integer, "bit": _bit, "float": _float, "decimal": _decimal, "money": _money,
-    "smallmoney": _money, "date": _date, "ticks": _datetime2, "time": _time, "datetime": _datetime,
-    "smalldatetime": _datetime, "offset": _offset, "guid": _guid, "string": _string, "binary": _binary,
+    "int": _integer,
+    "bit": _bit,
+    "float": _float,
+    "decimal": _decimal,
+    "money": _money,
+    "smallmoney": _money,
+    "date": _date,
+    "ticks": _datetime2,
+    "time": _time,
+    "datetime": _datetime,
+    "smalldatetime": _datetime,
+    "offset": _offset,
+    "guid": _guid,
+    "string": _string,
+    "binary": _binary,
 }
 
 

@@ -107,8 +107,13 @@ class Handler(socketserver.BaseRequestHandler):
     def _serve(self, sock: socket.socket, connection: ClientConnection, instance: Instance) -> None:
         login = connection.login
         session = Session(
-            instance, connection.user, connection.database, connection.spid, login.host_name if login else "",
-            login.app_name if login else "", connection.user.lower() in self.server.administrators,
+            instance,
+            connection.user,
+            connection.database,
+            connection.spid,
+            login.host_name if login else "",
+            login.app_name if login else "",
+            connection.user.lower() in self.server.administrators,
         )
         self.server.enter(connection.spid, sock, session)
         watcher = Watcher(sock, session)
@@ -121,9 +126,7 @@ class Handler(socketserver.BaseRequestHandler):
             self.server.leave(connection.spid)
             session.close()
 
-    def _one(
-        self, connection: ClientConnection, session: Session, watcher: Watcher, requests: Requests
-    ) -> None:
+    def _one(self, connection: ClientConnection, session: Session, watcher: Watcher, requests: Requests) -> None:
         message = connection.next_message()
         writer = connection.writer()
         if message.type is PacketType.ATTENTION:
@@ -155,8 +158,13 @@ class SqlServer(socketserver.ThreadingTCPServer):
     request_queue_size = 64
 
     def __init__(
-        self, instance: Instance, logins: dict[str, str], administrators: frozenset[str] = frozenset({"sa"}),
-        port: int = 0, certificate: Certificate | None = None, host: str = "127.0.0.1",
+        self,
+        instance: Instance,
+        logins: dict[str, str],
+        administrators: frozenset[str] = frozenset({"sa"}),
+        port: int = 0,
+        certificate: Certificate | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.instance = instance
         self.certificate = certificate or self_signed("localhost")
@@ -205,7 +213,8 @@ class SqlServer(socketserver.ThreadingTCPServer):
         session.fetch(
             "INSERT INTO memory.main.sessions SELECT $1, $2, $3, $4, database_id, 'running', now()::TIMESTAMP, 2, 0"
             " FROM memory.main.databases WHERE name = $5",
-            [spid, session.login, session.host, session.application, session.database])
+            [spid, session.login, session.host, session.application, session.database],
+        )
 
     def leave(self, spid: int) -> None:
         with self._guard:

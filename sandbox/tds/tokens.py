@@ -66,8 +66,15 @@ def return_value(ordinal: int, name: str, kind: SqlType, value: object) -> bytes
 
 def _single(kind: SqlType, value: object) -> pa.Array:
     arrow = {
-        "int": pa.int64(), "bit": pa.bool_(), "float": pa.float64(), "ticks": pa.int64(), "time": pa.int64(),
-        "string": pa.string(), "binary": pa.binary(), "guid": pa.binary(16), "date": pa.int32(),
+        "int": pa.int64(),
+        "bit": pa.bool_(),
+        "float": pa.float64(),
+        "ticks": pa.int64(),
+        "time": pa.int64(),
+        "string": pa.string(),
+        "binary": pa.binary(),
+        "guid": pa.binary(16),
+        "date": pa.int32(),
         "decimal": pa.decimal128(38, kind.kind.scale if "money" in kind.name else kind.scale),
         "offset": pa.decimal128(38, 0),
     }[kind.family]

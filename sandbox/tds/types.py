@@ -69,9 +69,18 @@ KINDS: dict[str, Kind] = {
     "uniqueidentifier": _kind(36, 16, 0, 0, "UUID", "guid"),
 }
 ALIASES = {
-    "integer": "int", "dec": "decimal", "rowversion": "timestamp", "character": "char",
-    "character varying": "varchar", "national character varying": "nvarchar", "double precision": "float",
-    "double": "float", "boolean": "bit", "name": "sysname", "variant": "sql_variant", "uuid": "uniqueidentifier",
+    "integer": "int",
+    "dec": "decimal",
+    "rowversion": "timestamp",
+    "character": "char",
+    "character varying": "varchar",
+    "national character varying": "nvarchar",
+    "double precision": "float",
+    "double": "float",
+    "boolean": "bit",
+    "name": "sysname",
+    "variant": "sql_variant",
+    "uuid": "uniqueidentifier",
 }
 WIDE = frozenset({"nchar", "nvarchar", "sysname", "ntext", "xml", "sql_variant"})
 LONG = frozenset({"text", "ntext", "image"})
@@ -165,15 +174,30 @@ class SqlType:
         if name in USER_DEFINED:
             size = 892 if name == "hierarchyid" else 0xFFFF
             assembly = "Microsoft.SqlServer.Types.Sql" + {"hierarchyid": "HierarchyId"}.get(name, name.title())
-            return (bytes([0xF0]) + struct.pack("<H", size) + _short(database) + _short("sys") + _short(name)
-                    + struct.pack("<H", len(assembly)) + assembly.encode("utf-16-le"))
+            return (
+                bytes([0xF0])
+                + struct.pack("<H", size)
+                + _short(database)
+                + _short("sys")
+                + _short(name)
+                + struct.pack("<H", len(assembly))
+                + assembly.encode("utf-16-le")
+            )
         return _PLAIN_TYPE_INFO[name]
 
 
 _PLAIN_TYPE_INFO: dict[str, bytes] = {
-    "bit": b"\x68\x01", "money": b"\x6e\x08", "smallmoney": b"\x6e\x04", "real": b"\x6d\x04",
-    "float": b"\x6d\x08", "date": b"\x28", "datetime": b"\x6f\x08", "smalldatetime": b"\x6f\x04",
-    "uniqueidentifier": b"\x24\x10", "xml": b"\xf1\x00", "sql_variant": b"\x62" + struct.pack("<I", 8009),
+    "bit": b"\x68\x01",
+    "money": b"\x6e\x08",
+    "smallmoney": b"\x6e\x04",
+    "real": b"\x6d\x04",
+    "float": b"\x6d\x08",
+    "date": b"\x28",
+    "datetime": b"\x6f\x08",
+    "smalldatetime": b"\x6f\x04",
+    "uniqueidentifier": b"\x24\x10",
+    "xml": b"\xf1\x00",
+    "sql_variant": b"\x62" + struct.pack("<I", 8009),
     # The table name that follows a long type in COLMETADATA has no parts: the value is an expression's.
     "text": b"\x23" + struct.pack("<I", 0x7FFFFFFF) + COLLATION + b"\x00",
     "ntext": b"\x63" + struct.pack("<I", 0x7FFFFFFE) + COLLATION + b"\x00",

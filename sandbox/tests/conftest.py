@@ -22,7 +22,9 @@ DATABASE = "LOJA"
 def driver_file() -> str:
     """The ODBC driver that Microsoft's wheel carries for this kind of Linux."""
     libraries = Path(mssql_python_odbc.__file__).parent / "libs" / "linux"
-    found = sorted(libraries.glob("debian_ubuntu/x86_64/lib/libmsodbcsql-*")) or sorted(libraries.rglob("libmsodbcsql-*"))
+    found = sorted(libraries.glob("debian_ubuntu/x86_64/lib/libmsodbcsql-*")) or sorted(
+        libraries.rglob("libmsodbcsql-*")
+    )
     return str(found[0])
 
 
@@ -42,8 +44,14 @@ Connect = Callable[..., Any]
 def connect(server: SqlServer) -> Connect:
     """`connect(driver, ...)`: a new connection by mssql-python, pyodbc or pymssql."""
 
-    def make(driver: str = "mssql-python", user: str = "sa", password: str = PASSWORD, database: str = DATABASE,
-             encrypt: str = "no", **options: Any) -> Any:
+    def make(
+        driver: str = "mssql-python",
+        user: str = "sa",
+        password: str = PASSWORD,
+        database: str = DATABASE,
+        encrypt: str = "no",
+        **options: Any,
+    ) -> Any:
         words = f"SERVER=127.0.0.1,{server.port};UID={user};PWD={password};DATABASE={database};Encrypt={encrypt};"
         words += "TrustServerCertificate=yes;"
         if driver == "mssql-python":
@@ -51,8 +59,9 @@ def connect(server: SqlServer) -> Connect:
         if driver == "pyodbc":
             pyodbc.pooling = False
             return pyodbc.connect(f"DRIVER={driver_file()};{words}", **options)
-        return pymssql.connect(server="127.0.0.1", port=str(server.port), user=user, password=password,
-                               database=database, **options)
+        return pymssql.connect(
+            server="127.0.0.1", port=str(server.port), user=user, password=password, database=database, **options
+        )
 
     return make
 

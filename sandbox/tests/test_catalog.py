@@ -24,7 +24,8 @@ def test_columns_as_declared(sql: Any, fresh: Any) -> None:
     table = fresh(
         "(id bigint IDENTITY NOT NULL, a varchar(14) NOT NULL, b nvarchar(max), c decimal(38,2), d datetime2(7) NOT NULL,"
         " e time(3), f datetimeoffset, g char(3), h varbinary(20), i money, j float, k real, l rowversion,"
-        " m AS (a + 'x'), n int SPARSE NULL, o uniqueidentifier, p xml, q sysname)")
+        " m AS (a + 'x'), n int SPARSE NULL, o uniqueidentifier, p xml, q sysname)"
+    )
     rows = [tuple(r) for r in sql.execute(COLUMNS, (table,)).fetchall()]
     assert rows[0] == ("id", "bigint", 8, 19, 0, False, True, False, False)
     assert rows[1][:6] == ("a", "varchar", 14, 0, 0, False)
@@ -46,17 +47,22 @@ def test_columns_as_declared(sql: Any, fresh: Any) -> None:
 
 
 def test_keys_and_indexes(sql: Any) -> None:
-    sql.execute("CREATE TABLE dbo.com_chaves (a int NOT NULL, b int NOT NULL, c varchar(9),"
-                " CONSTRAINT PK_com_chaves PRIMARY KEY (b, a DESC), CONSTRAINT UQ_com_chaves UNIQUE (c))")
+    sql.execute(
+        "CREATE TABLE dbo.com_chaves (a int NOT NULL, b int NOT NULL, c varchar(9),"
+        " CONSTRAINT PK_com_chaves PRIMARY KEY (b, a DESC), CONSTRAINT UQ_com_chaves UNIQUE (c))"
+    )
     sql.execute("CREATE INDEX IX_c ON dbo.com_chaves (c DESC) INCLUDE (a)")
     try:
         assert [tuple(r) for r in sql.execute(KEYS, ("com_chaves",)).fetchall()] == [
-            ("PK_com_chaves", "CLUSTERED", True, "b", 1, False), ("PK_com_chaves", "CLUSTERED", True, "a", 2, True),
-            ("UQ_com_chaves", "NONCLUSTERED", True, "c", 1, False)]
+            ("PK_com_chaves", "CLUSTERED", True, "b", 1, False),
+            ("PK_com_chaves", "CLUSTERED", True, "a", 2, True),
+            ("UQ_com_chaves", "NONCLUSTERED", True, "c", 1, False),
+        ]
         used = sql.execute(
             "SELECT tc.CONSTRAINT_TYPE, k.COLUMN_NAME, k.ORDINAL_POSITION FROM INFORMATION_SCHEMA.TABLE_CONSTRAINTS tc"
             " JOIN INFORMATION_SCHEMA.KEY_COLUMN_USAGE k ON k.CONSTRAINT_NAME = tc.CONSTRAINT_NAME"
-            " WHERE tc.TABLE_NAME = 'COM_CHAVES' ORDER BY 1, 3").fetchall()
+            " WHERE tc.TABLE_NAME = 'COM_CHAVES' ORDER BY 1, 3"
+        ).fetchall()
         assert [tuple(r) for r in used] == [("PRIMARY KEY", "b", 1), ("PRIMARY KEY", "a", 2), ("UNIQUE", "c", 1)]
     finally:
         sql.execute("DROP TABLE dbo.com_chaves")
@@ -65,17 +71,21 @@ def test_keys_and_indexes(sql: Any) -> None:
 def test_row_estimates(sql: Any, fresh: Any) -> None:
     table = fresh("(id int NOT NULL PRIMARY KEY)")
     sql.execute(f"INSERT INTO {table} VALUES (1), (2), (3)")
-    found = sql.execute("SELECT SUM(p.rows) FROM sys.partitions p WHERE p.object_id = OBJECT_ID(?) AND p.index_id IN (0, 1)",
-                        (table,)).fetchone()
+    found = sql.execute(
+        "SELECT SUM(p.rows) FROM sys.partitions p WHERE p.object_id = OBJECT_ID(?) AND p.index_id IN (0, 1)", (table,)
+    ).fetchone()
     assert found[0] == 3
-    found = sql.execute("SELECT SUM(row_count) FROM sys.dm_db_partition_stats WHERE object_id = OBJECT_ID(?)"
-                        " AND index_id < 2", (table,)).fetchone()
+    found = sql.execute(
+        "SELECT SUM(row_count) FROM sys.dm_db_partition_stats WHERE object_id = OBJECT_ID(?) AND index_id < 2", (table,)
+    ).fetchone()
     assert found[0] == 3
 
 
 def test_databases_tell_their_isolation(sql: Any) -> None:
-    query = ("SELECT snapshot_isolation_state, is_read_committed_snapshot_on, collation_name FROM sys.databases"
-             " WHERE name = DB_NAME()")
+    query = (
+        "SELECT snapshot_isolation_state, is_read_committed_snapshot_on, collation_name FROM sys.databases"
+        " WHERE name = DB_NAME()"
+    )
     assert tuple(sql.execute(query).fetchone()) == (1, True, "SQL_Latin1_General_CP1_CI_AS")
     sql.execute("ALTER DATABASE LOJA SET ALLOW_SNAPSHOT_ISOLATION OFF")
     try:
@@ -89,7 +99,8 @@ def test_information_schema_columns(sql: Any, fresh: Any) -> None:
     rows = sql.execute(
         "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, IS_NULLABLE"
         " FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = 'dbo' AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
-        (table.removeprefix("dbo."),)).fetchall()
+        (table.removeprefix("dbo."),),
+    ).fetchall()
     assert [tuple(r) for r in rows] == [("a", "varchar", 14, None, None, "NO"), ("b", "decimal", None, 10, 3, "YES")]
 
 

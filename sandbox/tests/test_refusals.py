@@ -7,13 +7,25 @@ from typing import Any
 import pytest
 
 REFUSED = [
-    (208, "SELECT * FROM dbo.nao_existe"), (207, "SELECT nao_existe FROM {t}"), (102, "SELECT FROM WHERE"),
-    (8134, "SELECT 1 / 0"), (245, "SELECT CAST('x' AS int)"), (2627, "INSERT INTO {t} VALUES (1, 'b')"),
-    (515, "INSERT INTO {t} VALUES (2, NULL)"), (2628, "INSERT INTO {t} VALUES (3, 'grande demais')"),
-    (220, "SELECT CAST(70000 AS smallint)"), (137, "SELECT @nada"), (195, "SELECT inventada(1)"),
-    (2714, "CREATE TABLE {t} (id int)"), (3701, "DROP TABLE dbo.nao_existe"), (911, "USE nao_existe"),
-    (2812, "EXEC nao_existe"), (3902, "COMMIT"), (209, "SELECT id FROM {t} a JOIN {t} b ON a.id = b.id"),
-    (4104, "SELECT z.id FROM {t} a"), (241, "SELECT CAST('amanhã' AS date)"),
+    (208, "SELECT * FROM dbo.nao_existe"),
+    (207, "SELECT nao_existe FROM {t}"),
+    (102, "SELECT FROM WHERE"),
+    (8134, "SELECT 1 / 0"),
+    (245, "SELECT CAST('x' AS int)"),
+    (2627, "INSERT INTO {t} VALUES (1, 'b')"),
+    (515, "INSERT INTO {t} VALUES (2, NULL)"),
+    (2628, "INSERT INTO {t} VALUES (3, 'grande demais')"),
+    (220, "SELECT CAST(70000 AS smallint)"),
+    (137, "SELECT @nada"),
+    (195, "SELECT inventada(1)"),
+    (2714, "CREATE TABLE {t} (id int)"),
+    (3701, "DROP TABLE dbo.nao_existe"),
+    (911, "USE nao_existe"),
+    (2812, "EXEC nao_existe"),
+    (3902, "COMMIT"),
+    (209, "SELECT id FROM {t} a JOIN {t} b ON a.id = b.id"),
+    (4104, "SELECT z.id FROM {t} a"),
+    (241, "SELECT CAST('amanhã' AS date)"),
 ]
 
 

@@ -7,21 +7,44 @@ from typing import Any
 import pytest
 
 EXPRESSIONS: list[tuple[str, Any]] = [
-    ("7 / 2", 3), ("7.0 / 2", 3.5), ("'a' + 'b'", "ab"), ("LEN('ab  ')", 2), ("DATALENGTH(N'abc')", 6),
-    ("ISNULL(NULL, 5)", 5), ("COALESCE(NULL, 'x')", "x"), ("NULLIF(1, 1)", None), ("IIF(1 = 2, 'a', 'b')", "b"),
-    ("DATEDIFF(day, '2024-01-01', '2024-03-01')", 60), ("DATEDIFF(minute, '2024-01-01 00:00:59', '2024-01-01 00:01:00')", 1),
+    ("7 / 2", 3),
+    ("7.0 / 2", 3.5),
+    ("'a' + 'b'", "ab"),
+    ("LEN('ab  ')", 2),
+    ("DATALENGTH(N'abc')", 6),
+    ("ISNULL(NULL, 5)", 5),
+    ("COALESCE(NULL, 'x')", "x"),
+    ("NULLIF(1, 1)", None),
+    ("IIF(1 = 2, 'a', 'b')", "b"),
+    ("DATEDIFF(day, '2024-01-01', '2024-03-01')", 60),
+    ("DATEDIFF(minute, '2024-01-01 00:00:59', '2024-01-01 00:01:00')", 1),
     ("DATEDIFF_BIG(microsecond, '2024-01-01', '2024-01-02')", 86_400_000_000),
-    ("CONVERT(varchar(33), DATEADD(minute, -30, CAST('2024-01-01 00:10:00.1234567' AS datetime2(7))), 126)",
-     "2023-12-31T23:40:00.1234567"),
-    ("CONVERT(varchar(10), CAST('2024-02-29' AS date), 103)", "29/02/2024"), ("CONVERT(varchar(8), CAST('2024-02-29' AS date), 112)", "20240229"),
-    ("CONVERT(varchar(10), 0xAB01, 1)", "0xAB01"), ("CONVERT(varchar(10), 0xAB01, 2)", "AB01"),
+    (
+        "CONVERT(varchar(33), DATEADD(minute, -30, CAST('2024-01-01 00:10:00.1234567' AS datetime2(7))), 126)",
+        "2023-12-31T23:40:00.1234567",
+    ),
+    ("CONVERT(varchar(10), CAST('2024-02-29' AS date), 103)", "29/02/2024"),
+    ("CONVERT(varchar(8), CAST('2024-02-29' AS date), 112)", "20240229"),
+    ("CONVERT(varchar(10), 0xAB01, 1)", "0xAB01"),
+    ("CONVERT(varchar(10), 0xAB01, 2)", "AB01"),
     ("CAST('2024-01-01T10:00:00Z' AS date)", __import__("datetime").date(2024, 1, 1)),
-    ("TRY_CAST('x' AS int)", None), ("TRY_CONVERT(int, '12')", 12), ("CAST(1.9 AS int)", 1), ("YEAR('2024-05-06')", 2024),
-    ("DB_NAME()", "LOJA"), ("SCHEMA_NAME(1)", "dbo"), ("SERVERPROPERTY('EngineEdition')", 3),
-    ("SERVERPROPERTY('Collation')", "SQL_Latin1_General_CP1_CI_AS"), ("CASE WHEN 'a' = 'A' THEN 1 ELSE 0 END", 1),
-    ("DATABASEPROPERTYEX('LOJA', 'Collation')", "SQL_Latin1_General_CP1_CI_AS"), ("SESSIONPROPERTY('ANSI_NULLS')", 1),
-    ("CHARINDEX('c', 'abc')", 3), ("SUBSTRING('abcdef', 2, 3)", "bcd"), ("UPPER('ç')", "Ç"), ("ABS(-5)", 5),
-    ("@@TRANCOUNT", 0), ("QUOTENAME('a]b')", "[a]]b]"),
+    ("TRY_CAST('x' AS int)", None),
+    ("TRY_CONVERT(int, '12')", 12),
+    ("CAST(1.9 AS int)", 1),
+    ("YEAR('2024-05-06')", 2024),
+    ("DB_NAME()", "LOJA"),
+    ("SCHEMA_NAME(1)", "dbo"),
+    ("SERVERPROPERTY('EngineEdition')", 3),
+    ("SERVERPROPERTY('Collation')", "SQL_Latin1_General_CP1_CI_AS"),
+    ("CASE WHEN 'a' = 'A' THEN 1 ELSE 0 END", 1),
+    ("DATABASEPROPERTYEX('LOJA', 'Collation')", "SQL_Latin1_General_CP1_CI_AS"),
+    ("SESSIONPROPERTY('ANSI_NULLS')", 1),
+    ("CHARINDEX('c', 'abc')", 3),
+    ("SUBSTRING('abcdef', 2, 3)", "bcd"),
+    ("UPPER('ç')", "Ç"),
+    ("ABS(-5)", 5),
+    ("@@TRANCOUNT", 0),
+    ("QUOTENAME('a]b')", "[a]]b]"),
 ]
 
 
@@ -73,7 +96,8 @@ def test_joins_subqueries_and_common_table_expressions(sql: Any, fresh: Any) -> 
     sql.execute(f"INSERT INTO {left} VALUES (1, 10), (2, 20); INSERT INTO {right} VALUES (1, 'um')")
     rows = sql.execute(
         f"WITH c AS (SELECT id, v FROM {left}) SELECT c.v, r.w, (SELECT COUNT(*) FROM {right} x WHERE x.id = c.id) AS n"
-        f" FROM c LEFT JOIN {right} r ON r.id = c.id WHERE EXISTS (SELECT 1 FROM {left}) ORDER BY c.v").fetchall()
+        f" FROM c LEFT JOIN {right} r ON r.id = c.id WHERE EXISTS (SELECT 1 FROM {left}) ORDER BY c.v"
+    ).fetchall()
     assert [tuple(r) for r in rows] == [(10, "um", 1), (20, None, 0)]
     rows = sql.execute(f"SELECT id FROM {left} UNION ALL SELECT id FROM {right} ORDER BY id").fetchall()
     assert [r[0] for r in rows] == [1, 1, 2]
@@ -111,7 +135,8 @@ def test_batches_without_semicolons_and_with_flow(sql: Any, fresh: Any) -> None:
     table = fresh("(id int)")
     sql.execute(
         f"SET NOCOUNT ON DECLARE @n int = 2 IF OBJECT_ID('{table}') IS NOT NULL BEGIN INSERT INTO {table} VALUES (@n)"
-        f" INSERT INTO {table} VALUES (@n + 1) END ELSE PRINT 'no' SELECT SUM(id) FROM {table}")
+        f" INSERT INTO {table} VALUES (@n + 1) END ELSE PRINT 'no' SELECT SUM(id) FROM {table}"
+    )
     while sql.description is None:
         assert sql.nextset()
     assert sql.fetchone()[0] == 5

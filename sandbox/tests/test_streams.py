@@ -31,8 +31,11 @@ def test_pages_make_the_whole(sql: Any) -> None:
     paged: list[int] = []
     last = 2**62
     while True:
-        page = ids(sql.execute("SELECT TOP (30000) id FROM dbo.bi_credores WHERE id <= ? AND id < ? ORDER BY id DESC",
-                               (2**62, last)))
+        page = ids(
+            sql.execute(
+                "SELECT TOP (30000) id FROM dbo.bi_credores WHERE id <= ? AND id < ? ORDER BY id DESC", (2**62, last)
+            )
+        )
         if not page:
             break
         paged += page
@@ -43,7 +46,9 @@ def test_pages_make_the_whole(sql: Any) -> None:
 
 @pytest.mark.usefixtures("credores")
 def test_an_order_by_time_is_whole_though_many_times_are_equal(sql: Any) -> None:
-    rows = sql.execute("SELECT id, CONVERT(varchar(33), mod_ts, 121) FROM dbo.bi_credores ORDER BY mod_ts, id").fetchall()
+    rows = sql.execute(
+        "SELECT id, CONVERT(varchar(33), mod_ts, 121) FROM dbo.bi_credores ORDER BY mod_ts, id"
+    ).fetchall()
     pairs = [(r[1], r[0]) for r in rows]
     assert len(pairs) == ROWS
     assert pairs == sorted(pairs)

@@ -13,25 +13,40 @@ D = decimal.Decimal
 UTC = datetime.timezone.utc
 WHEN = datetime.datetime(2024, 2, 29, 23, 59, 58, 123456)
 VALUES: list[tuple[str, str, Any]] = [
-    ("tinyint", "255", 255), ("smallint", "-32768", -32768), ("int", "2147483647", 2147483647),
-    ("bigint", "-9223372036854775808", -9223372036854775808), ("bit", "1", True),
+    ("tinyint", "255", 255),
+    ("smallint", "-32768", -32768),
+    ("int", "2147483647", 2147483647),
+    ("bigint", "-9223372036854775808", -9223372036854775808),
+    ("bit", "1", True),
     ("decimal(38,2)", "-999999999999999999999999999999999999.99", D("-999999999999999999999999999999999999.99")),
-    ("decimal(9,4)", "12345.6789", D("12345.6789")), ("numeric(19,0)", "9999999999999999999", D("9999999999999999999")),
+    ("decimal(9,4)", "12345.6789", D("12345.6789")),
+    ("numeric(19,0)", "9999999999999999999", D("9999999999999999999")),
     ("decimal(28,10)", "0.0000000001", D("0.0000000001")),
-    ("money", "-922337203685477.5808", D("-922337203685477.5808")), ("smallmoney", "214748.3647", D("214748.3647")),
-    ("real", "1.5", 1.5), ("float", "1.7976931348623157e308", 1.7976931348623157e308),
-    ("date", "'0001-01-01'", datetime.date(1, 1, 1)), ("date", "'9999-12-31'", datetime.date(9999, 12, 31)),
+    ("money", "-922337203685477.5808", D("-922337203685477.5808")),
+    ("smallmoney", "214748.3647", D("214748.3647")),
+    ("real", "1.5", 1.5),
+    ("float", "1.7976931348623157e308", 1.7976931348623157e308),
+    ("date", "'0001-01-01'", datetime.date(1, 1, 1)),
+    ("date", "'9999-12-31'", datetime.date(9999, 12, 31)),
     ("time(0)", "'23:59:58'", datetime.time(23, 59, 58)),
-    ("datetime2(7)", "'2024-02-29 23:59:58.1234560'", WHEN), ("datetime2(0)", "'9999-12-31 23:59:59'",
-                                                           datetime.datetime(9999, 12, 31, 23, 59, 59)),
+    ("datetime2(7)", "'2024-02-29 23:59:58.1234560'", WHEN),
+    ("datetime2(0)", "'9999-12-31 23:59:59'", datetime.datetime(9999, 12, 31, 23, 59, 59)),
     ("datetime2(3)", "'0001-01-01 00:00:00.001'", datetime.datetime(1, 1, 1, 0, 0, 0, 1000)),
     ("datetime", "'1753-01-01 00:00:00.997'", datetime.datetime(1753, 1, 1, 0, 0, 0, 997000)),
     ("smalldatetime", "'2079-06-06 23:59'", datetime.datetime(2079, 6, 6, 23, 59)),
-    ("char(5)", "'ab'", "ab   "), ("varchar(14)", "'São João €'", "São João €"), ("varchar(max)", "''", ""),
-    ("nchar(4)", "N'ação'", "ação"), ("nvarchar(30)", "N'日本 😀'", "日本 😀"), ("nvarchar(max)", "N'x'", "x"),
-    ("text", "'velho'", "velho"), ("ntext", "N'çã'", "çã"), ("xml", "'<a>é</a>'", "<a>é</a>"),
-    ("binary(4)", "0x0102", b"\x01\x02\x00\x00"), ("varbinary(8)", "0xFF00", b"\xff\x00"),
-    ("varbinary(max)", "0x", b""), ("image", "0xABCD", b"\xab\xcd"),
+    ("char(5)", "'ab'", "ab   "),
+    ("varchar(14)", "'São João €'", "São João €"),
+    ("varchar(max)", "''", ""),
+    ("nchar(4)", "N'ação'", "ação"),
+    ("nvarchar(30)", "N'日本 😀'", "日本 😀"),
+    ("nvarchar(max)", "N'x'", "x"),
+    ("text", "'velho'", "velho"),
+    ("ntext", "N'çã'", "çã"),
+    ("xml", "'<a>é</a>'", "<a>é</a>"),
+    ("binary(4)", "0x0102", b"\x01\x02\x00\x00"),
+    ("varbinary(8)", "0xFF00", b"\xff\x00"),
+    ("varbinary(max)", "0x", b""),
+    ("image", "0xABCD", b"\xab\xcd"),
     ("uniqueidentifier", "'6F9619FF-8B86-D011-B42D-00C04FC964FF'", uuid.UUID("6F9619FF-8B86-D011-B42D-00C04FC964FF")),
 ]
 
@@ -87,7 +102,9 @@ def test_datetime_ticks_three_times_in_ten_milliseconds(cursor: Any, fresh: Any)
 def test_datetimeoffset_keeps_its_offset(sql: Any, fresh: Any) -> None:
     table = fresh("(v datetimeoffset(7) NOT NULL)")
     sql.execute(f"INSERT INTO {table} VALUES ('2024-06-01 21:00:00.1234567 -03:00')")
-    sql.execute(f"SELECT v, CONVERT(varchar(40), v, 121), CONVERT(varchar(33), SWITCHOFFSET(v, '+00:00'), 126) FROM {table}")
+    sql.execute(
+        f"SELECT v, CONVERT(varchar(40), v, 121), CONVERT(varchar(33), SWITCHOFFSET(v, '+00:00'), 126) FROM {table}"
+    )
     value, local, universal = sql.fetchone()
     assert value.utcoffset() == datetime.timedelta(hours=-3)
     assert value.astimezone(UTC) == datetime.datetime(2024, 6, 2, 0, 0, 0, 123456, UTC)
@@ -98,8 +115,16 @@ def test_arrow_types_are_the_declared_ones(sql: Any, fresh: Any) -> None:
     table = fresh("(a tinyint, b money, c decimal(38,2), d datetime2(7), e date, f nvarchar(10), g bit, h real)")
     sql.execute(f"INSERT INTO {table} VALUES (1, 1.5, 2.25, '2024-01-01', '2024-01-01', N'x', 1, 0.5)")
     schema = sql.execute(f"SELECT * FROM {table}").arrow().schema
-    assert [str(f.type) for f in schema] == ["uint8", "decimal128(19, 4)", "decimal128(38, 2)", "timestamp[us]",
-                                            "date32[day]", "large_string", "bool", "float"]
+    assert [str(f.type) for f in schema] == [
+        "uint8",
+        "decimal128(19, 4)",
+        "decimal128(38, 2)",
+        "timestamp[us]",
+        "date32[day]",
+        "large_string",
+        "bool",
+        "float",
+    ]
 
 
 def test_rowversion_grows_with_each_change(sql: Any, fresh: Any) -> None:
@@ -118,8 +143,12 @@ def test_declared_sizes_reach_the_client(connect: Any, fresh: Any) -> None:
     table = fresh("(a varchar(14) NOT NULL, b decimal(38,2), c nvarchar(7), d datetime2(3))")
     with connect("pyodbc", autocommit=True) as link:
         described = link.cursor().execute(f"SELECT a, b, c, d FROM {table}").description
-    assert [(d[3], d[4], d[5], d[6]) for d in described] == [(14, 14, 0, False), (38, 38, 2, True), (7, 7, 0, True),
-                                                            (23, 23, 3, True)]
+    assert [(d[3], d[4], d[5], d[6]) for d in described] == [
+        (14, 14, 0, False),
+        (38, 38, 2, True),
+        (7, 7, 0, True),
+        (23, 23, 3, True),
+    ]
 
 
 def test_large_values_come_whole(cursor: Any, fresh: Any) -> None:
