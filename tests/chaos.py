@@ -186,7 +186,7 @@ class Chaos:
         cursor = source.cursor()
         cursor.execute(f"IF OBJECT_ID('dbo.{table}') IS NOT NULL DROP TABLE dbo.{table}")
         cursor.execute(f"SELECT TOP {rows} * INTO dbo.{table} FROM dbo.{original} ORDER BY id")
-        source.commit()
+        cursor.execute(f"ALTER TABLE dbo.{table} ADD CONSTRAINT PK_{table} PRIMARY KEY (id)")
         with self.servers.connect_target() as target:
             target.execute(sql.SQL("DROP TABLE IF EXISTS public.{} CASCADE").format(sql.Identifier(table)))
 
@@ -199,14 +199,13 @@ class Chaos:
             text = f"chaos {self.random.randrange(10**6)}"
             cursor.execute(f"UPDATE dbo.{table} SET {column} = ?, mod_ts = SYSDATETIME() WHERE id = ?", (text, key))
         cursor.execute(f"SELECT * FROM dbo.{table} WHERE id = ?", (keys[0],))
-        row = list(cursor.fetchone())
-        names = [described[0] for described in cursor.description]
-        row[[name.lower() for name in names].index("id")] = max(keys) + 1 + self.random.randrange(5)
-        values = ", ".join("SYSDATETIME()" if name.lower() == "mod_ts" else "?" for name in names)
-        bound = [value for name, value in zip(names, row, strict=True) if name.lower() != "mod_ts"]
-        listed = ", ".join(f"[{name}]" for name in names)
-        cursor.execute(f"INSERT INTO dbo.{table} ({listed}) VALUES ({values})", bound)
-        source.commit()
+        row = dict(zip((described[0] for described in cursor.description), cursor.fetchone(), strict=True))
+        row = {name: value for name, value in row.items() if name.lower() not in ("id", "mod_ts")}
+        listed = ", ".join(f"[{name}]" for name in row)
+        places = ", ".join("?" for _ in row)
+        cursor.execute(
+            f"INSERT INTO dbo.{table} ({listed}, mod_ts) VALUES ({places}, SYSDATETIME())", list(row.values())
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
