@@ -42,7 +42,10 @@ class TableStream(PagedStream):
         connection = self._tap.connection()
         description = describe_one(connection, self.table_name)
         choices = choose(description, self.config, self.selects)
-        return MssqlTable(description, choices, self.config, connection, self._tap.database_collation, self.logger)
+        config = dict(self.config)
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            config["page_size"] = self.ABORT_AT_RECORD_COUNT
+        return MssqlTable(description, choices, config, connection, self._tap.database_collation, self.logger)
 
     @property
     def _singer_catalog_entry(self) -> Any:

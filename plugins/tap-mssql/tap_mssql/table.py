@@ -23,6 +23,8 @@ from tap_mssql.sql_types import SqlColumn, orderable
 
 LARGE_FETCH_BYTES = 16_777_216
 """Most bytes of large values that one fetch may bring."""
+FETCH_BUFFER_BYTES = 67_108_864
+"""Most bytes that a fetch's buffers may take: a driver makes room for every value's declared length, in every row."""
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,9 @@ class MssqlTable:
         return rows
 
     def _fetch_size(self, statement: Statement) -> int:
-        """Rows a fetch: as set, unless large values would make it too big for the memory."""
-        fetch = int(self.config["fetch_size"])
+        """Rows a fetch: as set, unless wide rows or large values would make it too big for the memory."""
+        declared = sum(max(column.max_length * 2, 16) for column in self._chosen)
+        fetch = max(1, min(int(self.config["fetch_size"]), FETCH_BUFFER_BYTES // declared))
         if not self._large:
             return fetch
         sql, values = self._queries.largest_value(statement, self._large)
