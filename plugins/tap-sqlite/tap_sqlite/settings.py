@@ -14,6 +14,13 @@ SETTINGS = th.PropertiesList(
         description="Tables (or views) to read. Default: every table; see `include_views`.",
     ),
     th.Property(
+        "table_prefix",
+        th.StringType,
+        default="",
+        title="Table prefix",
+        description="Put before each table's name in its stream's name, so that several files can go to one schema.",
+    ),
+    th.Property(
         "include_views",
         th.BooleanType,
         default=False,

@@ -39,7 +39,9 @@ class TableStream(PagedStream):
         schema: dict[str, Any] | None = None,
     ) -> None:
         self.table_name = table
-        super().__init__(tap, schema=schema or _schema_of(description), name=f"main-{table}")
+        super().__init__(
+            tap, schema=schema or _schema_of(description), name=f"main-{tap.config.get('table_prefix') or ''}{table}"
+        )
         if description is not None:
             keys = tap.config.get("key_columns") or natural_key(description)
             known = [description.column(name) for name in keys]

@@ -31,9 +31,11 @@ class TapSqlite(PagedTap):
     def discover_streams(self) -> Sequence[TableStream]:
         """From the catalog where one is given; else from the file, only the tables asked for."""
         if self.input_catalog is not None:
+            prefix = self.config["table_prefix"]
             wanted = {name.casefold() for name in self.config.get("tables") or ()}
             entries = [
-                (entry.table or entry.tap_stream_id.partition("-")[2], entry) for entry in self.input_catalog.streams
+                (entry.table or entry.tap_stream_id.partition("-")[2].removeprefix(prefix), entry)
+                for entry in self.input_catalog.streams
             ]
             return [
                 TableStream(self, name, schema=entry.schema.to_dict())

@@ -1,0 +1,11 @@
+"""Moves the old SQLite stores into PostgreSQL: see docs/sqlite-stores.md."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from stores.migration.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

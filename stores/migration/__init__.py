@@ -1,0 +1,1 @@
+"""From the old SQLite files into PostgreSQL: found, landed as they are, mapped in SQL, every row accounted for."""

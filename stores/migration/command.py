@@ -1,0 +1,127 @@
+"""The command: `python scripts/migrate_sqlite_to_pg.py <folder> [--dry-run] [--only ...] [--verify | --rollback]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.exc import SQLAlchemyError
+from sync_rules.exits import Exit
+
+from stores.engine import Database
+from stores.migration import report
+from stores.migration.files import Store, find
+from stores.migration.landing import LandingFailed, land
+from stores.migration.mapping import Connection, DoesNotAddUp, StoreAccount, map_store, prepare
+from stores.migration.rollback import NewRows, roll_back
+from stores.migration.verify import verify_store
+from stores.settings import DatabaseSettings, SettingsError
+from stores.tables import initialize_database
+
+FOLDER_VARIABLE = "SQLITE_STORES_FOLDER"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it. Returns an exit code of docs/protocol.md."""
+    given = _parser().parse_args(arguments)
+    try:
+        return _run(given)
+    except (SettingsError, NotADirectoryError) as error:
+        return _fail(str(error), Exit.CONFIGURATION)
+    except LandingFailed as error:
+        return _fail(str(error), error.code)
+    except (DoesNotAddUp, NewRows) as error:
+        return _fail(str(error), Exit.CHECK_REFUSED)
+    except (psycopg.OperationalError, SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        return _fail(f"the database cannot be used: {' '.join(str(cause).split())}", Exit.TARGET_UNREACHABLE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="migrate_sqlite_to_pg",
+        description="Move the old SQLite stores into PostgreSQL (DATABASE_*). Running it again changes nothing.",
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help=f"where the files are, at any depth (default: {FOLDER_VARIABLE})"
+    )
+    parser.add_argument("--only", action="append", default=[], metavar="STORE", help="a store or a layout; repeatable")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
+    what.add_argument("--verify", action="store_true", help="compare the files with PostgreSQL")
+    what.add_argument("--rollback", action="store_true", help="take it back, while nothing new was written")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> int:
+    folder = given.folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
+    if folder is None:
+        raise SettingsError(f"name the folder of the SQLite files, or set {FOLDER_VARIABLE}")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: there is no such folder")
+    stores, unknown = find(folder, given.only)
+    if not stores:
+        left = "".join(f"\n  {one.path}: {one.reason}" for one in unknown)
+        raise SettingsError(f"{folder}: no store was found in it{left}")
+    _say(report.plan(stores, unknown))
+    if given.dry_run:
+        return Exit.FINISHED
+    settings = DatabaseSettings.from_environment()
+    if given.verify:
+        return _with_connection(settings, lambda connection: _verify(connection, stores))
+    if given.rollback:
+        return _with_connection(settings, lambda connection: _roll_back(connection, stores))
+    asyncio.run(_initialize(settings))
+    land(stores, settings)
+    return _with_connection(settings, lambda connection: _map(connection, stores))
+
+
+def _map(connection: Connection, stores: Sequence[Store]) -> int:
+    prepare(connection)
+    accounts: list[StoreAccount] = [map_store(connection, store) for store in stores]
+    _say(report.account(accounts))
+    return Exit.FINISHED
+
+
+def _verify(connection: Connection, stores: Sequence[Store]) -> int:
+    found = [one for store in stores for one in verify_store(connection, store)]
+    _say(report.comparison(found))
+    return Exit.FINISHED if all(one.equal for one in found) else Exit.CHECK_REFUSED
+
+
+def _roll_back(connection: Connection, stores: Sequence[Store]) -> int:
+    for store in reversed(stores):
+        deleted = roll_back(connection, store)
+        what = ", ".join(f"{rows} from {target}" for target, rows in deleted.items()) or "its archive"
+        _say(f"{store.name}: rolled back; deleted {what}")
+    return Exit.FINISHED
+
+
+def _with_connection(settings: DatabaseSettings, do: Callable[[Connection], int]) -> int:
+    with psycopg.connect(
+        **settings.libpq("paralelo stores migration"), autocommit=True, prepare_threshold=None
+    ) as connection:
+        return do(connection)
+
+
+async def _initialize(settings: DatabaseSettings) -> None:
+    db = Database(settings)
+    try:
+        await initialize_database(db)
+    finally:
+        await db.close()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n\n")
+    sys.stdout.flush()
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return int(code)

@@ -1,0 +1,134 @@
+"""Moves the old tables into PostgreSQL as they are: tap-sqlite and target-postgres, one pipe for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stores.migration.files import LANDING, Store
+from stores.settings import DatabaseSettings
+
+_TAIL = 12
+
+
+class LandingFailed(Exception):
+    """The tap or the target ended with an error; the message holds its last words, and `code` its exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def executable(name: str) -> str:
+    """Where a plugin is: beside this Python, on the path, or among Meltano's own."""
+    beside = Path(sys.executable).with_name(name)
+    if beside.exists():
+        return str(beside)
+    found = shutil.which(name)
+    if found:
+        return found
+    root = Path(os.environ.get("MELTANO_PROJECT_ROOT") or Path(__file__).resolve().parent.parent.parent)
+    for kind in ("extractors", "loaders"):
+        own = root / ".meltano" / kind / name / "venv" / "bin" / name
+        if own.exists():
+            return str(own)
+    raise LandingFailed(f"{name} is not installed: `make setup`", 2)
+
+
+def land(stores: Sequence[Store], settings: DatabaseSettings) -> None:
+    """Copy every table that has rows. Values stay as they are: what is not of its column's type is JSON.
+
+    The rowid goes along as the key. One tap process reads the files one after the other, one target process writes
+    them all. Raises LandingFailed.
+    """
+    configs = [_tap_config(store) for store in stores if store.rows]
+    if not configs:
+        return
+    with tempfile.TemporaryDirectory(prefix="paralelo-landing-") as name:
+        folder = Path(name)
+        for config in configs:
+            config["batch_root"] = str(folder / "batches")
+        logs = {plugin: folder / f"{plugin}.log" for plugin in ("tap-sqlite", "target-postgres")}
+        target_config = _write(folder / "target.json", _target_config(stores, settings))
+        commands = {
+            "tap-sqlite": [sys.executable, "-m", "stores.migration.tap_files", _write(folder / "tap.json", configs)],
+            "target-postgres": [executable("target-postgres"), "--config", target_config, "--config", "ENV"],
+        }
+        env = {**os.environ, "TARGET_POSTGRES_PASSWORD": settings.password or "", "PYTHONPATH": _python_path()}
+        ended = _pipe(commands, logs, env)
+        # The target first: when it stops, the tap only says that nobody listens any more.
+        for plugin in ("target-postgres", "tap-sqlite"):
+            if ended[plugin]:
+                raise LandingFailed(f"{plugin} ended with {ended[plugin]}: {_last_words(logs[plugin])}", ended[plugin])
+
+
+def _pipe(commands: Mapping[str, list[str]], logs: Mapping[str, Path], env: dict[str, str]) -> dict[str, int]:
+    """Run the tap into the target. Returns their exit codes; neither outlives this process's own end by an error."""
+    with logs["tap-sqlite"].open("wb") as tap_log, logs["target-postgres"].open("wb") as target_log:
+        tap = subprocess.Popen(commands["tap-sqlite"], stdout=subprocess.PIPE, stderr=tap_log, env=env)
+        try:
+            target = subprocess.run(
+                commands["target-postgres"],
+                stdin=tap.stdout,
+                stdout=subprocess.DEVNULL,
+                stderr=target_log,
+                env=env,
+                check=False,
+            )
+            if tap.stdout is not None:
+                tap.stdout.close()
+            return {"tap-sqlite": tap.wait(), "target-postgres": target.returncode}
+        finally:
+            if tap.poll() is None:
+                tap.terminate()
+                tap.wait()
+
+
+def _python_path() -> str:
+    """So that the child finds this package wherever it was started from."""
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+
+
+def _tap_config(store: Store) -> dict[str, Any]:
+    return {
+        "path": str(store.path),
+        "tables": [table.name for table in store.tables if table.rows],
+        "table_prefix": store.prefix,
+        "key_columns": ["rowid"],
+        "off_type_values": "json",
+        "batch_config": {"encoding": {"format": "arrow"}},
+    }
+
+
+def _target_config(stores: Sequence[Store], settings: DatabaseSettings) -> dict[str, Any]:
+    """The password is not in it: it goes by the environment. A landing table may shrink: it is only a copy."""
+    config: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "user": settings.user,
+        "database": settings.name,
+        "default_target_schema": LANDING,
+        "allow_shrink": [store.landing_table(table.name) for store in stores for table in store.tables],
+    }
+    if settings.ssl_mode:
+        config["ssl_mode"] = settings.ssl_mode
+    return config
+
+
+def _write(path: Path, config: object) -> str:
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return str(path)
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    telling = [line for line in lines if "| ERROR" in line or "| CRITICAL" in line] or lines[-_TAIL:]
+    return " / ".join(line.rpartition("| ")[2].strip() for line in telling[-3:])

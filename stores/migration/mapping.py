@@ -1,0 +1,184 @@
+"""Maps one store's landing tables to the models, in one transaction that accounts for every row or does not happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from stores.migration.files import LANDING, SourceTable, Store
+from stores.migration.statements import functions, mapping, statement
+
+Connection = psycopg.Connection[TupleRow]
+
+_CALLS = "paralelo_stores, pg_catalog"
+_KEPT = ("_rowid", "_reason", "_note", "_part", "_row", "_id", "row_hash")
+
+
+class DoesNotAddUp(Exception):
+    """Rows of a source table are not accounted for: the store's transaction is rolled back."""
+
+
+@dataclass(frozen=True)
+class TableAccount:
+    """Where one table's rows went: `rows` is the sum of `mapped`, `archived` and `rejected`."""
+
+    table: str
+    target: str
+    rows: int
+    mapped: int = 0
+    archived: int = 0
+    rejected: int = 0
+    noted: int = 0
+    new: int = 0
+    changed_since: int = 0
+    gone_since: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every row is somewhere."""
+        return self.rows == self.mapped + self.archived + self.rejected - self.gone_since
+
+
+@dataclass(frozen=True)
+class StoreAccount:
+    """Where one store's rows went, by table, and the reasons."""
+
+    store: str
+    tables: tuple[TableAccount, ...]
+    reasons: tuple[tuple[str, str, str, int], ...] = field(default=())
+
+
+def prepare(connection: Connection) -> None:
+    """Make the ledger and the rules. Under a lock: two migrations may start at once."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('paralelo stores migration', 0))")
+        connection.execute(statement("ledger.create"))
+        connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.SQL(_CALLS)))
+        connection.execute(functions())
+
+
+def map_store(connection: Connection, store: Store) -> StoreAccount:
+    """Map and archive what the ledger does not have yet. Raises DoesNotAddUp."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"migrate {store.name}"])
+        connection.execute("SET LOCAL TimeZone = 'UTC'")
+        connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.SQL(_CALLS)))
+        about = {"store": store.name, "layout": store.layout.name, "path": str(store.path)}
+        connection.execute(statement("ledger.store"), about)
+        new = {table.name: _one_table(connection, store, table) for table in in_order(store) if table.rows}
+        account = accounts(connection, store, new)
+        for table in account.tables:
+            if not table.adds_up:
+                raise DoesNotAddUp(
+                    f"{store.name}.{table.table}: {table.rows} rows, but {table.mapped} mapped, {table.archived}"
+                    f" archived and {table.rejected} rejected; nothing of this store was kept"
+                )
+    return account
+
+
+def in_order(store: Store) -> list[SourceTable]:
+    """The tables as the layout orders them, then those that are archived."""
+    order = list(store.layout.mapped)
+    return sorted(store.tables, key=lambda t: (order.index(t.name) if t.name in order else len(order), t.name))
+
+
+def accounts(connection: Connection, store: Store, new: dict[str, int]) -> StoreAccount:
+    """What the ledger says of a store, against the rows of its landing tables."""
+    who = {"store": store.name}
+    outcomes: dict[str, dict[str, tuple[int, int]]] = {}
+    for table, outcome, rows, noted in connection.execute(statement("ledger.outcomes"), who):
+        outcomes.setdefault(table, {})[outcome] = (rows, noted)
+    tables = []
+    for table in in_order(store):
+        found = outcomes.get(table.name, {})
+        landed, gone, changed = _landed(connection, store, table)
+        tables.append(
+            TableAccount(
+                table.name,
+                table.target or f"archive.{store.landing_table(table.name)}",
+                landed,
+                mapped=found.get("mapped", (0, 0))[0],
+                archived=found.get("archived", (0, 0))[0],
+                rejected=found.get("rejected", (0, 0))[0],
+                noted=found.get("mapped", (0, 0))[1],
+                new=new.get(table.name, 0),
+                changed_since=changed,
+                gone_since=gone,
+            )
+        )
+    reasons = connection.execute(statement("ledger.reasons"), who).fetchall()
+    return StoreAccount(store.name, tuple(tables), tuple((t, o, r, n) for t, o, r, n in reasons))
+
+
+def source_of(store: Store, table: SourceTable) -> sql.Identifier:
+    """The landing table."""
+    return sql.Identifier(LANDING, store.landing_table(table.name))
+
+
+def _landed(connection: Connection, store: Store, table: SourceTable) -> tuple[int, int, int]:
+    """Rows in the landing table, ledger rows whose source row is gone, and those whose source row has changed."""
+    if not table.rows:
+        return 0, 0, 0
+    source = source_of(store, table)
+    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(source)).fetchone()
+    since = connection.execute(
+        statement("ledger.gone", source=source), {"store": store.name, "table": table.name}
+    ).fetchone()
+    if rows is None or since is None:
+        raise RuntimeError("a count answered no row")
+    return rows[0], since[0], since[1]
+
+
+def _one_table(connection: Connection, store: Store, table: SourceTable) -> int:
+    """Map or archive one table. Returns how many rows were new."""
+    if table.target is None:
+        return _archive(connection, store, table)
+    named = {"store": store.name, "table": table.name, "target": table.target}
+    connection.execute("DROP TABLE IF EXISTS pg_temp.judged")
+    connection.execute(
+        statement(
+            "engine.judge",
+            source=source_of(store, table),
+            mapping=mapping(store, table),
+        ),
+        named,
+    )
+    target = sql.Identifier(*table.target.split("."))
+    columns = judged_columns(connection)
+    parted = "_part" in columns
+    unique = store.layout.mapped[table.name].unique
+    if unique:
+        keys = [sql.Identifier(name) for name in unique]
+        about = {"unique": ", ".join(unique)}
+        if not parted:
+            last = sql.SQL(" AND ").join(sql.SQL("j.{0} = last.{0}").format(key) for key in keys)
+            repeated = statement("engine.reject_repeated", columns=sql.SQL(", ").join(keys), same_last=last)
+            connection.execute(repeated, about)
+        same = sql.SQL(" AND ").join(sql.SQL("t.{0} = j.{0}").format(key) for key in keys)
+        connection.execute(statement("engine.reject_taken", target=target, same_target=same), about)
+    part, part_of_j = (sql.SQL("_part"), sql.SQL("j._part")) if parted else (sql.SQL("ctid"), sql.SQL("j.ctid"))
+    connection.execute(statement("engine.number_rows", part=part, part_of_j=part_of_j), named)
+    own = sql.SQL(", ").join(sql.Identifier(name) for name in columns if name not in _KEPT)
+    connection.execute(statement("engine.write", target=target, columns=own))
+    noted = connection.execute(statement("engine.note_mapped"), named)
+    connection.execute(statement("engine.keep_rejected"), named)
+    return noted.rowcount
+
+
+def judged_columns(connection: Connection) -> list[str]:
+    """The columns that the mapping answered."""
+    cursor = connection.execute("SELECT * FROM judged LIMIT 0")
+    return [column.name for column in cursor.description or ()]
+
+
+def _archive(connection: Connection, store: Store, table: SourceTable) -> int:
+    source, name = source_of(store, table), store.landing_table(table.name)
+    archive = sql.Identifier("archive", name)
+    named: dict[str, Any] = {"store": store.name, "table": table.name, "target": f"archive.{name}"}
+    connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} (LIKE {})").format(archive, source))
+    connection.execute(statement("engine.archive", archive=archive, source=source), named)
+    return connection.execute(statement("engine.note_archived", source=source), named).rowcount

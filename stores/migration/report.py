@@ -1,0 +1,88 @@
+"""What is printed: the plan, the account, the comparison. Plain text, made to be read and to be searched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stores.migration.files import Store, Unknown
+from stores.migration.mapping import StoreAccount, in_order
+from stores.migration.verify import TableComparison
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns as wide as they must be; numbers to the right."""
+    lines = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[at]) for line in [list(headings), *lines]) for at in range(len(headings))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if cell.isdecimal() else cell.ljust(width)
+            for cell, width in zip(cells, widths, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(list(headings)), line(["-" * width for width in widths]), *map(line, lines)])
+
+
+def plan(stores: Sequence[Store], unknown: Sequence[Unknown]) -> str:
+    """What goes where."""
+    rows = [
+        (store.name, store.layout.name, one.name, one.rows, one.target or f"archive.{store.landing_table(one.name)}")
+        for store in stores
+        for one in in_order(store)
+    ]
+    parts = [table(("store", "layout", "table", "rows", "goes to"), rows)]
+    indexes = [f"{store.name}.{name}" for store in stores for name in store.indexes]
+    if indexes:
+        parts.append(f"Full-text indexes, made anew in PostgreSQL and not copied: {', '.join(indexes)}")
+    parts += [f"Left alone: {one.path}: {one.reason}" for one in unknown]
+    parts.append(f"{sum(store.rows for store in stores)} rows in {len(stores)} stores")
+    return "\n".join(parts)
+
+
+def account(accounts: Sequence[StoreAccount]) -> str:
+    """Where every row went, and that it adds up."""
+    rows = [
+        (one.store, t.table, t.rows, t.mapped, t.archived, t.rejected, t.noted, t.new, "yes" if t.adds_up else "NO")
+        for one in accounts
+        for t in one.tables
+    ]
+    tables = [t for one in accounts for t in one.tables]
+    total = [
+        sum(getattr(t, name) for t in tables) for name in ("rows", "mapped", "archived", "rejected", "noted", "new")
+    ]
+    rows.append(("all", "", *total, "yes" if all(t.adds_up for t in tables) else "NO"))
+    headings = ("store", "table", "rows", "mapped", "archived", "rejected", "with a note", "new this time", "adds up")
+    parts = [table(headings, rows)]
+    reasons = [
+        (one.store, name, outcome, count, reason) for one in accounts for name, outcome, reason, count in one.reasons
+    ]
+    if reasons:
+        parts.append(table(("store", "table", "outcome", "rows", "reason or note"), reasons))
+    parts += [
+        f"{one.store}.{t.table}: since it was mapped, {t.changed_since} rows changed and {t.gone_since} went from the"
+        " file; that is not applied"
+        for one in accounts
+        for t in one.tables
+        if t.changed_since or t.gone_since
+    ]
+    return "\n\n".join(parts)
+
+
+def comparison(found: Sequence[TableComparison]) -> str:
+    """Both sides, table by table."""
+    rows = [
+        (
+            c.store,
+            c.table,
+            c.file_rows,
+            c.landed_rows,
+            c.rows_differing,
+            c.mapped_rows,
+            c.mapped_differing,
+            "yes" if c.equal else "NO",
+        )
+        for c in found
+    ]
+    headings = ("store", "table", "in the file", "landed", "differ", "mapped", "differ", "equal")
+    return table(headings, rows)

@@ -1,0 +1,89 @@
+-- The rules by which an old value becomes a new one. An old value comes as JSON, which says what it was.
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_row(line json) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    -- PostgreSQL's jsonb holds no NUL character: the symbol for it stands in its place, as in text columns.
+    SELECT CASE WHEN position('\u0000' IN line::text) = 0 THEN line::text::jsonb
+        ELSE regexp_replace(line::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\u2400', 'g')::jsonb END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_text(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE jsonb_typeof(value) WHEN 'string' THEN value #>> '{}' WHEN 'number' THEN value #>> '{}' END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_number(value jsonb) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN jsonb_typeof(value) = 'number' THEN value::double precision
+        -- An infinity travels as text: JSON has no number for it, and row_to_json quotes it.
+        WHEN value #>> '{}' IN ('Infinity', '-Infinity') THEN (value #>> '{}')::double precision END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_integer(value jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN jsonb_typeof(value) = 'number' AND value::numeric = trunc(value::numeric)
+        AND abs(value::numeric) <= 2147483647 THEN value::bigint END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_boolean(value jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE value WHEN 'true' THEN true WHEN '1' THEN true WHEN 'false' THEN false WHEN '0' THEN false END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_time(value jsonb) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    -- A number counts from 1970: seconds up to 10^11 (the year 5138), milliseconds from there to 10^14. Text is ISO 8601,
+    -- with T or a space; without an offset it is UTC, which is what the old classes wrote.
+    SELECT CASE
+        WHEN jsonb_typeof(value) = 'number' AND value::numeric >= 0 AND value::numeric < 1e11
+            THEN timestamptz 'epoch' + make_interval(secs => 0) + (round(value::numeric * 1000000)::text || ' us')::interval
+        WHEN jsonb_typeof(value) = 'number' AND value::numeric >= 1e11 AND value::numeric < 1e14
+            THEN timestamptz 'epoch' + (round(value::numeric * 1000)::text || ' us')::interval
+        WHEN jsonb_typeof(value) = 'string' AND value #>> '{}'
+            ~ '^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$'
+            AND pg_input_is_valid(value #>> '{}', 'timestamptz') THEN (value #>> '{}')::timestamptz
+    END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_json(value jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    -- Text that is JSON becomes it. Broken JSON is kept as the text it is, under a name that says so.
+    SELECT CASE WHEN jsonb_typeof(value) IS NULL OR jsonb_typeof(value) = 'null' THEN NULL
+        WHEN jsonb_typeof(value) <> 'string' THEN value
+        WHEN pg_input_is_valid(value #>> '{}', 'jsonb') THEN (value #>> '{}')::jsonb
+        ELSE jsonb_build_object('broken_json', value) END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.broken(name text, value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN jsonb_typeof(value) = 'string' AND NOT pg_input_is_valid(value #>> '{}', 'jsonb')
+        THEN name || ' is broken JSON, kept as text' END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.missing(name text, value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN value IS NULL OR value = 'null' THEN name || ' is missing' END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.wrong(name text, value jsonb, kind text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN value IS NOT NULL AND value <> 'null' AND CASE kind
+        WHEN 'text' THEN paralelo_stores.as_text(value) IS NULL
+        WHEN 'number' THEN paralelo_stores.as_number(value) IS NULL
+        WHEN 'integer' THEN paralelo_stores.as_integer(value) IS NULL
+        WHEN 'boolean' THEN paralelo_stores.as_boolean(value) IS NULL
+        WHEN 'time' THEN paralelo_stores.as_time(value) IS NULL
+        END THEN name || ' is no ' || kind END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.judgement(VARIADIC found text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT nullif(array_to_string(found, '; '), '')
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.with_legacy(base jsonb, legacy jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    -- What has no column of its own goes along under `legacy`. What is no object goes under `value`.
+    SELECT CASE WHEN base IS NULL THEN '{}' WHEN jsonb_typeof(base) = 'object' THEN base
+        ELSE jsonb_build_object('value', base) END || jsonb_build_object('legacy', jsonb_strip_nulls(legacy))
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.rest(line jsonb, VARIADIC used text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    -- Everything of the old row but the columns that went elsewhere.
+    SELECT line - used - '_rowid'::text
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.uncertainty(scores jsonb) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+    -- The least of the confidence scores, taken from 1; 1 where there is no number among them.
+    SELECT coalesce(1 - (SELECT min(value::double precision)
+        FROM jsonb_each(CASE WHEN jsonb_typeof(scores) = 'object' THEN scores ELSE '{}' END)
+        WHERE jsonb_typeof(value) = 'number'), 1)
+$$;

@@ -1,0 +1,188 @@
+"""Compares both sides: the file against the landing table, value by value; the landing table against the models."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import set_json_loads
+
+from stores.migration.files import LANDING, SourceTable, Store
+from stores.migration.mapping import Connection, in_order, source_of
+from stores.migration.statements import mapping, statement
+
+_FETCH = 5_000
+_META = ("_rowid", "_reason", "_note", "_part")
+
+
+@dataclass(frozen=True)
+class TableComparison:
+    """One table on both sides. `rows_differing` counts rows missing on either side too."""
+
+    store: str
+    table: str
+    file_rows: int
+    landed_rows: int
+    rows_differing: int
+    mapped_rows: int = 0
+    mapped_differing: int = 0
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return self.file_rows == self.landed_rows and not self.rows_differing and not self.mapped_differing
+
+
+def verify_store(connection: Connection, store: Store) -> list[TableComparison]:
+    """Compare every table of a store. Nothing is written."""
+    found = []
+    with connection.transaction():
+        connection.execute("SET LOCAL TimeZone = 'UTC'")
+        connection.execute("SET LOCAL search_path = paralelo_stores, pg_catalog")
+        for table in in_order(store):
+            file_rows, landed_rows, differing = _file_against_landing(connection, store, table)
+            mapped, mapped_differing = (0, 0)
+            if table.target is not None and table.rows:
+                mapped, mapped_differing = _landing_against_model(connection, store, table)
+            found.append(
+                TableComparison(store.name, table.name, file_rows, landed_rows, differing, mapped, mapped_differing)
+            )
+    return found
+
+
+def _file_against_landing(connection: Connection, store: Store, table: SourceTable) -> tuple[int, int, int]:
+    """Rows in the file, rows landed, rows that differ or are on one side only; both sides read by rowid."""
+    counts = [0, 0]
+    differing = 0
+    with closing(sqlite3.connect(f"{store.path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as file:
+        file.text_factory = bytes
+        one_side = _from_file(file, table.name)
+        other_side = _from_landing(connection, store, table) if table.rows else iter(())
+        left, right = next(one_side, None), next(other_side, None)
+        while left is not None or right is not None:
+            if right is None or (left is not None and left[0] < right[0]):
+                counts[0] += 1
+                differing += 1
+                left = next(one_side, None)
+            elif left is None or right[0] < left[0]:
+                counts[1] += 1
+                differing += 1
+                right = next(other_side, None)
+            else:
+                counts[0] += 1
+                counts[1] += 1
+                differing += left[1] != right[1]
+                left, right = next(one_side, None), next(other_side, None)
+    return counts[0], counts[1], differing
+
+
+Row = tuple[int, tuple[Any, ...]]
+
+
+def _from_file(file: sqlite3.Connection, table: str) -> Iterator[Row]:
+    quoted = table.replace('"', '""')
+    for rowid, *values in file.execute(f'SELECT rowid, * FROM "{quoted}" ORDER BY rowid'):  # noqa: S608
+        yield rowid, tuple(map(_stored, values))
+
+
+def _stored(value: Any) -> Any:
+    """A value of the file in terms both sides share. The sqlite3 module gives text as bytes here, and blobs too: a
+    blob equals a text of the same bytes, and that is the one thing this comparison does not tell apart.
+    """
+    if isinstance(value, bytes):
+        return _text_or_bytes(value)
+    return _number(value)
+
+
+def _text_or_bytes(value: bytes) -> Any:
+    try:
+        return value.decode().replace("\0", "\u2400")
+    except UnicodeDecodeError:
+        return value
+
+
+def _number(value: Any) -> Any:
+    """Integers and reals as they are; NaN cannot be in the file."""
+    return float(value) if isinstance(value, float) else value
+
+
+def _from_landing(connection: Connection, store: Store, table: SourceTable) -> Iterator[Row]:
+    names = [
+        row[0]
+        for row in connection.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+            " AND attname <> '_rowid' ORDER BY attnum",
+            [f'{LANDING}."{store.landing_table(table.name)}"'],
+        )
+    ]
+    columns = sql.SQL(", ").join(map(sql.Identifier, ["_rowid", *names]))
+    with connection.cursor(f"verify_{store.name}"[:60]) as cursor:
+        cursor.itersize = _FETCH
+        set_json_loads(_loads, cursor)
+        cursor.execute(sql.SQL("SELECT {} FROM {} ORDER BY _rowid").format(columns, source_of(store, table)))
+        for rowid, *values in cursor:
+            yield rowid, tuple(map(_landed, values))
+
+
+class _Json:
+    """A value of a json column, told apart from a text column's."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _loads(text: str | bytes) -> _Json:
+    return _Json(json.loads(text))
+
+
+def _landed(value: Any) -> Any:
+    if isinstance(value, _Json):
+        value = value.value
+        if isinstance(value, dict):
+            packed = value.get("base64") or value.get("text_base64")
+            return float(value["real"]) if "real" in value else _text_or_bytes(base64.b64decode(packed or ""))
+    if isinstance(value, bytes):
+        return _text_or_bytes(value)
+    if isinstance(value, str):
+        return value.replace("\0", "\u2400")
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Decimal):
+        return float(value) if not math.isfinite(value) else value
+    return value
+
+
+def _landing_against_model(connection: Connection, store: Store, table: SourceTable) -> tuple[int, int]:
+    """The mapping worked out again: rows compared, and rows that are not in the model as they should be."""
+    query = mapping(store, table)
+    source = source_of(store, table)
+    shape = connection.execute(
+        sql.SQL(
+            "WITH source AS (SELECT s._rowid, paralelo_stores.as_row(row_to_json(s)) AS r FROM {} AS s LIMIT 0),"
+            " mapped AS ({}) SELECT * FROM mapped LIMIT 0"
+        ).format(source, query)
+    )
+    names = [column.name for column in shape.description or () if column.name not in _META]
+    target = sql.Identifier(*(table.target or "").split("."))
+
+    def prefixed(letter: str) -> sql.Composed:
+        return sql.SQL(", ").join(sql.Identifier(letter, name) for name in names)
+
+    compare = statement(
+        "engine.compare",
+        source=source,
+        mapping=query,
+        target=target,
+        columns_of_m=prefixed("m"),
+        columns_of_t=prefixed("t"),
+    )
+    row = connection.execute(compare, {"store": store.name, "table": table.name}).fetchone()
+    return (0, 0) if row is None else (row[0], row[1])
