@@ -84,7 +84,7 @@ def test_a_relations_key_gives_way_to_a_field_of_that_name() -> None:
 def test_types_can_be_said_better() -> None:
     fields = {"fields": {"id": {"type": "pk"}, "a": {"type": "integer"}}}
     assert columns(fields, a="decimal(20,4)")["a"] == "decimal(20,4)"
-    with pytest.raises(ConfigurationError, match="types.thing names b"):
+    with pytest.raises(ConfigurationError, match="names b, which thing has not"):
         columns(fields, b="text")
     with pytest.raises(ConfigurationError, match="is no type"):
         columns(fields, a="decimal")

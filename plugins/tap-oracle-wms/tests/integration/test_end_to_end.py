@@ -1,0 +1,111 @@
+"""tap-oracle-wms into target-postgres: equal on both sides, whatever is killed and whatever the network does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.wms.faults import Fault
+from sandbox.wms.server import WmsServer
+from tests.pipeline import BIN, Pipeline
+
+from .conftest import ROWS, copied, difference, expected
+
+
+@pytest.fixture
+def pipeline(config: dict[str, Any], postgres: dict[str, Any], tmp_path: Path) -> Pipeline:
+    """The allocation's pipeline, by batches of 500 rows."""
+    tap = {**config, "batch_config": {"encoding": {"format": "arrow"}}, "batch_rows": 500}
+    return Pipeline(tmp_path / "run", tap, postgres, tap="tap-oracle-wms")
+
+
+@pytest.mark.parametrize("entity", ROWS)
+def test_full_then_incremental(wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any], entity: str) -> None:
+    ended = pipeline.run(entities=[entity])
+    assert ended.ok, ended.explain()
+    assert not difference(expected(wms, entity), copied(postgres, entity))
+    before = pipeline.bookmark(entity)
+    assert before["done"]
+    wms.mutate(entity, updates=60, inserts=25, seed=5)
+    ended = pipeline.run(entities=[entity], sync_mode="incremental")
+    assert ended.ok, ended.explain()
+    assert not difference(expected(wms, entity), copied(postgres, entity))
+    assert pipeline.bookmark(entity)["mode"] == "incremental"
+
+
+def test_records_carry_the_same_values(wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any]) -> None:
+    ended = pipeline.run(entities=["order_hdr"], batch_config=None)
+    assert ended.ok, ended.explain()
+    assert not difference(expected(wms, "order_hdr"), copied(postgres, "order_hdr"))
+
+
+@pytest.mark.parametrize("which", ["tap", "target"])
+@pytest.mark.parametrize("at", [1, 4, 9])
+def test_killed_at_any_batch_and_resumed(
+    wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any], which: str, at: int
+) -> None:
+    wms.faults.set([Fault("status", status=503, every=6, times=6), Fault("half", every=7, times=3)])
+
+    def kill(states: int) -> None:
+        if states == at:
+            running.kill(which, signal.SIGKILL)
+
+    running = pipeline.start(kill)
+    running.wait()
+    bookmark = pipeline.bookmark("allocation")
+    assert not bookmark.get("done") or which == "tap"
+    wms.mutate("allocation", deletes=10, inserts=10, seed=100 + at)
+    ended = pipeline.run()
+    assert ended.ok, ended.explain()
+    ended = pipeline.run(sync_mode="incremental")
+    assert ended.ok, ended.explain()
+    # Rows deleted at the source after they were read stay until the next full sync: the sweep reports them.
+    here, there = expected(wms, "allocation"), copied(postgres, "allocation")
+    assert not difference(here, {one: row for one, row in there.items() if one in here})
+    report = sweep(pipeline, there)
+    assert report["stale"] == len(there.keys() - here.keys())
+    assert report["missing"] == 0
+    assert report["counted"] == report["source_rows"] == len(here)
+
+
+def test_a_sync_that_reaches_its_limit_goes_on_in_the_next_run(
+    wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any]
+) -> None:
+    wms.latency = 0.15
+    ended = pipeline.run(sync_limit_seconds=1, max_requests_in_flight=1)
+    assert (ended.tap, ended.target) == (6, 0), ended.explain()
+    assert 0 < pipeline.bookmark("allocation")["rows"] < len(expected(wms, "allocation"))
+    wms.latency = 0.0
+    ended = pipeline.run()
+    assert ended.ok, ended.explain()
+    assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
+
+
+def test_an_ended_tap_ends_at_once(wms: WmsServer, pipeline: Pipeline) -> None:
+    """Even while the API takes its time: a request may have an hour."""
+    wms.faults.set([Fault("slow", query="id__lt", skip=8, times=100, seconds=120)])
+    running = pipeline.start(lambda states: running.kill("tap", signal.SIGTERM) if states == 1 else None)
+    ended = running.wait()
+    assert ended.tap == 128 + signal.SIGTERM, ended.explain()
+
+
+def sweep(pipeline: Pipeline, target: dict[int, Any]) -> dict[str, Any]:
+    """The report of the sweep of allocation against the target's ids."""
+    ids = pipeline.folder / "ids.txt"
+    ids.write_text("".join(f"{one}\n" for one in sorted(target, reverse=True)))
+    config = pipeline.folder / "sweep.json"
+    config.write_text(json.dumps(pipeline.tap_config))
+    stale = pipeline.folder / "stale.txt"
+    command = [str(BIN / "python"), "-m", "tap_oracle_wms.sweep", "--entity", "allocation", "--config", str(config)]
+    done = subprocess.run(
+        [*command, "--against", str(ids), "--stale-to", str(stale)], capture_output=True, text=True, check=False
+    )
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (7 if report["stale"] or report["missing"] else 0), done.stderr
+    assert len(stale.read_text().splitlines()) == report["stale"]
+    return report

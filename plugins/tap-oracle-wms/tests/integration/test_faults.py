@@ -1,0 +1,223 @@
+"""What goes wrong between the tap and the API: nothing is lost, nothing is told as an end that is none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sync_rules.exits import CheckRefused, ConfigurationError, SourceUnreachable, SyncError
+from sync_rules.full import KeyRange
+from sync_rules.incremental import Window
+from tap_oracle_wms.errors import BadAnswer
+from tap_oracle_wms.source import EntitySource
+
+from sandbox.wms.faults import Fault
+from sandbox.wms.requests_log import read, summary
+from sandbox.wms.server import WmsServer
+
+from .conftest import ROWS, expected
+
+Make = Callable[..., EntitySource]
+FULL_PAGES = "ordering=-id&page_size=250"
+
+
+def full(source: EntitySource) -> list[int]:
+    """The ids of a full sync, in its order."""
+    beginning = source.begin()
+    if beginning.upper_key is None:
+        return []
+    ids: list[int] = []
+    below = None
+    while True:
+        page = source.read_page(KeyRange(beginning.upper_key, below))
+        for batch in page.batches:
+            ids += batch.column("id").to_pylist()
+        if page.last:
+            return ids
+        below = page.lowest
+
+
+def changed(source: EntitySource, low: str) -> list[int]:
+    """The ids of an incremental sync."""
+    ids: list[int] = []
+    after = None
+    while True:
+        page = source.read_cursor_page(Window(low, "2100-01-01T00:00:00+00:00", after))
+        for batch in page.batches:
+            ids += batch.column("id").to_pylist()
+        if page.last:
+            return ids
+        after = page.end
+
+
+PASSING = [
+    {"kind": "status", "status": 500, "every": 3, "times": 8},
+    {"kind": "status", "status": 502, "times": 2},
+    {"kind": "status", "status": 503, "retry_after": "0.01", "every": 4, "times": 4},
+    {"kind": "status", "status": 429, "retry_after": "0.01", "every": 2, "times": 6},
+    {"kind": "status", "status": 429, "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT", "times": 2},
+    {"kind": "half", "every": 5, "times": 4},
+    {"kind": "cut", "every": 5, "times": 4},
+    {"kind": "reset", "every": 5, "times": 4},
+    {"kind": "html", "every": 5, "times": 4},
+]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}")
+def test_what_may_pass_is_asked_again(wms: WmsServer, source: Make, fault: dict[str, Any]) -> None:
+    opened = source()
+    wms.faults.set([Fault.read({**fault, "query": FULL_PAGES})])
+    assert full(opened) == sorted(expected(wms, "allocation"), reverse=True)
+
+
+@pytest.mark.parametrize("kind", ["half", "cut", "reset", "html"])
+def test_what_does_not_pass_ends_as_unreachable(wms: WmsServer, source: Make, kind: str) -> None:
+    opened = source(retries=2)
+    wms.faults.set([Fault(kind, query=FULL_PAGES, skip=4, times=1_000)])
+    with pytest.raises(SourceUnreachable, match="no good answer in 3 tries"):
+        full(opened)
+
+
+@pytest.mark.parametrize("kind", ["unsorted", "repeat", "empty", "overfull"])
+def test_an_answer_that_contradicts_itself_is_an_error(wms: WmsServer, source: Make, kind: str) -> None:
+    opened = source(max_requests_in_flight=1)
+    wms.faults.set([Fault(kind, query=FULL_PAGES, skip=3)])
+    with pytest.raises(BadAnswer):
+        full(opened)
+
+
+def test_rows_the_api_leaves_out_are_missed(wms: WmsServer, source: Make) -> None:
+    opened = source(lookback_minutes=0)
+    wms.faults.set([Fault("short", query=FULL_PAGES, skip=3)])
+    with pytest.raises(CheckRefused, match="answered only"):
+        full(opened)
+
+
+def test_a_link_to_another_host_ends_the_sync(wms: WmsServer, source: Make) -> None:
+    opened = source()
+    wms.faults.set([Fault("foreign", query=FULL_PAGES, skip=2)])
+    with pytest.raises(ConfigurationError, match=r"leads to elsewhere\.example"):
+        full(opened)
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 409])
+def test_a_refusal_ends_with_the_apis_own_words(wms: WmsServer, source: Make, status: int) -> None:
+    opened = source()
+    wms.faults.set([Fault("status", query=FULL_PAGES, status=status)])
+    with pytest.raises(ConfigurationError, match=f"Injected fault {status}"):
+        full(opened)
+
+
+def test_a_renamed_field_is_counted_not_passed_over(wms: WmsServer, source: Make) -> None:
+    opened = source(cursor_column="create_ts")
+    wms.faults.set([Fault("rename", query=FULL_PAGES, skip=2)])
+    full(opened)
+    (loss,) = opened.losses()
+    assert 0 < loss.values <= 250
+    assert "did not have the field" in loss.what
+
+
+def test_a_wrong_password_is_said_at_once(wms: WmsServer, source: Make) -> None:
+    with pytest.raises(ConfigurationError, match="Invalid credentials") as refused:
+        source(password="not-this-one")
+    assert "not-this-one" not in str(refused.value)
+
+
+def test_a_token_is_got_and_renewed(wms: WmsServer, source: Make) -> None:
+    account = wms.account
+    tokens = {"token_url": wms.token_url, "client_id": account.client_id, "client_secret": account.client_secret}
+    opened = source(username=None, password=None, **tokens)
+    wms.tokens.clear()
+    assert len(full(opened)) == ROWS["allocation"]
+    with pytest.raises(ConfigurationError, match="Client authentication failed"):
+        source(username=None, password=None, **{**tokens, "client_secret": "no"})
+
+
+def test_a_token_that_is_refused_twice_ends_the_sync(wms: WmsServer, source: Make) -> None:
+    account = wms.account
+    opened = source(token_url=wms.token_url, client_id=account.client_id, client_secret=account.client_secret)
+    wms.faults.set([Fault("status", status=401, times=1_000)])
+    with pytest.raises(ConfigurationError, match="with a new token too"):
+        full(opened)
+
+
+def test_an_entity_that_is_not_there_is_an_error(source: Make) -> None:
+    with pytest.raises(ConfigurationError, match="knows no entity nothing"):
+        source("nothing")
+
+
+def test_filters_without_rows_are_no_rows(wms: WmsServer, source: Make) -> None:
+    assert full(source(filters={"allocation": {"status_id__gt": 1_000}})) == []
+    assert changed(source(sync_mode="incremental"), "2090-01-01T00:00:00+00:00") == []
+
+
+def test_filters_and_fields_are_sent(wms: WmsServer, source: Make) -> None:
+    opened = source(filters={"allocation": {"status_id__lt": 10}}, fields={"allocation": ["status_id"]})
+    rows = expected(wms, "allocation")
+    assert full(opened) == sorted((one for one in rows if rows[one]["status_id"] < 10), reverse=True)
+    assert [column.name for column in opened.columns] == ["id", "status_id", "mod_ts"]
+
+
+def test_a_facility_the_entity_has_not_is_refused(wms: WmsServer, source: Make) -> None:
+    rows = expected(wms, "order_hdr")
+    wanted = {one for one in rows if rows[one]["facility_key"] == "FACILITY-3"}
+    assert set(full(source("order_hdr", facility="FACILITY-3"))) == wanted
+    with pytest.raises(ConfigurationError, match="allocation has no facility_id"):
+        source(facility="FACILITY-3")
+
+
+@pytest.mark.parametrize("page_size", [1, 3, 250])
+def test_incremental_by_any_page_size(wms: WmsServer, source: Make, page_size: int) -> None:
+    rows = expected(wms, "allocation")
+    latest = sorted(rows, key=lambda one: (rows[one]["mod_ts"], one))[-40:]
+    low = rows[latest[0]]["mod_ts"].isoformat(timespec="microseconds")
+    assert changed(source(sync_mode="incremental", page_size=page_size, batch_rows=7), low) == latest
+
+
+def test_the_limits_hold_by_the_servers_own_log(wms: WmsServer, source: Make) -> None:
+    wms.latency = 0.02
+    assert len(full(source(max_requests_in_flight=3, requests_per_second=40))) == ROWS["allocation"]
+    seen = summary(read(wms.log_path))
+    assert seen["most_in_flight"] <= 3
+    assert seen["most_in_a_second"] <= 40 + 1  # one more can arrive on the edge of a second
+
+
+def test_no_list_is_asked_for_without_an_order(wms: WmsServer, source: Make) -> None:
+    full(source())
+    changed(source(sync_mode="incremental"), "2024-01-01T00:00:00+00:00")
+    lists = [line for line in read(wms.log_path) if line["path"].endswith("/entity/allocation/")]
+    assert lists
+    assert all("ordering=" in line["query"] for line in lists)
+    unfiltered = [line for line in lists if "__" not in line["query"]]
+    assert all("page_size=1&" in line["query"] for line in unfiltered)
+
+
+def test_logs_hold_no_secret_and_no_query(wms: WmsServer, source: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    wms.faults.set([Fault("status", query=FULL_PAGES, status=503, times=2)])
+    full(source(filters={"allocation": {"create_user__startswith": "use"}}))
+    assert wms.account.password not in caplog.text
+    assert "create_user__startswith" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"page_size": 1_251}, "page_size must be at most 1250"),
+        ({"base_url": "http://wms.example/x"}, "https://"),
+        ({"base_url": "https://me:word@wms.example/x"}, "no credentials"),
+        ({"key_columns": ["code"]}, "must be \\[id\\]"),
+        ({"tables": ["order_hdr"]}, "are the same"),
+        ({"password": None}, "password is missing"),
+        ({"filters": {"allocation": {"ordering": "id"}}}, "is no filter"),
+        ({"fields": {"allocation": ["nope"]}}, "names nope"),
+        ({"cursor_column": "wave_id", "sync_mode": "incremental"}, "in full only"),
+    ],
+)
+def test_wrong_settings_are_told_in_words(source: Make, more: dict[str, Any], words: str) -> None:
+    with pytest.raises(SyncError, match=words) as refused:
+        source(**more)
+    assert isinstance(refused.value, ConfigurationError)
+    assert "word" not in str(refused.value).replace("password", "")
