@@ -21,6 +21,7 @@ class Policy:
     factor: float = 2.0
     jitter: float = 0.1
     stall: float = 900.0
+    start_stall: float = 180.0
     activation_stall: float = 3_600.0
     grace: float = 30.0
 
@@ -35,5 +36,8 @@ class Policy:
         return self.delay * self.factor ** (restart - 1) * (1 + self.jitter * (2 * chance - 1))
 
     def patience(self, phase: Phase) -> float:
-        """How long nothing may move in a phase. Checks and activation commit nothing until they are through."""
+        """How long nothing may move in a phase. Checks and activation commit nothing until they are through, and
+        Meltano's own start is slow on a busy machine."""
+        if phase == "starting":
+            return max(self.stall, self.start_stall)
         return self.activation_stall if phase in ("checking", "activating") else self.stall

@@ -80,3 +80,14 @@ WHERE n.nspname = %(schema)s AND c.relkind IN ('r', 'p')
   AND (c.relname = %(table)s
        OR c.relname IN (SELECT staging_table FROM paralelo.sync
                         WHERE table_schema = %(schema)s AND table_name = %(table)s AND status = 'staging'))
+
+-- name: commits
+-- When each batch of the table's newest full sync was committed.
+SELECT b.batch, b.rows, b.committed_at
+FROM paralelo.batch AS b
+WHERE b.sync_id = (SELECT max(id) FROM paralelo.sync
+                   WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode = 'full')
+ORDER BY b.batch
+
+-- name: forget_schema
+DELETE FROM paralelo.sync WHERE table_schema = %(schema)s

@@ -1,0 +1,304 @@
+"""The acceptance run: a full sync that is killed, halted and recovered on real servers, then compared cell by cell.
+
+It writes to tables of its own only: a schema of its own in the target, dropped at the end, with a state and a Meltano
+database of their own. The source is only read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+from rich.console import Console
+from sync_rules.exits import ConfigurationError
+
+from paralelo import progress, project, redact, runlock, usage
+from paralelo.policy import Policy
+from paralelo.project import Mode, Table
+from paralelo.queries import query
+from paralelo.report import Report
+from paralelo.run import Run
+from paralelo.track import Plan
+
+SCHEMA = "paralelo_acceptance"
+FOLDER = Path(".paralelo", "acceptance")
+LEAST_ROWS = 10_000
+RECOVERY_SECONDS = 10.0
+Victim = Literal["tap", "target", "meltano"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was asked, and how it came out."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Blow:
+    """What is done to the run once that share of its rows is committed."""
+
+    share: float
+    victim: Victim
+    signum: signal.Signals
+
+    def __str__(self) -> str:
+        return f"{self.signum.name} to the {self.victim} at {100 * self.share:.0f}%"
+
+
+BLOWS = (
+    Blow(0.15, "tap", signal.SIGKILL),
+    Blow(0.4, "meltano", signal.SIGKILL),
+    Blow(0.65, "target", signal.SIGSTOP),
+)
+
+
+@dataclass
+class Saboteur:
+    """Deals the blows, from a thread of its own, by what the ledger says is committed."""
+
+    table: Table
+    root: Path
+    env: Mapping[str, str]
+    rows: int
+    blows: Sequence[Blow]
+    dealt: list[tuple[Blow, datetime, int]] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def work(self) -> None:
+        """Until all blows are dealt, or the run is over."""
+        with progress.connect(self.env) as connection:
+            for blow in self.blows:
+                while not self._over.wait(0.1):
+                    found = _staging(connection, self.table)
+                    if found is not None and found.committed >= blow.share * self.rows and self._deal(blow):
+                        self.dealt.append((blow, progress.clock(connection), found.committed))
+                        break
+
+    def _deal(self, blow: Blow) -> bool:
+        groups = {os.getpgid(process.pid) for process in runlock.processes_of(self.table, "full", self.root)}
+        for process in usage.members(groups):
+            words = [Path(word).name for word in process.cmdline()[:2]]
+            if any(word == blow.victim or word.startswith(f"{blow.victim}-") for word in words):
+                os.kill(process.pid, blow.signum)
+                return True
+        return False
+
+    def stop(self) -> None:
+        """Deal no more."""
+        self._over.set()
+
+
+class Acceptance:
+    """One acceptance run of one table."""
+
+    def __init__(self, table: Table, policy: Policy, console: Console, blows: Sequence[Blow] = BLOWS) -> None:
+        self.table, self.policy, self.console, self.blows = table, policy, console, blows
+        self.main_root = project.root()
+        self.root = self.main_root / FOLDER
+        self.env = {
+            "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": SCHEMA,
+            "MELTANO_STATE_BACKEND_URI": (self.root / "state").as_uri(),
+            "MELTANO_DATABASE_URI": f"sqlite:///{self.root / 'meltano.db'}",
+            "MELTANO_ENVIRONMENT": "dev",
+            "PARALELO_NOTIFY_URLS": "",
+        }
+        self.settings = progress.settings(self.env, self.main_root)
+        self.checks: list[Check] = []
+
+    def execute(self) -> list[Check]:
+        """All of it. Returns every check."""
+        self._prepare()
+        try:
+            self._undisturbed()
+            self._disturbed()
+            self._incremental()
+            self._leavings()
+        finally:
+            self._drop_schema()
+        return self.checks
+
+    def _prepare(self) -> None:
+        """A project of its own, of the same files, with the same plugins installed."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        (self.root / ".meltano").mkdir(parents=True)
+        (self.root / "state").mkdir()
+        for name in ("extract", "load", "plugins", "requirements", "meltano.yml", ".env"):
+            if (self.main_root / name).exists():
+                (self.root / name).symlink_to(self.main_root / name)
+        for kind in ("extractors", "loaders"):
+            installed = self.main_root / ".meltano" / kind
+            if not installed.is_dir():
+                raise ConfigurationError("Meltano's plugins are not installed: run make setup")
+            (self.root / ".meltano" / kind).symlink_to(installed)
+        self._drop_schema()
+
+    def _run(self, mode: Mode, what: str) -> Report:
+        self.console.print(f"\n{what}", style="bold")
+        plan = Plan(mode, (self.table,), 1, self.policy, self.env, self.root, self.main_root / "logs")
+        return Run(plan, self.console).execute()
+
+    def _undisturbed(self) -> None:
+        found = self._run("full", "A full sync, undisturbed")
+        [part] = found.tables
+        self._check("a full sync finishes", part.outcome == "finished", part.reason)
+        rows = part.read or 0
+        self._check(f"more than {LEAST_ROWS:,} rows", rows > LEAST_ROWS, f"{rows:,} rows")
+        rate = self._loading_rate()
+        self._check("velocity", rate > 0, f"{rate:,.0f} rows/s from first to last commit")
+        self._compare("after an undisturbed full sync")
+        self.rows = rows
+
+    def _disturbed(self) -> None:
+        saboteur = Saboteur(self.table, self.root, self.env, self.rows, self.blows)
+        thread = threading.Thread(target=saboteur.work, daemon=True)
+        thread.start()
+        found = self._run("full", f"The same, with {', '.join(str(blow) for blow in self.blows)}")
+        saboteur.stop()
+        thread.join(timeout=10)
+        [part] = found.tables
+        tries = f"{len(part.attempts)} attempts: {'; '.join(attempt.reason for attempt in part.attempts)}"
+        self._check("every blow was dealt", len(saboteur.dealt) == len(self.blows), f"{len(saboteur.dealt)} blows")
+        self._check("the sync recovers from every blow", part.outcome == "finished", tries)
+        self._check("no row is read twice", part.read == self.rows, f"{part.read or 0:,} of {self.rows:,} committed")
+        for blow, moment, before in saboteur.dealt:
+            self._recovery(blow, moment, before)
+        self._compare("after kills and a stall")
+
+    def _recovery(self, blow: Blow, moment: datetime, before: int) -> None:
+        """From the blow to the first batch committed at the old rate, less the pause and the patience configured."""
+        times = self._commits()
+        earlier = [(at, rows) for at, rows in times if at <= moment]
+        later = [(at, rows) for at, rows in times if at > moment]
+        usual = _rate(earlier[-6:])
+        gaps = [(later[i][0], later[i][1] / max(0.001, (later[i][0] - later[i - 1][0]).total_seconds()))
+                for i in range(1, len(later))]  # fmt: skip
+        back = next((at for at, rate in gaps if usual is None or rate >= 0.5 * usual), later[-1][0] if later else None)
+        if back is None:
+            self._check(f"recovery after {blow}", False, "nothing was committed after it")
+            return
+        waited = (back - moment).total_seconds()
+        configured = self._pauses(moment) + (self.policy.stall if blow.signum == signal.SIGSTOP else 0)
+        own = waited - configured
+        self._check(
+            f"back at its rate within {RECOVERY_SECONDS:.0f} s of {blow}",
+            own <= RECOVERY_SECONDS,
+            f"{own:.1f} s of its own in {waited:.1f} s, from {before:,} rows on",
+        )
+
+    def _pauses(self, moment: datetime) -> float:
+        """The pause that was configured after this blow, from the run's own log."""
+        newest = max(
+            (self.main_root / "logs").glob(f"*/{self.table.name}-full.jsonl"), key=lambda path: path.stat().st_mtime
+        )
+        for text in newest.read_text(encoding="utf-8").splitlines():
+            line = json.loads(text)
+            if line.get("event") == "recovering" and datetime.fromisoformat(line["timestamp"]) > moment:
+                return float(line.get("pause_seconds", 0))
+        return 0.0
+
+    def _incremental(self) -> None:
+        [part] = self._run("incremental", "An incremental sync after it").tables
+        self._check(
+            "an incremental sync finishes", part.outcome == "finished", f"{part.read or 0:,} rows, {part.reason}"
+        )
+
+    def _leavings(self) -> None:
+        living = runlock.processes_of(self.table, "full", self.root)
+        self._check("no process is left", not living, f"{len(living)} left")
+        files = list((self.root / ".meltano" / "run").glob("*/*.config.json"))
+        self._check("no settings file is left", not files, f"{len(files)} left")
+        known = [secret for secret in redact.secrets(self.settings) if len(secret) >= 6]
+        places = [*self.root.rglob("*"), *(self.main_root / "logs").rglob("*")]
+        texts = [path for path in places if path.is_file() and not path.is_symlink() and path.name != ".env"]
+        holding = [path.name for path in texts if any(secret.encode() in path.read_bytes() for secret in known)]
+        self._check("no secret in anything written", not holding, ", ".join(holding) or f"{len(texts)} files searched")
+
+    def _compare(self, when: str) -> None:
+        self.console.print(f"\nComparing every cell {when}", style="bold")
+        done = subprocess.run(
+            [sys.executable, "-m", "paralelo.verify", self.table.source, "--deep", "--json", "-"],
+            cwd=self.main_root, env={**os.environ, **self.env}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self._check(f"both sides are equal {when}", done.returncode == 0, _told(done))
+
+    def _commits(self) -> list[tuple[datetime, int]]:
+        values = {"schema": SCHEMA, "table": self.table.target}
+        with progress.connect(self.env) as connection:
+            return [(row["committed_at"], row["rows"]) for row in connection.execute(query("progress.commits"), values)]
+
+    def _loading_rate(self) -> float:
+        return _rate(self._commits()) or 0.0
+
+    def _check(self, name: str, passed: bool, detail: str) -> None:
+        self.checks.append(Check(name, passed, detail))
+        style = "green" if passed else "bold red"
+        self.console.print(f"{'pass' if passed else 'FAIL'}  {name}: {detail}", style=style, markup=False)
+
+    def _drop_schema(self) -> None:
+        with progress.connect(self.env, read_only=False) as connection:
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
+            if progress.ledger_exists(connection):
+                connection.execute(query("progress.forget_schema"), {"schema": SCHEMA})
+
+
+def _staging(connection: progress.Connection, table: Table) -> progress.Progress | None:
+    try:
+        found = progress.newest(connection, ["full"])
+    except psycopg.Error:
+        return None
+    mine = [entry for entry in found if (entry.schema, entry.table) == (SCHEMA, table.target)]
+    return next((entry for entry in mine if entry.status == "staging"), None)
+
+
+def _rate(commits: Sequence[tuple[datetime, int]]) -> float | None:
+    if len(commits) < 2:
+        return None
+    seconds = (commits[-1][0] - commits[0][0]).total_seconds()
+    return sum(rows for _, rows in commits[1:]) / seconds if seconds > 0 else None
+
+
+def _told(done: subprocess.CompletedProcess[str]) -> str:
+    try:
+        report: Mapping[str, Any] = json.loads(done.stdout)
+        [table] = report["tables"]
+        return f"{table['source_rows']:,} rows, {table['verdict']}"
+    except (ValueError, KeyError, TypeError):
+        return (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:200]
+
+
+def write(checks: Sequence[Check], path: Path) -> None:
+    """The report: when, and each check."""
+    found = {
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "passed": all(check.passed for check in checks),
+        "checks": [check.__dict__ for check in checks],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def run(table: Table, policy: Policy, console: Console, say: Callable[[str], None]) -> int:
+    """The whole run; writes its report to logs/acceptance.json. Returns 0 if every check passed, else 1."""
+    acceptance = Acceptance(table, policy, console)
+    try:
+        checks = acceptance.execute()
+    finally:
+        write(acceptance.checks, acceptance.main_root / "logs" / "acceptance.json")
+    failed = [check for check in checks if not check.passed]
+    say(f"{len(checks) - len(failed)} of {len(checks)} checks passed; report: logs/acceptance.json")
+    return 1 if failed else 0
