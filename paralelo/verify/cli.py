@@ -31,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _options(chosen)
         with console.status("comparing") as status:
             report = verify(
-                chosen.tables, options, on_table=lambda done: status.update(f"{done.table}: {done.verdict}")
+                chosen.tables,
+                options,
+                target_table=chosen.target,
+                repair="extra" if chosen.fix_extra else "rows" if chosen.fix else "no",
+                on_table=lambda done: status.update(f"{done.table}: {done.verdict}"),
             )
     except SyncError as error:
         Console(stderr=True).print(str(error), style="yellow", markup=False)
@@ -48,7 +52,9 @@ def _options(chosen: argparse.Namespace) -> Options:
         seed=chosen.seed,
         since=chosen.since,
         settle_seconds=chosen.settle,
+        settled_at=chosen.settled_at,
         settle_wait_seconds=chosen.settle_wait,
+        ignore_extra=chosen.ignore_extra,
         cursor_clock=chosen.cursor_clock,
         keep=chosen.max_differences,
         parallel=chosen.parallel,
@@ -70,6 +76,7 @@ def _write(report: Report, json_file: str | None, html_file: str | None) -> None
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="verify",
+        allow_abbrev=False,
         description="Compare tables of SQL Server with their copies in PostgreSQL.",
         epilog="Exit code: 0 equal, 1 different, 2 could not compare. Settings come from .env and the environment.",
     )
@@ -84,6 +91,17 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_SETTLE_SECONDS,
         metavar="SECONDS",
         help="rows changed within this time and not yet copied are not judged (default %(default)g; 0 judges all)",
+    )
+    parser.add_argument(
+        "--settled-at", metavar="TIME", help="in place of --settle: rows changed at or after this time are not judged"
+    )
+    parser.add_argument(
+        "--target",
+        metavar="SCHEMA.TABLE",
+        help="compare one table with this one of the target, such as a staging table",
+    )
+    parser.add_argument(
+        "--ignore-extra", action="store_true", help="rows that only the target has are told and make no difference"
     )
     parser.add_argument(
         "--settle-wait", type=float, default=0.0, metavar="SECONDS", help="wait before looking at such rows again"

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from sync_rules.exits import SyncError
+from sync_rules.exits import ConfigurationError, SyncError
 from target_postgres.settings import Settings
 
 from paralelo import project
@@ -51,12 +51,14 @@ def verify(
     names: Iterable[str],
     options: Options | None = None,
     *,
+    target_table: str | None = None,
     repair: Repair = "no",
     root: Path | None = None,
     on_table: Callable[[TableReport], None] = lambda _: None,
 ) -> Report:
     """Compare tables of the project whose folder is `root`; `on_table` is told of each as it is done.
 
+    `target_table` (`schema.table`) takes the place of one table's usual target: a staging table before its activation.
     With `repair`, rows that are missing or differ are copied again (`extra`: and extra rows deleted), and the table is
     compared once more: the report is of that second comparison.
 
@@ -67,10 +69,13 @@ def verify(
     env = environment(root)
     config, settings = source_config(env), target_settings(env)
     started, at = time.monotonic(), datetime.now(timezone.utc)
+    chosen = _redirected(tables_named(names, settings.default_target_schema, root), target_table)
+    if target_table is not None and repair != "no":
+        raise ConfigurationError("the target's own loads go to its usual table: --fix and --target exclude each other")
     target = Postgres(settings)
     done: list[TableReport] = []
     try:
-        for wanted in tables_named(names, settings.default_target_schema, root):
+        for wanted in chosen:
             source = SqlServer(config, nul_replacement(settings, wanted.target_table))
             try:
                 report = _verify(source, target, wanted, options, partial(_mend, source, target, settings, env, repair))
@@ -83,6 +88,15 @@ def verify(
     # Linux counts it in KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Report(tuple(done), at.isoformat(timespec="seconds"), time.monotonic() - started, peak)
+
+
+def _redirected(tables: list[Wanted], target_table: str | None) -> list[Wanted]:
+    if target_table is None:
+        return tables
+    schema, _, table = target_table.rpartition(".")
+    if len(tables) != 1 or not schema or not table:
+        raise ConfigurationError("--target names one table of the target, as schema.table, for one table of the source")
+    return [replace(tables[0], target_schema=schema, target_table=table)]
 
 
 def _verify(

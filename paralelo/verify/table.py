@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from sync_rules.exits import ConfigurationError, SyncError
 from tap_mssql.discovery import TableName
@@ -37,8 +38,11 @@ class Options:
 
     `check` is quick or deep; `sample` compares about so many rows, deep, in windows of the key picked at random with
     `seed`. `since` selects rows by their cursor (ISO 8601, in the cursor's own terms). Rows whose cursor is younger
-    than `settle_seconds` and differs from the target's are looked at again after `settle_wait_seconds`, and left
-    unjudged if they still differ. `keep` is how many differences of each kind are told one by one.
+    than `settle_seconds`, or not older than `settled_at` where that is given, and differs from the target's are looked
+    at again after `settle_wait_seconds`, and left unjudged if they still differ. With `ignore_extra`, rows that only
+    the target has are counted and told and do not make the table different: a full sync's staging table may hold rows
+    that were deleted at the source after they were read. `keep` is how many differences of each kind are told one by
+    one.
     """
 
     check: Check = "quick"
@@ -46,18 +50,18 @@ class Options:
     seed: int | None = None
     since: str | None = None
     settle_seconds: float = DEFAULT_SETTLE_SECONDS
+    settled_at: str | None = None
     settle_wait_seconds: float = 0.0
+    ignore_extra: bool = False
     cursor_clock: str = "local"
     keep: int = 100
     parallel: int = 2
     show_values: bool = False
 
     def __post_init__(self) -> None:
-        if self.since is not None:
-            try:
-                datetime.fromisoformat(self.since.replace("Z", "+00:00"))
-            except ValueError as error:
-                raise ConfigurationError(f"since is no ISO 8601 time: {self.since!r}") from error
+        for name, text in (("since", self.since), ("settled_at", self.settled_at)):
+            if text is not None:
+                _moment(name, text)
 
 
 OnFound = Callable[[Paired, Tally], None]
@@ -88,6 +92,15 @@ def verify_table(
             since=options.since,
         )
     return replace(report, seconds=time.monotonic() - started)
+
+
+def _moment(name: str, text: str) -> datetime:
+    """The time in UTC or, where it has no offset, as it stands; SQL Server's seventh digit is cut off."""
+    try:
+        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d", r"\1", text.replace("Z", "+00:00")))
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is no ISO 8601 time: {text!r}") from error
+    return moment if moment.tzinfo is None else moment.astimezone(timezone.utc)
 
 
 def describe_pair(source: SqlServer, target: Postgres, wanted: Wanted) -> Paired:
@@ -128,7 +141,8 @@ def _compare(
     tally = Tally(table, cuts=cuts, settled=settled, keep=options.keep)
     deep.compare_segments(sides, segments, tally, parallel=options.parallel, rows=rows)
     if tally.pending:
-        notes.append(f"{tally.pending_rows:,} rows had changed within {options.settle_seconds:g} s: looked at again")
+        when = f"since {options.settled_at}" if options.settled_at else f"within {options.settle_seconds:g} s"
+        notes.append(f"{tally.pending_rows:,} rows had changed {when}: looked at again")
         time.sleep(options.settle_wait_seconds)
         deep.look_again(sides, tally)
     on_found(paired, tally)
@@ -143,7 +157,11 @@ def _compare(
         table=table.name,
         target=f"{table.target_schema}.{table.target_table}",
         check=check,
-        verdict=verdict_of(tally.counts.values(), paired.absent, paired.incomparable),
+        verdict=verdict_of(
+            [count for kind, count in tally.counts.items() if kind != "extra" or not options.ignore_extra],
+            paired.absent,
+            paired.incomparable,
+        ),
         key=names_of(table.key),
         compared_columns=len(table.columns),
         source_rows=counts[0],
@@ -166,7 +184,11 @@ def _compare(
 
 def _settled(source: SqlServer, table: TablePair, options: Options) -> int | None:
     """The youngest cursor that is judged, by the source's clock; None where the cursor is no time."""
-    if not options.settle_seconds or table.cursor is None or table.cursor.family not in ("timestamp", "instant"):
+    if table.cursor is None or table.cursor.family not in ("timestamp", "instant"):
+        return None
+    if options.settled_at is not None:
+        return position(_moment("settled_at", options.settled_at)) - 1
+    if not options.settle_seconds:
         return None
     zone = "utc" if table.cursor.family == "instant" else options.cursor_clock
     now = datetime.fromisoformat(source.clock(zone)[:26])

@@ -41,19 +41,19 @@ def _summary(report: Report, console: Console) -> Table:
         "target": lambda table: table.target_rows,
         "missing": lambda table: table.missing,
         "extra": lambda table: table.extra,
-        "different": lambda table: table.different,
+        "differ": lambda table: table.different,
     }
     if any(table.unsettled for table in report.tables):
         counted["unsettled"] = lambda table: table.unsettled
     if console.width >= _WIDE:
         counted["seconds"] = lambda table: round(table.seconds, 1)
         counted["rows/s"] = lambda table: round(table.rows_per_second)
-    grid = Table(box=box.SIMPLE, pad_edge=False)
+    grid = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("table", no_wrap=True)
     grid.add_column("check")
     for name in counted:
-        grid.add_column(name, justify="right")
-    grid.add_column("verdict", overflow="fold")
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("verdict", min_width=9, overflow="fold")
     for table in report.tables:
         verdict = Text(table.verdict, style=_STYLES[table.verdict])
         grid.add_row(table.table, table.check, *(f"{count(table):,}" for count in counted.values()), verdict)
