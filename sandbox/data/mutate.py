@@ -28,7 +28,9 @@ def mutate(connection: str, rows: int, seed: int, deletes: bool = True) -> Chang
     with mssql_python.connect(connection) as link:
         cursor = link.cursor()
         cursor.execute("SELECT MIN(id), MAX(id) FROM dbo.bi_credores")
-        low, high = cursor.fetchone()
+        found = cursor.fetchone()
+        assert found is not None
+        low, high = found
         deleted = rows // 6 if deletes else 0
         inserted = rows // 3
         done = Changes(

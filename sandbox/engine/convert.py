@@ -175,8 +175,7 @@ def _to_binary(node: Node, have: SqlType | None, want: SqlType, style: int | Non
     if family == "int":
         assert have is not None
         width = have.kind.size if want.name == "varbinary" or want.length == 0 else want.length
-        raw = call("big_endian", node, min(width, 8))
-        return raw
+        return call("big_endian", node, min(width, 8))
     if family == "guid":
         raw = call("unhex", call("replace", text_of(node), "-", ""))
     elif family == "string":

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .session import Session, Sink
 
 Variables = dict[str, Variable]
+LOCAL_ROWS = 36_028_797_018_960_000
+"""DuckDB's first row id for rows that are not committed yet."""
 
 
 def run(session: Session, word: str, text: str, scope: Variables, sink: Sink) -> None:
@@ -166,7 +168,7 @@ def _known(column: ResultColumn) -> SqlType | None:
 
 def _cell(tr: Translator, table: Table, column: Column, cell: exp.Expr) -> Node:
     if (isinstance(cell, exp.Var | exp.Column) and cell.name.upper() == "DEFAULT") or cell.key == "default":
-        return _default(tr, column)
+        return default_value(tr, column)
     value, kind = tr.expr(cell, Scope())
     return (
         convert(
@@ -177,7 +179,7 @@ def _cell(tr: Translator, table: Table, column: Column, cell: exp.Expr) -> Node:
     )
 
 
-def _default(tr: Translator, column: Column) -> Node:
+def default_value(tr: Translator, column: Column) -> Node:
     if column.default is None:
         return convert(exp.Null(), None, column.type)
     value, kind = tr.expr(parse(f"SELECT {column.default}").expressions[0], Scope())
@@ -201,7 +203,7 @@ def _filled(session: Session, tr: Translator, table: Table, given: list[Column],
             value, kind = tr.expr(parse(f"SELECT {column.computed}").expressions[0], inner)
             made = convert(value, kind, column.type).sql("duckdb")
         else:
-            made = _default(tr, column).sql("duckdb")
+            made = default_value(tr, column).sql("duckdb")
         items.append(f"{made} AS {quoted(column.name)}")
     return f"SELECT {', '.join(items)} FROM {source}"
 
@@ -391,7 +393,7 @@ def _update(session: Session, tree: exp.Update, scope: Variables, sink: Sink, to
         parts = []
         for column, value in sets:
             made, kind = (
-                (_default(tr, column), column.type)
+                (default_value(tr, column), column.type)
                 if value.name.upper() == "DEFAULT" and isinstance(value, exp.Var | exp.Column)
                 else tr.expr(value, inner)
             )
@@ -401,7 +403,7 @@ def _update(session: Session, tree: exp.Update, scope: Variables, sink: Sink, to
         condition = f" WHERE {tr.expr(where.this, inner)[0].sql('duckdb')}" if where is not None else ""
         listed = ", ".join(parts) + _version(session, table, f"{quoted(alias)}.rowid")
         count = _changed(session, f"UPDATE {table.reference} AS {quoted(alias)} SET {listed}{condition}", tr.used)
-    _recompute(session, table)
+    recompute(session, table)
     for name, constraint, names in keys:
         listed = ", ".join(map(quoted, names))
         if session.fetch(f"SELECT 1 FROM {table.reference} GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"):
@@ -416,14 +418,16 @@ def _version(session: Session, table: Table, row: str) -> str:
     if column is None:
         return ""
     start = _counter(session, table)
+    # DuckDB numbers the rows of an open transaction apart, from a very high number on: odd ones here.
+    place = f"CASE WHEN {{0}} >= {LOCAL_ROWS} THEN ({{0}} - {LOCAL_ROWS}) * 2 + 1 ELSE {{0}} * 2 END"
     session.fetch(
-        f"UPDATE {quoted(table.database)}.{BASE}.counters SET value = value + 1 + (SELECT coalesce(max(rowid),"
-        f" 0) FROM {table.reference}) WHERE name = 'rowversion'"
+        f"UPDATE {quoted(table.database)}.{BASE}.counters SET value = value + 2 + (SELECT coalesce(max("
+        f"{place.format('rowid')}), 0) FROM {table.reference}) WHERE name = 'rowversion'"
     )
-    return f", {quoted(column.name)} = big_endian({start} + 1 + {row}, 8)"
+    return f", {quoted(column.name)} = big_endian({start} + 1 + {place.format(row)}, 8)"
 
 
-def _recompute(session: Session, table: Table) -> None:
+def recompute(session: Session, table: Table) -> None:
     for column in table.columns:
         if column.computed is not None:
             tr = session.translator({})
@@ -478,7 +482,7 @@ def _truncate(session: Session, table: Table | None, name: str, sink: Sink) -> N
 
 def select_into(session: Session, tree: exp.Select, scope: Variables, sink: Sink) -> None:
     """SELECT ... INTO: a new table with the query's columns, then its rows."""
-    from . import ddl
+    from .objects import register
 
     into = tree.args["into"].this
     tree.set("into", None)
@@ -488,9 +492,7 @@ def select_into(session: Session, tree: exp.Select, scope: Variables, sink: Sink
     def action() -> int:
         empty = session.cursor.sql(f"SELECT * FROM ({query.sql}) LIMIT 0", params=tr.used or None).to_arrow_table()
         described = results.columns(query.columns, empty.schema)
-        made = ddl.register(
-            session, into, "U", [Column(c.name, c.type, c.nullable, c.identity) for c in described], None
-        )
+        made = register(session, into, "U", [Column(c.name, c.type, c.nullable, c.identity) for c in described], None)
         return _changed(session, f"INSERT INTO {made.reference} {query.sql}", tr.used)
 
     session.rowcount = session.write(action)

@@ -83,7 +83,8 @@ def _global(tr: Translator, name: str) -> Typed:
 def called(tr: Translator, node: exp.Anonymous, scope: Scope) -> Typed:
     name = str(node.this).lower()
     if name.startswith(PREFIX) and name[len(PREFIX) :] in FUNCTIONS:
-        return FUNCTIONS[name[len(PREFIX) :]](tr, node.expressions, scope)
+        answer: Typed = FUNCTIONS[name[len(PREFIX) :]](tr, node.expressions, scope)
+        return answer
     raise SqlError(195, f"'{name.removeprefix(PREFIX)}' is not a recognized built-in function name.", 15)
 
 
@@ -126,20 +127,21 @@ def add(tr: Translator, node: exp.Binary, scope: Scope) -> Typed:
             SqlType("nvarchar" if wide else "varchar", length),
         )
     if "ticks" in families:
-        base, other = (left, right) if families[0] == "ticks" else (right, left)
+        base, shifted = (left, right) if families[0] == "ticks" else (right, left)
         assert base[1] is not None
-        shift = stored(exp.Mul(this=exp.Paren(this=other[0]), expression=exp.Literal.number(864_000_000_000)), "BIGINT")
+        shift = stored(
+            exp.Mul(this=exp.Paren(this=shifted[0]), expression=exp.Literal.number(864_000_000_000)), "BIGINT"
+        )
         return exp.Paren(this=type(node)(this=base[0], expression=shift)), base[1]
-    sides = list(unify(left[0], left[1], right[0], right[1]))
-    kind = sides[2]
+    one, other, kind = unify(left[0], left[1], right[0], right[1])
     if isinstance(node, exp.Div) and kind is not None and kind.family == "int":
-        return exp.IntDiv(this=sides[0], expression=sides[1]), kind
+        return exp.IntDiv(this=one, expression=other), kind
     if isinstance(node, exp.Div) and kind is not None and kind.family == "decimal":
         scale = min(max(6, (left[1].scale if left[1] else 0) + (right[1].precision if right[1] else 0) + 1), 12)
         result = SqlType("decimal", 0, 38, scale)
-        return stored(exp.Div(this=sides[0], expression=sides[1]), result.duckdb), result
+        return stored(exp.Div(this=one, expression=other), result.duckdb), result
     exact = kind is not None and kind.family in ("int", "float")
-    return type(node)(this=sides[0], expression=sides[1]), kind if exact else None
+    return type(node)(this=one, expression=other), kind if exact else None
 
 
 def cast(tr: Translator, node: exp.Cast, scope: Scope) -> Typed:
@@ -200,6 +202,8 @@ def aggregate(tr: Translator, node: exp.AggFunc, scope: Scope) -> Typed:
 
 
 def window(tr: Translator, node: exp.Window, scope: Scope) -> Typed:
+    made: Node
+    kind: SqlType | None
     inner = node.this
     if isinstance(inner, exp.AggFunc):
         made, kind = tr.expr(inner, scope)
@@ -207,11 +211,10 @@ def window(tr: Translator, node: exp.Window, scope: Scope) -> Typed:
         while isinstance(made, exp.Cast):
             made = made.this
     else:
-        made, kind = inner, BIGINT
-        for key in ("this",):
-            if isinstance(inner.args.get(key), exp.Column):
-                value, kind = tr.expr(inner.args[key], scope)  # type: ignore[assignment]
-                inner.set(key, value)
+        made, kind = inner, SqlType("bigint")
+        if isinstance(inner.args.get("this"), exp.Column):
+            value, kind = tr.expr(inner.args["this"], scope)
+            inner.set("this", value)
     parts = [tr.expr(p, scope)[0] for p in node.args.get("partition_by") or []]
     order = node.args.get("order")
     if order is not None:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 import sqlglot
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
-from ..tds.errors import syntax
+from ..tds.errors import SqlError, syntax
+from .facts import FUNCTIONS
 
 STARTERS = frozenset(
-    ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "ALTER", "DROP", "TRUNCATE", "SET", "USE", "DECLARE", "BEGIN", "COMMIT", "ROLLBACK", "SAVE", "IF", "EXEC", "EXECUTE", "PRINT", "KILL", "GRANT", "DENY", "REVOKE", "RAISERROR", "THROW", "RETURN", "WITH", "WAITFOR", "DBCC", "CHECKPOINT"]
-)
-OWN = frozenset(
-    ["getdate", "sysdatetime", "sysdatetimeoffset", "sysutcdatetime", "getutcdate", "len", "datediff", "datediff_big", "dateadd", "datepart", "datename", "year", "month", "day", "eomonth", "isnull", "schema_name", "schema_id", "db_name", "db_id", "object_id", "object_name", "left", "right", "charindex", "substring", "replicate", "stuff", "upper", "lower", "ltrim", "rtrim", "trim", "newid", "iif", "datalength", "serverproperty", "sessionproperty", "databasepropertyex", "has_perms_by_name", "has_dbaccess", "is_srvrolemember", "is_member", "suser_name", "suser_sname", "original_login", "user_name", "type_name", "type_id", "col_name", "columnproperty", "objectproperty", "objectpropertyex", "indexproperty", "host_name", "app_name", "scope_identity", "ident_current", "@@identity", "quotename", "abs", "switchoffset", "todatetimeoffset", "concat", "nullif", "round", "floor", "ceiling", "datefromparts", "datetime2fromparts", "checksum", "hashbytes", "space", "str", "reverse", "replace", "patindex", "sign", "newsequentialid", "is_rolemember", "connectionproperty", "rand", "collationproperty", "xact_state", "error_number", "min_active_rowversion", "permissions", "user_id", "suser_id", "database_principal_id", "format", "formatmessage", "isnumeric", "char", "nchar", "ascii", "unicode", "power", "sqrt", "stddev", "var", "col_length", "isdate", "choose"]
+    """
+    SELECT INSERT UPDATE DELETE MERGE CREATE ALTER DROP TRUNCATE SET USE DECLARE BEGIN COMMIT ROLLBACK SAVE IF EXEC
+    EXECUTE PRINT KILL GRANT DENY REVOKE RAISERROR THROW RETURN WITH WAITFOR DBCC CHECKPOINT
+    """.split()  # noqa: SIM905  a list of thirty quoted words reads worse
 )
 PREFIX = "fn_"
 """Put before a built-in function's name, so that sqlglot leaves its meaning to `engine.functions`."""
@@ -49,8 +50,6 @@ def parse(batch: str) -> tuple[Node, ...]:
     try:
         tokens = sqlglot.tokenize(batch, read="tsql")
     except SqlglotError as error:
-        from ..tds.errors import SqlError
-
         raise SqlError(105, "Unclosed quotation mark after the character string.", 15) from error
     return tuple(_Cutter(batch, tokens).until_end())
 
@@ -209,7 +208,13 @@ class _Cutter:
             following = self.tokens[index + 1].text if index + 1 < len(self.tokens) else ""
             before = self.tokens[index - 1].text if index else ""
             name = token.text.lower()
-            if name in OWN and following == "(" and before != "." and _word(token) and not self.is_type(index, name):
+            if (
+                name in FUNCTIONS
+                and following == "("
+                and before != "."
+                and _word(token)
+                and not self.is_type(index, name)
+            ):
                 parts += [self.batch[last : token.start], PREFIX + name]
                 last = token.end + 1
             elif name == "real" and before != "." and _word(token):

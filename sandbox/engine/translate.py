@@ -99,7 +99,8 @@ class Translator:
         variables: dict[str, Variable],
         may: Callable[[str, catalog.Table], bool] | None = None,
     ) -> None:
-        self.cursor, self.database, self.facts, self.variables = cursor, database, facts, variables
+        self.cursor, self.database, self.variables = cursor, database, variables
+        self.facts: Facts = facts
         self.now = utc_ticks()
         self.used: dict[str, Value] = {}
         self.read: list[catalog.Table] = []
@@ -339,6 +340,7 @@ class Translator:
                 raise SqlError(1062, "TOP WITH TIES is not answered by the stand-in.", 15)
             while isinstance(count, exp.Paren):
                 count = count.this
+            assert count is not None
             made, _ = self.expr(count, scope)
             if options is not None and options.args.get("percent"):
                 made = exp.Var(this=made.sql("duckdb") + "%")

@@ -23,7 +23,7 @@ class Closed(Exception):
     """The client hung up."""
 
 
-class ClientConnection(Connection):
+class ClientConnection(Connection):  # type: ignore[misc]  # pysqlbridge carries no types
     """The handshake's state machine, with a login that checks the database and honours the packet size."""
 
     def __init__(

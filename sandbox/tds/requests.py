@@ -52,7 +52,8 @@ class Requests:
             elif message.type is PacketType.TRANSACTION_MANAGER:
                 self._transaction(message, response)
             else:
-                raise SqlError(50000, f"The stand-in does not take a {message.type.name} request.")
+                response.error(SqlError(50000, f"The stand-in does not take a {message.type.name} request."))
+                return True
         except SqlError as problem:
             response.error(problem)
             return True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import mssql_python
-import mssql_python_odbc
 import pymssql
 import pyodbc
 import pytest
@@ -21,11 +21,14 @@ DATABASE = "LOJA"
 
 def driver_file() -> str:
     """The ODBC driver that Microsoft's wheel carries for this kind of Linux."""
-    libraries = Path(mssql_python_odbc.__file__).parent / "libs" / "linux"
-    found = sorted(libraries.glob("debian_ubuntu/x86_64/lib/libmsodbcsql-*")) or sorted(
+    found = importlib.util.find_spec("mssql_python_odbc")
+    assert found is not None
+    assert found.origin is not None
+    libraries = Path(found.origin).parent / "libs" / "linux"
+    files = sorted(libraries.glob("debian_ubuntu/x86_64/lib/libmsodbcsql-*")) or sorted(
         libraries.rglob("libmsodbcsql-*")
     )
-    return str(found[0])
+    return str(files[0])
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,9 @@ WHERE s.name = 'dbo' AND t.name = ? ORDER BY k.name, ic.key_ordinal
 
 def test_columns_as_declared(sql: Any, fresh: Any) -> None:
     table = fresh(
-        "(id bigint IDENTITY NOT NULL, a varchar(14) NOT NULL, b nvarchar(max), c decimal(38,2), d datetime2(7) NOT NULL,"
-        " e time(3), f datetimeoffset, g char(3), h varbinary(20), i money, j float, k real, l rowversion,"
-        " m AS (a + 'x'), n int SPARSE NULL, o uniqueidentifier, p xml, q sysname)"
+        "(id bigint IDENTITY NOT NULL, a varchar(14) NOT NULL, b nvarchar(max), c decimal(38,2),"
+        " d datetime2(7) NOT NULL, e time(3), f datetimeoffset, g char(3), h varbinary(20), i money, j float, k real,"
+        " l rowversion, m AS (a + 'x'), n int SPARSE NULL, o uniqueidentifier, p xml, q sysname)"
     )
     rows = [tuple(r) for r in sql.execute(COLUMNS, (table,)).fetchall()]
     assert rows[0] == ("id", "bigint", 8, 19, 0, False, True, False, False)

@@ -35,7 +35,7 @@ def test_a_refusal_has_sql_servers_number(connect: Any, fresh: Any, number: int,
     with connect("pymssql", autocommit=True) as link:
         cursor = link.cursor()
         cursor.execute(f"INSERT INTO {table} VALUES (1, 'a')")
-        with pytest.raises(Exception) as refused:  # noqa: PT011  the number is the assertion
+        with pytest.raises(Exception) as refused:  # noqa: PT011, PT012  the number is the assertion
             cursor.execute(statement.format(t=table))
             cursor.fetchall()
         assert refused.value.args[0] == number
@@ -44,7 +44,7 @@ def test_a_refusal_has_sql_servers_number(connect: Any, fresh: Any, number: int,
 
 
 def test_wrong_password(connect: Any, driver: str) -> None:
-    with pytest.raises(Exception, match="Login failed|18456"):
+    with pytest.raises(Exception, match=r"Login failed|18456"):
         connect(driver, password="errada")
 
 
