@@ -12,7 +12,8 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
-PACKAGES := -e plugins/sync-rules -e plugins/tap-mssql -e plugins/target-postgres -e .
+PLUGINS := sync-rules tap-mssql tap-oracle-wms tap-sqlite target-postgres
+PACKAGES := $(PLUGINS:%=-e plugins/%) -e .
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 MELTANO_FILES := meltano.yml $(wildcard extract/*.meltano.yml load/*.meltano.yml)
 
