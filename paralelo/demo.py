@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from io import StringIO
-from pathlib import Path
 from typing import Literal
 
 from dotenv import dotenv_values

@@ -199,7 +199,7 @@ class Chaos:
             text = f"chaos {self.random.randrange(10**6)}"
             cursor.execute(f"UPDATE dbo.{table} SET {column} = ?, mod_ts = SYSDATETIME() WHERE id = ?", (text, key))
         cursor.execute(f"SELECT * FROM dbo.{table} WHERE id = ?", (keys[0],))
-        row = dict(zip((described[0] for described in cursor.description), cursor.fetchone(), strict=True))
+        row = dict(zip((described[0] for described in cursor.description or ()), cursor.fetchone() or (), strict=True))
         row = {name: value for name, value in row.items() if name.lower() not in ("id", "mod_ts")}
         listed = ", ".join(f"[{name}]" for name in row)
         places = ", ".join("?" for _ in row)

@@ -13,7 +13,7 @@ def source_rows(source: mssql_python.Connection, table: str, key: str = "id") ->
     """Every row of a SQL Server table by its key."""
     cursor = source.cursor()
     cursor.execute(f"SELECT * FROM {table}")
-    names = [column[0].lower() for column in cursor.description]
+    names = [column[0].lower() for column in cursor.description or ()]
     at = names.index(key)
     return {row[at]: tuple(row) for row in map(tuple, cursor.fetchall())}
 
