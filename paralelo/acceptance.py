@@ -137,7 +137,11 @@ class Acceptance:
         shutil.rmtree(self.root, ignore_errors=True)
         (self.root / ".meltano").mkdir(parents=True)
         (self.root / "state").mkdir()
-        for name in ("extract", "load", "plugins", "requirements", "meltano.yml", ".env"):
+        # Meltano wants its own files inside the project; what they point at may be elsewhere.
+        for name in ("extract", "load"):
+            shutil.copytree(self.main_root / name, self.root / name)
+        shutil.copyfile(self.main_root / "meltano.yml", self.root / "meltano.yml")
+        for name in ("plugins", "requirements", ".env"):
             if (self.main_root / name).exists():
                 (self.root / name).symlink_to(self.main_root / name)
         for kind in ("extractors", "loaders"):

@@ -20,6 +20,8 @@ MAX_BYTES = 20_000_000
 BACKUPS = 4
 KEEP_LOGS = 60
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# How Meltano prints what it logs before it has read how it is to log.
+_CONSOLE = re.compile(r"^\S+Z \[(\w+) *\] (\S+) +(.*)$", re.DOTALL)
 _NOISE = frozenset({"_logger", "_name", "stdio", "consumer", "producer", "cmd_type", "name", "string_id", "event"})
 _MAX_LINE = 20_000
 
@@ -78,6 +80,8 @@ def parsed(text: str) -> dict[str, Any]:
     if not isinstance(found, dict) or "event" not in found:
         moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         plain = _ANSI.sub("", text)[:_MAX_LINE]
+        if match := _CONSOLE.match(plain):
+            return {"timestamp": moment, "level": match[1], "source": match[2], "event": match[3]}
         return {"timestamp": moment, "level": "info", "source": "output", "event": plain}
     # While it discovers a catalog, Meltano names the plugin by its logger alone.
     plugin = found.get("string_id") or found.get("plugin_logger")

@@ -16,12 +16,16 @@ def grid(snapshot: Snapshot) -> RenderableType:
     """The live view."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("table", no_wrap=True)
+    both = len({line.mode for line in snapshot.lines}) > 1
+    if both:
+        table.add_column("mode", no_wrap=True)
     table.add_column("phase", no_wrap=True)
     for title in ("rows", "of", "%", "", "rows/s", "avg", "ETA", "try", "lag"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     for line in snapshot.lines:
         table.add_row(
             line.table,
+            *([line.mode] if both else []),
             Text(line.phase, style=_STYLES.get(line.phase, "cyan")),
             f"{line.committed:,}",
             rows(line.estimate),

@@ -77,3 +77,8 @@ def test_old_runs_are_forgotten(tmp_path: Path) -> None:
 
 def test_a_line_that_is_json_but_no_log_line_is_text() -> None:
     assert parsed('{"type": "STATE"}')["source"] == "output"
+
+
+def test_what_meltano_prints_before_it_logs_json_keeps_its_level() -> None:
+    line = parsed("2026-11-22T22:51:24Z [error    ] meltano      no project here")
+    assert (line["level"], line["source"], line["event"]) == ("error", "meltano", "no project here")
