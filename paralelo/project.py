@@ -34,6 +34,12 @@ class Table:
     key_columns: tuple[str, ...] = ()
     cursor_column: str | None = None
     loader: str = "target-postgres"
+    plugin: str = ""
+
+    def configured(self, settings: Mapping[str, str]) -> bool:
+        """Whether its source has any setting: a project may hold sources that a site does not use."""
+        prefix = self.plugin.upper().replace("-", "_") + "_"
+        return any(name.startswith(prefix) and value for name, value in settings.items())
 
     def job(self, mode: Mode) -> str:
         """The job for a mode. Raises ConfigurationError where the table has none."""
@@ -85,10 +91,9 @@ def named(wanted: str, among: Iterable[Table]) -> list[Table]:
 
 
 def _tables_in(content: Mapping[str, Any]) -> Iterator[Table]:
-    extractors = {
-        extractor["name"]: extractor.get("config") or {}
-        for extractor in (content.get("plugins") or {}).get("extractors") or []
-    }
+    declared = (content.get("plugins") or {}).get("extractors") or []
+    extractors = {extractor["name"]: extractor.get("config") or {} for extractor in declared}
+    plugins = {extractor["name"]: extractor.get("inherit_from") or extractor["name"] for extractor in declared}
     by_source: dict[str, dict[str, tuple[str, str]]] = {}
     loaders: dict[str, str] = {}
     for job in content.get("jobs") or []:
@@ -113,4 +118,5 @@ def _tables_in(content: Mapping[str, Any]) -> Iterator[Table]:
             key_columns=tuple(config.get("key_columns") or ()),
             cursor_column=config.get("cursor_column"),
             loader=loaders[next(iter(modes.values()))[1]],
+            plugin=plugins[next(iter(modes.values()))[1]],
         )

@@ -51,9 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     mode: Mode = options.mode
-    tables = tables_of(options.table, mode)
+    settings = progress.settings()
+    found = tables_of(options.table, mode)
+    tables = [table for table in found if options.table != "all" or table.configured(settings)]
     if not tables:
-        raise ConfigurationError(f"no table has a {mode} job: see extract/")
+        raise ConfigurationError(f"no table has a {mode} job and a source with settings: see extract/ and .env.example")
     for table in tables:
         table.job(mode)
     if options.jobs is not None and options.jobs < 1:
@@ -61,13 +63,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.jobs is not None and options.parallel == "false":
         raise ConfigurationError("--jobs is for parallel runs: say true, or leave it out")
     at_once = 1 if options.parallel == "false" else options.jobs or default_at_once(mode, len(tables))
-    settings = progress.settings()
     plan = Plan(mode, tuple(tables), at_once, policy(options, settings), metrics_port=options.metrics_port)
     # Settings that are missing are told now, not by eight jobs in turn.
     progress.connect().close()
     console = terminal_console()
     names = ", ".join(table.name for table in tables)
     environment = project.environment(settings)
+    for table in found:
+        if table not in tables:
+            console.print(f"{table.name} is left out: {table.plugin} has no setting", style="dim", markup=False)
     console.print(f"{mode} sync of {names} ({environment}), {at_once} at once", style="bold", markup=False)
     return run(plan, console).exit_code
 

@@ -1,0 +1,48 @@
+"""`scripts/schedule_units.py`: Meltano's schedules as systemd units or crontab lines."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from paralelo import project, units
+from paralelo.cli.options import Parser, guarded
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = Parser(prog="schedule_units.py", description="Meltano's schedules as systemd units or crontab lines.")
+    made.add_argument("--to", type=Path, metavar="FOLDER", help="write the units there (default: print them)")
+    made.add_argument("--cron", action="store_true", help="print crontab lines instead")
+    made.add_argument("--plain", action="store_true", help="run Meltano itself, without recovery")
+    made.add_argument("--user", help="the user the services run as (default: systemd's own)")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit code."""
+    return guarded(lambda: _make(parser().parse_args(arguments)))
+
+
+def _make(options: argparse.Namespace) -> int:
+    root = project.root()
+    if options.cron:
+        sys.stdout.write("".join(f"{line}\n" for line in units.crontab(root, plain=options.plain)))
+        return 0
+    files = units.systemd(root, plain=options.plain, user=options.user)
+    if options.to is None:
+        for name, text in files.items():
+            sys.stdout.write(f"# {name}\n{text}\n")
+        return 0
+    options.to.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (options.to / name).write_text(text, encoding="utf-8")
+    timers = " ".join(name for name in files if name.endswith(".timer"))
+    sys.stdout.write(f"wrote {len(files)} units; now: systemctl daemon-reload && systemctl enable --now {timers}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

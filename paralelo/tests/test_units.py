@@ -1,0 +1,72 @@
+"""Meltano's schedules as systemd units and crontab lines."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from sync_rules.exits import ConfigurationError
+
+from paralelo import project, units
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        ("*/15 * * * *", ["*-*-* *:0..59/15:00"]),
+        ("0 2 * * 0", ["Sun *-*-* 02:00:00"]),
+        ("30 1,13 1-7 */2 *", ["*-1..12/2-01..07 01,13:30:00"]),
+        ("5 4 1 * 1-5", ["*-*-01 04:05:00", "Mon,Tue,Wed,Thu,Fri *-*-* 04:05:00"]),
+        ("0 0 * * 7", ["Sun *-*-* 00:00:00"]),
+        ("10/20 * * * *", ["*-*-* *:10..59/20:00"]),
+    ],
+)
+def test_cron_as_systemd_says_it(cron: str, expected: list[str]) -> None:
+    assert units.calendars(cron) == expected
+
+
+@pytest.mark.parametrize(
+    "cron", ["", "* * * *", "61 * * * *", "*/0 * * * *", "x * * * *", "0 0 * * mon", "0 0 * * 5-3"]
+)
+def test_what_cannot_be_said_is_refused(cron: str) -> None:
+    with pytest.raises(ConfigurationError):
+        units.calendars(cron)
+
+
+def test_every_schedule_gets_a_service_and_a_timer_that_run_its_job_under_recovery() -> None:
+    files = units.systemd(ROOT, user="paralelo")
+    names = {schedule.name for schedule in units.schedules(ROOT)}
+    assert set(files) == {f"paralelo-{name}.{kind}" for name in names for kind in ("service", "timer")}
+    service = files["paralelo-incremental-bi-credores-every-15-minutes.service"]
+    assert "auto_recovery.py incremental bi-credores parallel-incremental-sync-bi-credores" in service
+    assert "SuccessExitStatus=5" in service
+    assert "User=paralelo\n" in service
+    assert "$" not in "".join(files.values())
+    assert "OnCalendar=*-*-* *:0..59/15:00" in files["paralelo-incremental-bi-credores-every-15-minutes.timer"]
+
+
+def test_plain_units_run_meltano_itself() -> None:
+    service = units.systemd(ROOT, plain=True)["paralelo-full-bi-credores-weekly.service"]
+    assert "/meltano schedule run full-bi-credores-weekly" in service
+    assert "User=" not in service
+
+
+def test_crontab_lines() -> None:
+    [line] = [line for line in units.crontab(ROOT) if "full bi-credores" in line]
+    assert line.startswith("0 2 * * 0 cd ")
+
+
+def test_every_table_is_scheduled() -> None:
+    jobs = {schedule.job for schedule in units.schedules(ROOT)}
+    assert {job for table in project.tables(ROOT) for job in table.jobs.values()} <= jobs
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+def test_systemd_itself_understands_the_calendars() -> None:
+    for schedule in units.schedules(ROOT):
+        for when in units.calendars(schedule.interval):
+            subprocess.run(["systemd-analyze", "calendar", when], check=True, capture_output=True)

@@ -1,0 +1,147 @@
+"""Meltano's schedules as systemd units or crontab lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from ruamel.yaml import YAML
+from sync_rules.exits import ConfigurationError
+
+from paralelo import project
+from paralelo.project import MODES, Table
+
+_ALIASES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+}
+_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_PART = re.compile(r"^(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?$")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One of Meltano's schedules; `interval` is a cron expression of five fields."""
+
+    name: str
+    interval: str
+    job: str
+
+
+def schedules(root: Path) -> list[Schedule]:
+    """Every schedule that runs a job, from meltano.yml and the files it includes. Those without a time are left out."""
+    paths = [root / "meltano.yml", *sorted((root / "extract").glob("*.meltano.yml"))]
+    found = []
+    for path in paths:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+        for entry in content.get("schedules") or []:
+            interval = _ALIASES.get(entry.get("interval", ""), entry.get("interval", ""))
+            if entry.get("job") and interval and interval not in ("@once", "@manual", "@none"):
+                found.append(Schedule(entry["name"], interval, entry["job"]))
+    return found
+
+
+def command(schedule: Schedule, tables: Iterable[Table], root: Path, *, plain: bool) -> list[str]:
+    """What a schedule runs: its job under recovery, or with `plain`, or for a job that is not ours, Meltano itself."""
+    if not plain:
+        for table in tables:
+            for mode in MODES:
+                if table.jobs.get(mode) == schedule.job:
+                    python = str(root / ".venv" / "bin" / "python")
+                    return [python, str(root / "scripts" / "auto_recovery.py"), mode, table.name, schedule.job]
+    return [str(root / ".venv" / "bin" / "meltano"), "schedule", "run", schedule.name]
+
+
+def systemd(root: Path, *, plain: bool = False, user: str | None = None) -> dict[str, str]:
+    """By file name: a service and a timer for each schedule, from the templates in ops/."""
+    tables = project.tables(root)
+    templates = {
+        kind: Template((root / "ops" / f"paralelo.{kind}.in").read_text(encoding="utf-8"))
+        for kind in ("service", "timer")
+    }
+    files = {}
+    for schedule in schedules(root):
+        words: Mapping[str, str] = {
+            "name": schedule.name,
+            "job": schedule.job,
+            "root": str(root),
+            "command": " ".join(_quoted(word) for word in command(schedule, tables, root, plain=plain)),
+            "calendar": "\n".join(f"OnCalendar={when}" for when in calendars(schedule.interval)),
+            "user": f"User={user}\n" if user else "",
+        }
+        for kind, template in templates.items():
+            files[f"paralelo-{schedule.name}.{kind}"] = template.substitute(words)
+    return files
+
+
+def crontab(root: Path, *, plain: bool = False) -> list[str]:
+    """A line for each schedule. `%` means a new line to cron."""
+    tables = project.tables(root)
+    lines = []
+    for schedule in schedules(root):
+        words = " ".join(_quoted(word) for word in command(schedule, tables, root, plain=plain))
+        log = f"{root}/logs/cron-{schedule.name}.log"
+        lines.append(
+            f"{schedule.interval} cd {_quoted(str(root))} && {words} >> {_quoted(log)} 2>&1".replace("%", r"\%")
+        )
+    return lines
+
+
+def calendars(interval: str) -> list[str]:
+    """A cron expression as systemd's OnCalendar: two of them where cron's day of month and day of week are both set,
+    for to cron either will do. Raises ConfigurationError for what it cannot say."""
+    fields = interval.split()
+    if len(fields) != 5:
+        raise ConfigurationError(f"{interval!r} is no cron expression of five fields")
+    minute, hour, day, month, weekday = fields
+    time = f"{_field(hour, 0, 23)}:{_field(minute, 0, 59)}:00"
+    months = _field(month, 1, 12)
+    by_day = f"*-{months}-{_field(day, 1, 31)} {time}"
+    by_weekday = f"{_weekdays(weekday)} *-{months}-* {time}" if weekday != "*" else ""
+    if not by_weekday:
+        return [by_day]
+    return [by_weekday] if day == "*" else [by_day, by_weekday]
+
+
+def _field(text: str, lowest: int, highest: int) -> str:
+    return ",".join(_part(part, lowest, highest) for part in text.split(","))
+
+
+def _part(text: str, lowest: int, highest: int) -> str:
+    match = _PART.match(text)
+    if match is None:
+        raise ConfigurationError(f"{text!r} in a schedule's interval is not understood")
+    first, last, step = (int(group) if group else None for group in match.groups())
+    for number in (first, last):
+        if number is not None and not lowest <= number <= highest:
+            raise ConfigurationError(f"{text!r} in a schedule's interval is out of range")
+    if step is not None and step < 1:
+        raise ConfigurationError(f"{text!r} in a schedule's interval never comes")
+    if first is None:
+        return "*" if step in (None, 1) else f"{lowest}..{highest}/{step}"
+    if last is None and step is None:
+        return f"{first:02d}"
+    return f"{first:02d}..{last if last is not None else highest:02d}" + (f"/{step}" if step else "")
+
+
+def _weekdays(text: str) -> str:
+    names = []
+    for part in text.split(","):
+        match = _PART.match(part)
+        if match is None or match[1] is None or match[3]:
+            raise ConfigurationError(f"{part!r} as a day of the week is not understood")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 0 <= first <= last <= 7:
+            raise ConfigurationError(f"{part!r} as a day of the week is out of range")
+        names += [_DAYS[number] for number in range(first, last + 1)]
+    return ",".join(dict.fromkeys(names))
+
+
+def _quoted(word: str) -> str:
+    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
