@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import sql
 from tap_oracle_wms.discovery import describe
 from tap_oracle_wms.source import EntitySource, choose
 from tap_oracle_wms.tap import TapOracleWms
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from wms_sides import ACCOUNT, ROWS
+
 from sandbox.home import HOST, settings
 from sandbox.postgres import Postgres
 from sandbox.wms.entities import ENTITIES
-from sandbox.wms.server import Account, WmsServer
-from sandbox.wms.store import Store, key_of
-
-ACCOUNT = Account("reader", "a-secret-word", "client", "another-secret-word")
-ROWS = {"allocation": 6_000, "order_hdr": 500, "order_dtl": 900}
+from sandbox.wms.server import WmsServer
+from sandbox.wms.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -98,49 +98,3 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
         "ssl_mode": "disable",
     }
     running.kill()
-
-
-def expected(server: WmsServer, entity: str) -> dict[int, dict[str, Any]]:
-    """The rows the target has to hold, from the stand-in's own database, by id."""
-    names, selected = [], []
-    for field in ENTITIES[entity].fields:
-        column = f'"{field.name}"'
-        if field.type == "set":
-            names.append(f"{field.name}_count")
-        else:
-            names.append(field.name)
-        selected.append(f"{column} AT TIME ZONE 'UTC'" if field.type == "datetime" else column)
-        if field.type == "relation":
-            names.append(field.name.removesuffix("_id") + "_key")
-            selected.append(f"CASE WHEN {column} IS NOT NULL THEN {key_of(field)} END")
-    rows = server.store.ask(f'SELECT {", ".join(selected)} FROM "{entity}"')
-    return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
-
-
-def copied(postgres: dict[str, Any], table: str) -> dict[int, dict[str, Any]]:
-    """The rows the target holds, by id; every id once."""
-    with psycopg.connect(
-        host=postgres["host"],
-        port=postgres["port"],
-        user=postgres["user"],
-        password=postgres["password"],
-        dbname=postgres["database"],
-    ) as connection:
-        cursor = connection.execute(sql.SQL("SELECT * FROM public.{}").format(sql.Identifier(table)))
-        names = [column.name for column in cursor.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    found = {row["id"]: row for row in rows}
-    assert len(found) == len(rows)
-    return found
-
-
-def difference(here: dict[int, dict[str, Any]], there: dict[int, dict[str, Any]]) -> str:
-    """What differs; empty when both are equal to the last value."""
-    told = []
-    if here.keys() != there.keys():
-        told.append(f"missing {sorted(here.keys() - there.keys())[:5]}, extra {sorted(there.keys() - here.keys())[:5]}")
-    for one in sorted(here.keys() & there.keys()):
-        if here[one] != there[one]:
-            columns = sorted(name for name in here[one] if here[one][name] != there[one].get(name))
-            told.append(f"{one}: {columns or sorted(there[one].keys() - here[one].keys())}")
-    return "; ".join(told[:5])

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wms_sides import ROWS, copied, difference, expected
 
 from sandbox.wms.faults import Fault
 from sandbox.wms.server import WmsServer
 from tests.pipeline import BIN, Pipeline
-
-from .conftest import ROWS, copied, difference, expected
 
 
 @pytest.fixture

@@ -12,12 +12,11 @@ from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
 from tap_oracle_wms.errors import BadAnswer
 from tap_oracle_wms.source import EntitySource
+from wms_sides import ROWS, expected
 
 from sandbox.wms.faults import Fault
 from sandbox.wms.requests_log import read, summary
 from sandbox.wms.server import WmsServer
-
-from .conftest import ROWS, expected
 
 Make = Callable[..., EntitySource]
 FULL_PAGES = "ordering=-id&page_size=250"
