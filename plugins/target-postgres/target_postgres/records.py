@@ -23,13 +23,22 @@ class RecordBuffer:
         self._columns = columns
         self._types = types
         self._rules = rules
+        # Most values are text that goes on as it is: a call for each would cost more than all the rest.
+        self._plain = [(column, types[column.name].name not in ("jsonb", "bytea")) for column in columns]
         self._chunks: list[pa.Table] = []
         self._rows: list[list[str | None]] = []
         self.rows = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take a record. Columns that it lacks are NULL."""
-        self._rows.append([self._text(record.get(column.source), column) for column in self._columns])
+        self._rows.append(
+            [
+                value
+                if (value := record.get(column.source)) is None or (type(value) is str and as_it_is)
+                else self._text(value, column)
+                for column, as_it_is in self._plain
+            ]
+        )
         self.rows += 1
         if len(self._rows) >= CHUNK_ROWS:
             self._pack()

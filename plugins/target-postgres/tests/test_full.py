@@ -171,3 +171,24 @@ def test_composite_and_text_keys(config: Any, db: Db, tmp_path: Path) -> None:
     load(config, feed.full(rows, page=3), activation="merge")
     assert db.execute("SELECT count(*), count(DISTINCT (a, b)) FROM things").fetchone() == (8, 8)
     assert outcome(db) == (0, 0, 8, 0)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_table_with_no_row_or_one(config: Any, db: Db, feed: Feed, count: int) -> None:
+    rows = things(*range(count))
+    for version in (1, 2):
+        feed.version = version
+        load(config, feed.full(rows))
+        assert ids(db) == list(range(count))
+
+
+def test_a_thousand_columns(config: Any, db: Db, tmp_path: Path) -> None:
+    columns = {"id": "bigint"} | {f"c{number}": "integer" for number in range(1000)}
+    feed = Feed(tmp_path, columns=columns, cursor=None)
+    rows = [dict.fromkeys(columns, number) for number in (1, 2, 3)]
+    load(config, feed.full(rows))
+    rows[0] = {**rows[0], "c999": None}
+    for version, way in ((2, "merge"), (3, "swap")):
+        feed.version = version
+        load(config, feed.full(rows), activation=way)
+    assert db.execute("SELECT id FROM things WHERE c999 IS NULL").fetchall() == [(1,)]

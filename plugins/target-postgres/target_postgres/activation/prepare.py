@@ -150,6 +150,8 @@ def _compare(
             "activation.compare",
             staging=sync.staging.sql,
             live=job.live.sql,
+            staging_key=column_list(job.key, "s"),
+            live_key=column_list(job.key, "t"),
             staging_values=column_list(job.column_names, "s"),
             live_values=live_values(job.column_names, live, types, {}),
             match=pairs(job.key, "t", "s"),

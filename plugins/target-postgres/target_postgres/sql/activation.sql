@@ -16,11 +16,13 @@ FROM {live} AS t
 WHERE {match} AND {newer}
 
 -- name: compare
-SELECT count(*) FILTER (WHERE t.ctid IS NULL) AS inserted,
-       count(*) FILTER (WHERE t.ctid IS NOT NULL AND s.ctid IS NOT NULL
-                        AND ROW({staging_values})::record OPERATOR(pg_catalog.*<>) ROW({live_values})::record) AS updated,
-       count(*) FILTER (WHERE s.ctid IS NULL) AS missing
-FROM {staging} AS s FULL JOIN {live} AS t ON {match}
+-- Each side's values become one record before the join: a join's rows may have 1,664 columns, those of two tables more.
+SELECT count(*) FILTER (WHERE t.place IS NULL) AS inserted,
+       count(*) FILTER (WHERE t.place IS NOT NULL AND s.place IS NOT NULL
+                        AND s.image OPERATOR(pg_catalog.*<>) t.image) AS updated,
+       count(*) FILTER (WHERE s.place IS NULL) AS missing
+FROM (SELECT {staging_key}, s.ctid AS place, ROW({staging_values})::record AS image FROM {staging} AS s) AS s
+FULL JOIN (SELECT {live_key}, t.ctid AS place, ROW({live_values})::record AS image FROM {live} AS t) AS t ON {match}
 
 -- name: carry_missing
 -- An incremental sync inserted this row after the version began: above the highest key, or behind the page being read.
