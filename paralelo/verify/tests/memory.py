@@ -51,7 +51,7 @@ class MemorySide:
         axis = segment.table.axis
         ids = np.zeros(chosen.num_rows) if axis is None else chosen.column(axis.target).to_numpy()
         buckets = np.searchsorted(np.array(cuts), ids, side="right")
-        found = {}
+        found: dict[int, tuple[Any, ...]] = {}
         for bucket in np.unique(buckets):
             rows = chosen.filter(buckets == bucket).to_pylist()
             total = sum(hash(tuple(sorted(row.items()))) for row in rows)

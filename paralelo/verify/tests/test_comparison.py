@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 from collections import Counter
+from typing import Any
 
 import pyarrow as pa
 from hypothesis import given
@@ -11,23 +14,23 @@ FLOATS = st.sampled_from([None, 0.0, -0.0, 1.5])
 ROW = st.tuples(st.integers(0, 6), st.sampled_from([None, "", "a", "A", "a "]), FLOATS)
 
 
-def table(rows):
+def table(rows: Any) -> Any:
     return pa.table({name: [row[place] for row in rows] for place, name in enumerate(SCHEMA.names)}, SCHEMA)
 
 
-def tuples(found):
+def tuples(found: Any) -> Any:
     """Rows as they differ: -0.0 is not 0.0."""
     return [(row["k"], row["t"], repr(row["f"])) for row in found.to_pylist()]
 
 
-def plain(rows):
+def plain(rows: Any) -> Any:
     return [(k, t, repr(f)) for k, t, f in rows]
 
 
 @given(
     st.lists(ROW, max_size=12, unique_by=lambda row: row[0]), st.lists(ROW, max_size=12, unique_by=lambda row: row[0])
 )
-def test_unique_keys_give_exactly_the_rows_that_differ(left, right):
+def test_unique_keys_give_exactly_the_rows_that_differ(left: Any, right: Any) -> None:
     found = compare(table(left), table(right), ["k"])
     source, target = {row[0]: row for row in plain(left)}, {row[0]: row for row in plain(right)}
     assert sorted(tuples(found.missing), key=repr) == sorted((source[k] for k in source.keys() - target), key=repr)
@@ -40,18 +43,20 @@ def test_unique_keys_give_exactly_the_rows_that_differ(left, right):
 
 
 @given(st.lists(ROW, max_size=12), st.lists(ROW, max_size=12))
-def test_without_a_key_rows_are_compared_as_a_multiset(left, right):
+def test_without_a_key_rows_are_compared_as_a_multiset(left: Any, right: Any) -> None:
     found = compare(table(left), table(right), [])
-    source, target = Counter(plain(left)), Counter(plain(right))
+    source: Counter[Any] = Counter(plain(left))
+    target: Counter[Any] = Counter(plain(right))
     assert Counter(tuples(found.missing)) == source - target
     assert Counter(tuples(found.extra)) == target - source
     assert found.source.num_rows == 0
 
 
 @given(st.lists(ROW, max_size=12), st.lists(ROW, max_size=12))
-def test_repeated_keys_make_no_more_differences_than_there_are(left, right):
+def test_repeated_keys_make_no_more_differences_than_there_are(left: Any, right: Any) -> None:
     found = compare(table(left), table(right), ["k"])
-    source, target = Counter(plain(left)), Counter(plain(right))
+    source: Counter[Any] = Counter(plain(left))
+    target: Counter[Any] = Counter(plain(right))
     gone, come = sum((source - target).values()), sum((target - source).values())
     assert found.missing.num_rows + found.source.num_rows == gone
     assert found.extra.num_rows + found.source.num_rows == come
@@ -59,17 +64,17 @@ def test_repeated_keys_make_no_more_differences_than_there_are(left, right):
 
 
 @given(st.lists(ROW, max_size=12), st.randoms())
-def test_order_does_not_matter(rows, random):
+def test_order_does_not_matter(rows: Any, random: Any) -> None:
     shuffled = list(rows)
     random.shuffle(shuffled)
     assert compare(table(rows), table(shuffled), ["k"]).equal
 
 
-def test_a_nan_is_the_same_as_itself():
+def test_a_nan_is_the_same_as_itself() -> None:
     assert compare(table([(1, "a", float("nan"))]), table([(1, "a", float("nan"))]), ["k"]).equal
 
 
 @given(st.lists(ROW, max_size=12), st.sets(st.integers(0, 6)))
-def test_rows_of_keys(rows, wanted):
+def test_rows_of_keys(rows: Any, wanted: Any) -> None:
     keys = pa.table({"k": sorted(wanted)}, pa.schema([("k", pa.int64())]))
     assert tuples(rows_of_keys(table(rows), keys, ["k"])) == [row for row in plain(rows) if row[0] in wanted]

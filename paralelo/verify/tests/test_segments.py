@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 from dataclasses import replace
 from datetime import date, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +15,7 @@ BIGINTS = st.integers(-(2**63), 2**63 - 1)
 
 
 @given(st.tuples(BIGINTS, BIGINTS).map(sorted), st.integers(1, 40), st.data())
-def test_each_key_lies_in_exactly_one_part(ends, parts, data):
+def test_each_key_lies_in_exactly_one_part(ends: Any, parts: Any, data: Any) -> None:
     least, most = ends
     pieces = TableSegment(TABLE, least=least, most=most).split(parts)
     key = data.draw(st.integers(least, most))
@@ -27,7 +30,7 @@ def test_each_key_lies_in_exactly_one_part(ends, parts, data):
 
 
 @given(st.integers(2, 10**6), st.integers(2, 40))
-def test_splitting_ends_at_single_keys(width, parts):
+def test_splitting_ends_at_single_keys(width: Any, parts: Any) -> None:
     segment = TableSegment(TABLE, least=0, most=width - 1)
     for _ in range(64):
         if not segment.divisible:
@@ -36,17 +39,17 @@ def test_splitting_ends_at_single_keys(width, parts):
     assert segment.range.lower == width - 1
 
 
-def test_the_outer_ends_stay_open_for_rows_that_arrive_meanwhile():
+def test_the_outer_ends_stay_open_for_rows_that_arrive_meanwhile() -> None:
     pieces = TableSegment(TABLE, least=1, most=100).split(4)
     assert pieces[0].range.lower is None
     assert pieces[-1].range.upper is None
 
 
-def test_an_empty_table_is_one_segment():
+def test_an_empty_table_is_one_segment() -> None:
     assert len(TableSegment(TABLE).split(8)) == 1
 
 
-def test_bounds_of_coarse_times_fall_on_their_own_ticks():
+def test_bounds_of_coarse_times_fall_on_their_own_ticks() -> None:
     # A bound between two milliseconds would be rounded by one server and kept by the other.
     key = column("at", "timestamp(3)", "datetime2(3)", "timestamp", nullable=False)
     table = replace(TABLE, key=(key,))
@@ -56,14 +59,14 @@ def test_bounds_of_coarse_times_fall_on_their_own_ticks():
 
 
 @pytest.mark.parametrize("value", [7, date(1969, 12, 31), datetime(1900, 1, 1, 0, 0, 0, 1), datetime(9999, 12, 31)])
-def test_positions_keep_the_order_of_values(value):
+def test_positions_keep_the_order_of_values(value: Any) -> None:
     later = value + (
         1 if isinstance(value, int) else type(value).resolution if value.year < 9999 else -value.resolution
     )
     assert (position(value) < position(later)) == (value < later)
 
 
-def test_bounds_are_written_in_the_columns_own_type():
+def test_bounds_are_written_in_the_columns_own_type() -> None:
     assert source_literal(KEY, 5) == "CAST(5 AS bigint)"
     assert target_literal(KEY, 5) == "CAST(5 AS int8)"
     moment = column("at", "timestamp(6)", "datetime2(7)", "timestamp")

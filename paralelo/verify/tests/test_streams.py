@@ -1,8 +1,11 @@
 """Blocks of two streams: everything once, keys together, few rows at a time."""
 
+from __future__ import annotations
+
 from collections import Counter
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,14 +20,14 @@ KEYS = st.tuples(st.integers(-5, 5), st.integers(-300, 300).map(lambda n: Decima
 ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["a", "b"])), max_size=40)
 
 
-def batches(rows, size):
+def batches(rows: Any, size: Any) -> Any:
     columns = [[key[0] for key, _ in rows], [key[1] for key, _ in rows], [value for _, value in rows]]
     return iter(pa.table(dict(zip(PAIRS.names, columns, strict=True)), PAIRS).to_batches(max_chunksize=size))
 
 
-def check(blocks, left, right, key):
-    seen = [Counter(), Counter()]
-    places = {}
+def check(blocks: Any, left: Any, right: Any, key: Any) -> None:
+    seen: list[Counter[Any]] = [Counter(), Counter()]
+    places: dict[Any, int] = {}
     for number, pair in enumerate(blocks):
         for side, table in enumerate(pair):
             for row in table.to_pylist():
@@ -35,7 +38,7 @@ def check(blocks, left, right, key):
 
 
 @given(ROWS.map(sorted), ROWS.map(sorted), st.integers(1, 5), st.integers(1, 5), st.integers(1, 9))
-def test_merging_two_streams_in_key_order(left, right, one, other, ahead):
+def test_merging_two_streams_in_key_order(left: Any, right: Any, one: Any, other: Any, ahead: Any) -> None:
     before = merging._BLOCK_ROWS
     merging._BLOCK_ROWS = ahead
     try:
@@ -46,12 +49,12 @@ def test_merging_two_streams_in_key_order(left, right, one, other, ahead):
 
 
 @given(ROWS, ROWS, st.integers(1, 5), st.integers(1, 7))
-def test_laying_rows_out_by_their_key(left, right, size, count):
+def test_laying_rows_out_by_their_key(left: Any, right: Any, size: Any, count: Any) -> None:
     found = partitions.blocks(batches(left, size), batches(right, size + 1), PAIRS, ["k", "d"], partitions=count)
     check(found, left, right, ["k", "d"])
 
 
-def test_equal_values_have_equal_hashes_wherever_they_lie_in_memory():
+def test_equal_values_have_equal_hashes_wherever_they_lie_in_memory() -> None:
     schema = {
         "t": (pa.large_string(), ["", "é" * 30, None, "a"]),
         "b": (pa.large_binary(), [b"\0", b"", None, b"xyz"]),
@@ -70,15 +73,15 @@ def test_equal_values_have_equal_hashes_wherever_they_lie_in_memory():
             assert partitions.hashes(copy, whole.schema.names)[0] == expected[row]
 
 
-def test_a_partition_is_spread_evenly():
+def test_a_partition_is_spread_evenly() -> None:
     batch = pa.record_batch([pa.array(range(20_000), pa.int64())], names=["k"])
     counts = Counter((partitions.hashes(batch, ["k"]) % 16).tolist())
     assert len(counts) == 16
     assert min(counts.values()) > 20_000 / 16 * 0.8
 
 
-def test_an_error_of_the_reader_reaches_the_consumer():
-    def failing():
+def test_an_error_of_the_reader_reaches_the_consumer() -> None:
+    def failing() -> Any:
         yield 1
         raise OSError("gone")
 
@@ -88,10 +91,10 @@ def test_an_error_of_the_reader_reaches_the_consumer():
             next(items)
 
 
-def test_leaving_early_closes_the_reader():
+def test_leaving_early_closes_the_reader() -> None:
     closed = []
 
-    def endless():
+    def endless() -> Any:
         try:
             while True:
                 yield 1

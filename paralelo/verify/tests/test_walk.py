@@ -1,6 +1,9 @@
 """The quick and the deep walk over a table, on sides that are in memory."""
 
+from __future__ import annotations
+
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,14 +17,14 @@ START = datetime(2024, 5, 1)
 ROWS = 20_000
 
 
-def values(count=ROWS):
+def values(count: Any = ROWS) -> Any:
     return [
         {"id": 3 * number, "n": number % 7, "t": f"text {number}", "mod_ts": START + timedelta(seconds=number)}
         for number in range(1, count + 1)
     ]
 
 
-def planted():
+def planted() -> Any:
     """Both sides, and what differs: the first, a middle and the last row missing, one extra, two different."""
     source = values()
     target = [dict(row) for row in source if row["id"] not in (3, 30_000, 3 * ROWS)]
@@ -32,22 +35,27 @@ def planted():
     return rows(TABLE, source), rows(TABLE, target)
 
 
-def keys_of(tally, kind):
+def keys_of(tally: Any, kind: Any) -> Any:
     return sorted(int(found.key[0]) for found in tally.differences if found.kind == kind)
 
 
-def whole(side):
+def sides_of(left: Any, right: Any) -> tuple[Sides, MemorySide, MemorySide]:
+    source, target = left, right
+    return Sides(source, target), source, target
+
+
+def whole(side: Any) -> Any:
     bounds = side.bounds(TABLE)
     return TableSegment(TABLE, least=bounds.least, most=bounds.most)
 
 
-def tally_of(settled=None):
+def tally_of(settled: Any = None) -> Any:
     return Tally(TABLE, cuts=(10_000, 40_000), settled=settled, keep=100)
 
 
-def test_quick_finds_every_difference_and_reads_little():
+def test_quick_finds_every_difference_and_reads_little() -> None:
     left, right = planted()
-    sides = Sides(MemorySide(left, 500), MemorySide(right, 500))
+    sides, source, _ = sides_of(MemorySide(left, 500), MemorySide(right, 500))
     first, leaves = quick.survey(sides, whole(sides.source), parallel=2)
     tally = tally_of()
     deep.compare_segments(sides, [found.segment for found in leaves], tally, parallel=2, rows=1)
@@ -55,11 +63,11 @@ def test_quick_finds_every_difference_and_reads_little():
     assert keys_of(tally, "extra") == [100]
     assert keys_of(tally, "different") == [300, 45_000]
     assert sum(found.source_rows for found in first) == ROWS
-    assert sides.source.rows_read < ROWS / 4
+    assert source.rows_read < ROWS / 4
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
-def test_deep_finds_every_difference_and_says_where(parallel):
+def test_deep_finds_every_difference_and_says_where(parallel: Any) -> None:
     left, right = planted()
     sides = Sides(MemorySide(left, 700), MemorySide(right, 300))
     tally = tally_of()
@@ -71,7 +79,7 @@ def test_deep_finds_every_difference_and_says_where(parallel):
     assert tally.by_bucket["different"].tolist() == [1, 0, 1]
 
 
-def test_equal_tables_are_equal():
+def test_equal_tables_are_equal() -> None:
     side = MemorySide(rows(TABLE, values(100)))
     sides = Sides(side, side)
     first, leaves = quick.survey(sides, whole(side), parallel=2)
@@ -79,14 +87,14 @@ def test_equal_tables_are_equal():
     assert not leaves
 
 
-def test_empty_tables_are_equal():
+def test_empty_tables_are_equal() -> None:
     sides = Sides(MemorySide(rows(TABLE, [])), MemorySide(rows(TABLE, [])))
     first, leaves = quick.survey(sides, TableSegment(TABLE), parallel=4)
     assert len(first) == 1
     assert not leaves
 
 
-def test_a_row_younger_than_the_lookback_is_looked_at_again():
+def test_a_row_younger_than_the_lookback_is_looked_at_again() -> None:
     source = values(50)
     target = [dict(row) for row in source]
     young, late = source[-1], source[-2]
@@ -97,11 +105,11 @@ def test_a_row_younger_than_the_lookback_is_looked_at_again():
     # Both cursors agree: no later sync would mend this one, however young it is.
     young_but_wrong = target[-4]
     young_but_wrong["n"] = 99
-    sides = Sides(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, target)))
+    sides, _, there = sides_of(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, target)))
     tally = tally_of(settled=position(START + timedelta(seconds=40)))
     deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=50)
     assert tally.pending_rows == 2
-    sides.target.table = rows(TABLE, [*[r for r in target if r["id"] != young["id"]], young])
+    there.table = rows(TABLE, [*[r for r in target if r["id"] != young["id"]], young])
     deep.look_again(sides, tally)
     assert tally.unsettled == 1
     assert tally.counts == {"missing": 0, "extra": 0, "different": 1}
@@ -109,7 +117,7 @@ def test_a_row_younger_than_the_lookback_is_looked_at_again():
     assert late["id"] not in [int(found.key[0]) for found in tally.differences]
 
 
-def test_an_old_row_is_never_set_aside():
+def test_an_old_row_is_never_set_aside() -> None:
     source = values(50)
     sides = Sides(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, source[1:])))
     tally = tally_of(settled=position(START + timedelta(seconds=40)))
@@ -117,7 +125,7 @@ def test_an_old_row_is_never_set_aside():
     assert keys_of(tally, "missing") == [3]
 
 
-def test_counts_go_on_when_differences_are_no_longer_told():
+def test_counts_go_on_when_differences_are_no_longer_told() -> None:
     sides = Sides(MemorySide(rows(TABLE, values(500))), MemorySide(rows(TABLE, [])))
     tally = Tally(TABLE, cuts=(), settled=None, keep=5)
     deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=500)

@@ -1,0 +1,99 @@
+"""What the report says, and where."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from paralelo.verify import cli, html, terminal
+from paralelo.verify.rendering import masked, shown_key
+from paralelo.verify.report import Bucket, ExitCode, Report, TableReport, to_json
+from paralelo.verify.tally import Cell, Difference
+from paralelo.verify.tests.memory import KEY, NUMBER, TEXT
+
+FOUND = TableReport(
+    table="dbo.things",
+    target="public.things",
+    check="deep",
+    verdict="different",
+    key=("id",),
+    compared_columns=3,
+    source_rows=10,
+    target_rows=9,
+    missing=1,
+    different=1,
+    columns={"t": 1},
+    differences=(
+        Difference("missing", ("3",)),
+        Difference("different", ("4",), (Cell("t", None, "</script><script>alert(1)</script>"),)),
+    ),
+    buckets=(Bucket("1", "5", 5, 4, missing=1, different=1), Bucket("6", "10", 5, 5)),
+    seconds=2.0,
+)
+EQUAL = replace(FOUND, verdict="equal", missing=0, different=0, differences=(), columns={}, target_rows=10)
+UNKNOWN = TableReport(
+    table="dbo.gone", target="public.gone", check="deep", verdict="could not compare", error="it is not there"
+)
+
+
+def report_of(*tables: TableReport) -> Report:
+    return Report(tables, "2025-01-01T00:00:00+00:00", 3.0, 2**27)
+
+
+@pytest.mark.parametrize(
+    ("tables", "code"),
+    [
+        ([EQUAL], ExitCode.EQUAL),
+        ([EQUAL, FOUND], ExitCode.DIFFERENT),
+        ([EQUAL, UNKNOWN], ExitCode.COULD_NOT_COMPARE),
+        ([FOUND, UNKNOWN], ExitCode.DIFFERENT),
+        ([], ExitCode.COULD_NOT_COMPARE),
+    ],
+)
+def test_the_exit_code(tables: list[TableReport], code: ExitCode) -> None:
+    assert report_of(*tables).exit_code == code
+
+
+def test_json_holds_everything() -> None:
+    found = json.loads(json.dumps(to_json(report_of(FOUND))))
+    assert found["exit_code"] == 1
+    assert found["tables"][0]["differences"][1]["cells"][0]["target"].startswith("</script>")
+
+
+def test_the_page_needs_nothing_else_and_no_value_becomes_markup() -> None:
+    page = html.page(report_of(FOUND, UNKNOWN))
+    assert page.count("<script>") == page.count("</script>") == 1
+    assert not re.search(r"(?:src|href)=\"(?!#)", page)
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_one_screen_without_colours_on_a_dumb_terminal() -> None:
+    out = StringIO()
+    terminal.show(report_of(FOUND, EQUAL), Console(file=out, width=80, force_terminal=False))
+    text = out.getvalue()
+    assert "\x1b" not in text
+    assert len(text.splitlines()) < 30
+    assert "dbo.things" in text
+    assert "different" in text
+
+
+def test_masks_say_no_more_than_kind_and_size() -> None:
+    assert masked(TEXT, "123.456.789-00") == "(14 characters)"
+    assert masked(TEXT, "") == "(empty)"
+    assert masked(TEXT, None) is None
+    assert masked(NUMBER, "5") == "(number)"
+    assert shown_key(KEY, "5", show_values=False) == "5"
+    assert shown_key(TEXT, "123.456.789-00", show_values=False) == "(14 characters)"
+
+
+def test_settings_that_are_missing_could_not_compare(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("paralelo.verify.runner.environment", lambda _root: {})
+    assert cli.main(["all"]) == ExitCode.COULD_NOT_COMPARE
+    assert "TAP_MSSQL_HOST" in capsys.readouterr().err
