@@ -203,9 +203,12 @@ class Chaos:
         row = {name: value for name, value in row.items() if name.lower() not in ("id", "mod_ts")}
         listed = ", ".join(f"[{name}]" for name in row)
         places = ", ".join("?" for _ in row)
+        cursor.execute(f"SET IDENTITY_INSERT dbo.{table} ON")
         cursor.execute(
-            f"INSERT INTO dbo.{table} ({listed}, mod_ts) VALUES ({places}, SYSDATETIME())", list(row.values())
+            f"INSERT INTO dbo.{table} (id, {listed}, mod_ts) VALUES (?, {places}, SYSDATETIME())",
+            [max(keys) + 1 + self.random.randrange(5), *row.values()],
         )
+        cursor.execute(f"SET IDENTITY_INSERT dbo.{table} OFF")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
