@@ -58,6 +58,19 @@ class Source:
             for statement in statements:
                 connection.cursor().execute(statement)
 
+    def driver(self, name: str) -> dict[str, Any]:
+        """The settings for a driver; pyodbc runs on the driver file in mssql-python's own wheel."""
+        if name == "mssql-python":
+            return {}
+        pytest.importorskip("pyodbc", reason="no ODBC manager here", exc_type=ImportError)
+        import mssql_python_odbc
+
+        below = Path(mssql_python_odbc.__file__).parent
+        found = sorted(below.glob("libs/linux/debian_ubuntu/x86_64/lib/libmsodbcsql*"))
+        if not found:
+            pytest.skip("mssql-python's driver file is not where it is looked for")
+        return {"driver": "pyodbc", "odbc_driver": str(found[0])}
+
     def tap(self, *arguments: str, state: dict[str, Any] | None = None, arrow: bool = False, **settings: Any) -> Run:
         """Run the executable. With `arrow`, its files are read and removed as a target would."""
         config = {**self.config, **settings}

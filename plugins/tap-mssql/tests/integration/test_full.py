@@ -17,7 +17,7 @@ ROWS = [f"({n}, 'name {n}')" for n in range(1, 101)]
 def test_every_row_once_newest_first(source: Any, table: Make, driver: str) -> None:
     """SPEC F1, F2."""
     table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
-    run = source.tap(tables=["dbo.plain"], page_size=30, **settings_of(driver))
+    run = source.tap(tables=["dbo.plain"], page_size=30, **source.driver(driver))
     assert run.exit_code == 0, run.log
     assert [record["id"] for record in run.records] == list(range(100, 0, -1))
     assert run.state["bookmarks"]["dbo-plain"]["done"] is True
@@ -122,20 +122,6 @@ def test_names_of_every_kind(source: Any, table: Make) -> None:
     table('dbo.[a b]]c"d]', 'id int NOT NULL PRIMARY KEY, [sel ect] int, [ação "x"] varchar(9)', "(1, 2, 'é')")
     run = source.tap(tables=['dbo.[a b]]c"d]'])
     assert run.records == [{"id": 1, "sel ect": 2, 'ação "x"': "é"}], run.log
-
-
-def settings_of(driver: str) -> dict[str, Any]:
-    if driver == "mssql-python":
-        return {}
-    pytest.importorskip("pyodbc", reason="no ODBC manager here", exc_type=ImportError)
-    from pathlib import Path
-
-    import mssql_python_odbc
-
-    found = sorted(Path(mssql_python_odbc.__file__).parent.glob("libs/linux/debian_ubuntu/x86_64/lib/libmsodbcsql*"))
-    if not found:
-        pytest.skip("mssql-python's driver file is not where it is looked for")
-    return {"driver": "pyodbc", "odbc_driver": str(found[0])}
 
 
 def test_a_signal_ends_it_with_its_own_code(source: Any, table: Make) -> None:
