@@ -87,8 +87,13 @@ def test_a_sync_that_reaches_its_limit_goes_on_in_the_next_run(
 
 def test_an_ended_tap_ends_at_once(wms: WmsServer, pipeline: Pipeline) -> None:
     """Even while the API takes its time: a request may have an hour."""
-    wms.faults.set([Fault("slow", query="id__lt", skip=8, times=100, seconds=120)])
-    running = pipeline.start(lambda states: running.kill("tap", signal.SIGTERM) if states == 1 else None)
+    wms.faults.set([Fault("slow", query="id__lt", skip=12, times=100, seconds=120)])
+
+    def end(states: int) -> None:
+        if states == 1:
+            running.kill("tap", signal.SIGTERM)
+
+    running = pipeline.start(end, max_requests_in_flight=1)
     ended = running.wait()
     assert ended.tap == 128 + signal.SIGTERM, ended.explain()
 
