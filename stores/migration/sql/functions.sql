@@ -17,8 +17,8 @@ CREATE OR REPLACE FUNCTION paralelo_stores.as_number(value jsonb) RETURNS double
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.as_integer(value jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN jsonb_typeof(value) = 'number' AND value::numeric = trunc(value::numeric)
-        AND abs(value::numeric) <= 2147483647 THEN value::bigint END
+    SELECT CASE WHEN jsonb_typeof(value) = 'number' THEN
+        CASE WHEN value::numeric = trunc(value::numeric) AND abs(value::numeric) <= 2147483647 THEN value::bigint END END
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.as_boolean(value jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
@@ -29,25 +29,34 @@ CREATE OR REPLACE FUNCTION paralelo_stores.as_time(value jsonb) RETURNS timestam
     -- A number counts from 1970: seconds up to 10^11 (the year 5138), milliseconds from there to 10^14. Text is ISO 8601,
     -- with T or a space; without an offset it is UTC, which is what the old classes wrote.
     SELECT CASE
-        WHEN jsonb_typeof(value) = 'number' AND value::numeric >= 0 AND value::numeric < 1e11
-            THEN timestamptz 'epoch' + make_interval(secs => 0) + (round(value::numeric * 1000000)::text || ' us')::interval
-        WHEN jsonb_typeof(value) = 'number' AND value::numeric >= 1e11 AND value::numeric < 1e14
-            THEN timestamptz 'epoch' + (round(value::numeric * 1000)::text || ' us')::interval
+        WHEN jsonb_typeof(value) = 'number' THEN CASE
+            WHEN value::numeric >= 0 AND value::numeric < 1e11
+                THEN timestamptz 'epoch' + (round(value::numeric * 1000000)::text || ' us')::interval
+            WHEN value::numeric >= 1e11 AND value::numeric < 1e14
+                THEN timestamptz 'epoch' + (round(value::numeric * 1000)::text || ' us')::interval
+            END
         WHEN jsonb_typeof(value) = 'string' AND value #>> '{}'
             ~ '^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$'
             AND pg_input_is_valid(value #>> '{}', 'timestamptz') THEN (value #>> '{}')::timestamptz
     END
 $$;
 
-CREATE OR REPLACE FUNCTION paralelo_stores.as_json(value jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    -- Text that is JSON becomes it. Broken JSON is kept as the text it is, under a name that says so.
-    SELECT CASE WHEN jsonb_typeof(value) IS NULL OR jsonb_typeof(value) = 'null' THEN NULL
-        WHEN jsonb_typeof(value) <> 'string' THEN value
-        WHEN pg_input_is_valid(value #>> '{}', 'jsonb') THEN (value #>> '{}')::jsonb
-        ELSE jsonb_build_object('broken_json', value) END
+CREATE OR REPLACE FUNCTION paralelo_stores.as_json(value jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+-- Text that is JSON becomes it. Broken JSON is kept as the text it is, under a name that says so. Not one expression of
+-- SQL: there the planner may try the cast before the check that guards it.
+BEGIN
+    IF jsonb_typeof(value) IS NULL OR jsonb_typeof(value) = 'null' THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(value) <> 'string' THEN
+        RETURN value;
+    ELSIF pg_input_is_valid(value #>> '{}', 'jsonb') THEN
+        RETURN (value #>> '{}')::jsonb;
+    END IF;
+    RETURN jsonb_build_object('broken_json', value);
+END
 $$;
 
-CREATE OR REPLACE FUNCTION paralelo_stores.broken(name text, value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE OR REPLACE FUNCTION paralelo_stores.broken(name text, value jsonb) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN jsonb_typeof(value) = 'string' AND NOT pg_input_is_valid(value #>> '{}', 'jsonb')
         THEN name || ' is broken JSON, kept as text' END
 $$;

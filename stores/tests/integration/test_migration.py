@@ -1,0 +1,263 @@
+"""The migration of the generated stores, as it is run: dry, once, twice, killed, verified, rolled back."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from stores.samples.generate import FILES, generate
+from stores.settings import DatabaseSettings
+
+SCRIPT = str(Path(__file__).parents[3] / "scripts" / "migrate_sqlite_to_pg.py")
+SMALL = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ten files."""
+    path = tmp_path_factory.mktemp("old")
+    generate(path, rows=SMALL)
+    return path
+
+
+@pytest.fixture
+def db(settings: DatabaseSettings) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the test's own."""
+    with psycopg.connect(**settings.libpq("tests"), autocommit=True, prepare_threshold=None) as connection:
+        yield connection
+
+
+@pytest.fixture(autouse=True)
+def empty(db: psycopg.Connection[Any]) -> None:
+    """As if nothing had ever been migrated."""
+    db.execute("DROP SCHEMA IF EXISTS landing, archive, paralelo CASCADE")
+    db.execute("DROP TABLE IF EXISTS paralelo_stores.migrated_row, paralelo_stores.migrated_store")
+    db.execute(
+        "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ')"
+        " || ' RESTART IDENTITY CASCADE' FROM pg_tables WHERE schemaname IN"
+        " ('tws', 'context', 'audit', 'analytics', 'learning', 'metrics')); END $$"
+    )
+
+
+def migrate(env: dict[str, str], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    command = [sys.executable, SCRIPT, str(folder), *options]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=170)
+
+
+def contents(db: psycopg.Connection[Any]) -> dict[str, Any]:
+    """Every row of every table that a migration writes for good."""
+    tables = db.execute(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN"
+        " ('tws', 'context', 'audit', 'analytics', 'learning', 'metrics', 'archive') ORDER BY 1"
+    ).fetchall()
+    return {
+        name: db.execute(f"SELECT count(*), md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {name} AS t").fetchone()
+        for (name,) in tables
+    }
+
+
+def totals(output: str) -> list[int]:
+    """The last line of the account: rows, mapped, archived, rejected, noted, new."""
+    line = next(line for line in output.splitlines() if line.startswith("all "))
+    assert line.endswith("yes")
+    return [int(number) for number in re.findall(r"\d+", line)]
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], folder: Path
+) -> None:
+    before = contents(db)
+    (folder / "notes.db").write_text("no database at all")
+    with closing(sqlite3.connect(folder / "other.sqlite")) as other:
+        other.execute("CREATE TABLE unknown (a)")
+    done = migrate(command_environment, folder, "--dry-run")
+    (folder / "notes.db").unlink()
+    (folder / "other.sqlite").unlink()
+    assert done.returncode == 0, done.stderr
+    for layout in FILES:
+        assert layout in done.stdout
+    assert re.search(r"notes\.db: no SQLite file", done.stdout)
+    assert re.search(r"other\.sqlite: none of the layouts", done.stdout)
+    assert "events_fts" in done.stdout
+    assert contents(db) == before
+
+
+def test_every_row_is_accounted_for_and_a_second_run_changes_nothing(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], folder: Path
+) -> None:
+    done = migrate(command_environment, folder)
+    assert done.returncode == 0, done.stderr
+    rows, mapped, archived, rejected, noted, new = totals(done.stdout)
+    assert rows == mapped + archived + rejected == new
+    assert min(mapped, archived, rejected, noted) > 0
+    source_rows = sum(
+        connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+        for path in FILES.values()
+        for connection in [sqlite3.connect(folder / path)]
+        for (name,) in connection.execute("SELECT name FROM pragma_table_list WHERE type = 'table' AND schema = 'main'")
+        if not name.startswith("sqlite_")
+    )
+    assert rows == source_rows
+    _as_they_should_be(db, folder)
+
+    before = contents(db)
+    again = migrate(command_environment, folder)
+    assert again.returncode == 0, again.stderr
+    assert totals(again.stdout) == [rows, mapped, archived, rejected, noted, 0]
+    assert contents(db) == before
+
+    verified = migrate(command_environment, folder, "--verify")
+    assert verified.returncode == 0, verified.stdout
+    assert " NO" not in verified.stdout
+    db.execute("UPDATE tws.tws_job_status SET status = 'CHANGED' WHERE id = (SELECT min(id) FROM tws.tws_job_status)")
+    assert migrate(command_environment, folder, "--verify", "--only", "tws_status").returncode == 7
+
+
+def _as_they_should_be(db: psycopg.Connection[Any], folder: Path) -> None:
+    """Some rows, looked at one by one."""
+    pair = db.execute(
+        "SELECT role, content, ts FROM context.conversations WHERE session_id = 'legacy-2' ORDER BY ts"
+    ).fetchall()
+    with closing(sqlite3.connect(folder / FILES["context_store"])) as old:
+        query, answer = old.execute("SELECT user_query, agent_response FROM conversations WHERE id = 2").fetchone()
+    assert [(role, content) for role, content, _ in pair] == [("user", query), ("assistant", answer)]
+    with closing(sqlite3.connect(folder / FILES["user_behavior"])) as old:
+        session, start = old.execute("SELECT session_id, start_time FROM session_history WHERE id = 5").fetchone()
+    found = db.execute(
+        "SELECT extract(epoch FROM started_at) FROM analytics.session_history WHERE session_id = %s", [session]
+    ).fetchone()
+    assert found is not None
+    assert abs(float(found[0]) - start) < 1e-6
+    broken = db.execute("SELECT count(*) FROM tws.tws_snapshots WHERE snapshot_data ? 'broken_json'").fetchone()
+    assert broken is not None
+    assert broken[0] > 0
+    merged = db.execute(
+        "SELECT count, sum_value, avg_value FROM metrics.metric_aggregations ORDER BY period_start LIMIT 1"
+    ).fetchone()
+    assert merged == (20, 50.0, 2.5)
+    history = db.execute(
+        "SELECT jsonb_array_length(adjustment_history -> 'changes') FROM learning.learning_thresholds"
+        " WHERE threshold_name = 'confidence'"
+    ).fetchone()
+    assert history is not None
+    assert history[0] > 0
+    with closing(sqlite3.connect(folder / FILES["active_learning_2"])) as old:
+        blobs = old.execute("SELECT query_embedding FROM learned_corrections ORDER BY id").fetchall()
+    name = "archive.continual_learning_active_learning__learned_corrections"
+    assert db.execute(f"SELECT query_embedding FROM {name} ORDER BY _rowid").fetchall() == blobs
+    reasons = {row[0] for row in db.execute("SELECT DISTINCT reason FROM archive.rejected_rows")}
+    assert {"its user_id has no profile", "repeats session_id; row 51 is kept", "rating is no integer"} <= reasons
+
+
+def test_rows_that_came_later_are_added_and_changes_are_told(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    generate(tmp_path, rows=SMALL)
+    only = ("--only", "audit_queue")
+    assert migrate(command_environment, tmp_path, *only).returncode == 0
+    with closing(sqlite3.connect(tmp_path / FILES["audit_queue"])) as old:
+        old.execute("INSERT INTO audit_queue (memory_id, status, created_at) VALUES ('new', 'pending', '2026-01-01')")
+        old.execute("UPDATE audit_queue SET user_query = 'changed' WHERE id = 2")
+        old.commit()
+    done = migrate(command_environment, tmp_path, *only)
+    assert totals(done.stdout)[-1] == 1
+    assert "1 rows changed and 0 went" in done.stdout
+    row = db.execute("SELECT count(*) FROM audit.audit_queue WHERE payload ->> 'memory_id' = 'new'").fetchone()
+    assert row == (1,)
+
+
+def test_killed_in_the_middle_and_run_again(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], folder: Path
+) -> None:
+    """Stopped while it maps its second store: the first stays, the second leaves no trace, the next run ends it."""
+    only = ("--only", "audit_queue", "--only", "user_behavior")
+    with db.transaction():
+        db.execute("LOCK TABLE analytics.session_history IN ACCESS EXCLUSIVE MODE")
+        running = subprocess.Popen(
+            [sys.executable, SCRIPT, str(folder), *only],
+            env=command_environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            _wait_until_it_waits(db)
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+    _wait_until_it_is_gone(db)
+    kept = contents(db)
+    assert kept["audit.audit_queue"][0] > 0
+    assert kept["analytics.user_profiles"][0] == 0
+    done = migrate(command_environment, folder, *only)
+    assert done.returncode == 0, done.stderr
+    assert contents(db)["audit.audit_queue"] == kept["audit.audit_queue"]
+    assert contents(db)["analytics.user_profiles"][0] > 0
+    assert migrate(command_environment, folder, "--verify", *only).returncode == 0
+
+
+_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'paralelo stores migration'"
+
+
+def _wait_until_it_waits(db: psycopg.Connection[Any]) -> None:
+    _wait(db, f"{_SESSIONS} AND wait_event_type = 'Lock'", 1)
+
+
+def _wait_until_it_is_gone(db: psycopg.Connection[Any]) -> None:
+    db.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'paralelo stores migration'"
+    )
+    _wait(db, _SESSIONS, 0)
+
+
+def _wait(db: psycopg.Connection[Any], sql: str, wanted: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        db.execute("SELECT pg_stat_clear_snapshot()")
+        if db.execute(sql).fetchone() == (wanted,):
+            return
+        db.execute("SELECT pg_sleep(0.05)")
+    raise AssertionError(f"{sql} never answered {wanted}")
+
+
+def test_rolled_back_while_nothing_new_was_written(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], folder: Path
+) -> None:
+    before = contents(db)
+    only = ("--only", "user_behavior", "--only", "feedback_store")
+    assert migrate(command_environment, folder, *only).returncode == 0
+    db.execute("INSERT INTO learning.feedback (rating) VALUES (5)")
+    refused = migrate(command_environment, folder, "--rollback", *only)
+    assert refused.returncode == 7
+    assert "1 new" in refused.stderr
+    db.execute("DELETE FROM learning.feedback WHERE meta IS NULL")
+    db.execute("UPDATE learning.feedback SET rating = 1 WHERE id = (SELECT min(id) FROM learning.feedback)")
+    assert migrate(command_environment, folder, "--rollback", "--only", "feedback_store").returncode == 7
+    done = migrate(command_environment, folder, "--rollback", "--only", "user_behavior")
+    assert done.returncode == 0, done.stderr
+    after = contents(db)
+    assert after["analytics.user_profiles"] == before["analytics.user_profiles"]
+    assert after["analytics.session_history"] == before["analytics.session_history"]
+    assert db.execute("SELECT count(*) FROM paralelo_stores.migrated_row WHERE store = 'user_behavior'").fetchone() == (
+        0,
+    )
+
+
+def test_what_cannot_be_done_is_said_in_one_line(command_environment: dict[str, str], tmp_path: Path) -> None:
+    for options, code in (((str(tmp_path / "none"),), 2), ((str(tmp_path),), 2), ((), 2)):
+        command = [sys.executable, SCRIPT, *options]
+        done = subprocess.run(command, env=command_environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, len(done.stderr.strip().splitlines())) == (code, 1), done.stderr
