@@ -38,6 +38,14 @@ def both(pair: Pair, declared: str, value: str, stored: str, copy: str) -> Table
 
 
 SAME = [
+    ("char in a code page", "char(6)", "'ab'", "char(6)", "'ab'"),
+    (
+        "an instant",
+        "datetimeoffset(7)",
+        "'2024-01-01T00:00:00.1234567+02:00'",
+        "timestamptz",
+        "'2023-12-31T22:00:00.123456Z'",
+    ),
     ("char padding", "nchar(6)", "N'ab'", "char(6)", "'ab'"),
     ("char stored without padding", "nchar(6)", "N'ab'", "text", "'ab'"),
     ("a NUL that the target replaced", "nvarchar(10)", "N'a' + NCHAR(0) + N'b'", "varchar(10)", "E'a\\u2400b'"),
@@ -81,6 +89,7 @@ SAME = [
     ("NULL", "varchar(5)", "NULL", "varchar(5)", "NULL"),
 ]
 DIFFERENT = [
+    ("the same wall time", "datetimeoffset(0)", "'2024-01-01T00:00:00+02:00'", "timestamptz", "'2024-01-01T00:00:00Z'"),
     ("trailing space of varchar", "varchar(5)", "'ab '", "varchar(5)", "'ab'"),
     ("letters' case", "varchar(5)", "'ab'", "varchar(5)", "'AB'"),
     ("accents", "nvarchar(5)", "N'\u00e9'", "varchar(5)", "'e'"),
