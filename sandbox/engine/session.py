@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -398,7 +399,9 @@ class Session:
 
     def interrupt(self) -> None:
         self.cancelled = True
-        self.cursor.interrupt()
+        # The session may be closing at this very moment, on the thread that serves it.
+        with contextlib.suppress(duckdb.ConnectionException):
+            self.cursor.interrupt()
 
     def reset(self) -> None:
         """What sp_reset_connection does: as if newly logged in."""
