@@ -109,6 +109,9 @@ def pace(progress: Progress, since: datetime, earlier: Progress | None, window_s
 def phase(progress: Progress | None, alive: Iterable[str], since: datetime) -> Phase:
     """What a running job is doing, from its ledger entry and from which of its processes live."""
     roles = frozenset(alive)
+    if progress is not None and progress.whole:
+        # It has taken effect; its processes are about to end.
+        return "activating"
     if progress is None or "target" not in roles:
         return "starting"
     if progress.prepared:

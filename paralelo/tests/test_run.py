@@ -1,0 +1,224 @@
+"""Whole runs: a real Meltano, real processes, a real ledger; only tap and target are toys. # SPEC F4, O1, O2, O3"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from rich.console import Console
+from sync_rules.exits import Exit
+
+from paralelo import history, jobs, leftovers, progress, runlock, usage
+from paralelo.policy import Policy
+from paralelo.report import Report, grid
+from paralelo.run import Run
+from paralelo.runlog import lines
+from paralelo.track import Plan
+from paralelo.watch import Watched, watch
+
+from .conftest import PASSWORD, Toy
+
+QUICK = Policy(delay=0.1, jitter=0, stall=3.0, start_stall=60.0, grace=3.0)
+ROW = "Failing row contains (4711, PLANTED-ROW-VALUE)."
+
+
+def run(toy: Toy, policy: Policy = QUICK, **words: object) -> tuple[Report, str]:
+    output = io.StringIO()
+    console = Console(file=output, width=110)
+    plan = Plan("full", (toy.table,), 1, policy, toy.told(**words), toy.root)
+    found = Run(plan, console).execute()
+    console.print(grid(found))
+    return found, output.getvalue()
+
+
+def meanwhile(toy: Toy, db: psycopg.Connection[Any], batches: int, act: Callable[[], None]) -> threading.Thread:
+    """Do something once that many batches are committed."""
+
+    def wait() -> None:
+        with progress.connect(toy.env) as connection:
+            for _ in range(2_400):
+                row = connection.execute("SELECT count(*) AS n FROM paralelo.batch").fetchone()
+                if row and row["n"] >= batches:
+                    act()
+                    return
+                threading.Event().wait(0.05)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def kill(toy: Toy, word: str, signum: int) -> None:
+    for process in runlock.processes_of(toy.table, "full", toy.root):
+        group = usage.members([os.getpgid(process.pid)])
+        for member in group:
+            if any(Path(part).name.startswith(word) for part in member.cmdline()[:2]):
+                os.kill(member.pid, signum)
+                return
+
+
+def test_a_run_ends_with_counts_a_report_history_and_metrics(toy: Toy) -> None:
+    found, output = run(toy, pages=4)
+    assert found.exit_code == 0
+    [part] = found.tables
+    assert (part.read, part.written, part.outcome, len(part.attempts)) == (400, 400, "finished", 1)
+    assert "finished  400" in output
+    written = json.loads((Path(found.logs) / "report.json").read_text())
+    assert written["tables"][0]["read"] == 400
+    assert written["exit_code"] == 0
+    with progress.connect(toy.env) as connection:
+        [kept] = history.listed(connection)
+    assert (kept["name"], kept["outcome"], kept["rows_read"], kept["attempts"]) == ("toy", "finished", 400, 1)
+    assert "paralelo_rows_committed" in (toy.root / "logs" / "paralelo.prom").read_text()
+    assert (toy.root / "logs" / "metrics.jsonl").exists()
+    log = list(lines(Path(found.logs) / "toy-full.jsonl"))
+    assert all({"run", "table", "mode", "job"} <= line.keys() for line in log)
+    assert {"tap-toy", "meltano", "paralelo"} >= {str(line["source"]) for line in log if line["source"] != "output"}
+
+
+def test_a_tap_that_dies_is_restarted_from_its_bookmark(toy: Toy) -> None:
+    found, output = run(toy, pages=4, die_at=3, tap_exit=3)
+    [part] = found.tables
+    assert [attempt.exit for attempt in part.attempts] == [Exit.SOURCE_UNREACHABLE, Exit.FINISHED]
+    assert part.read == 400, "no page twice, none left out"
+    assert "attempt 2" in output
+    with progress.connect(toy.env) as connection:
+        assert history.recoveries(connection) == {("toy", "full", "source_unreachable"): 1}
+
+
+def test_settings_that_are_wrong_are_not_tried_again(toy: Toy) -> None:
+    found, output = run(toy, die_at=1, tap_exit=2)
+    assert found.exit_code == Exit.CONFIGURATION
+    assert len(found.tables[0].attempts) == 1
+    assert "(exit 2)" in output
+
+
+def test_a_killed_meltano_leaves_nothing_behind_and_the_next_attempt_passes_its_lock(
+    toy: Toy, db: psycopg.Connection[Any]
+) -> None:
+    meanwhile(toy, db, 3, lambda: kill(toy, "meltano", signal.SIGKILL))
+    found, _ = run(toy, pages=8, seconds=0.3)
+    [part] = found.tables
+    assert [attempt.exit for attempt in part.attempts] == [Exit.UNEXPECTED, Exit.FINISHED]
+    assert part.attempts[0].reason == "Meltano was ended by signal 9"
+    assert part.read == 800
+    assert list((toy.root / ".meltano" / "run").glob("*/*.config.json")) == []
+    assert runlock.processes_of(toy.table, "full", toy.root) == []
+
+
+def test_a_halted_target_is_a_stall(toy: Toy, db: psycopg.Connection[Any]) -> None:
+    meanwhile(toy, db, 2, lambda: kill(toy, "target-toy", signal.SIGSTOP))
+    found, output = run(toy, pages=6, seconds=0.3)
+    [part] = found.tables
+    assert part.attempts[0].exit is Exit.STALLED
+    assert part.outcome == "finished"
+    assert part.read == 600
+    assert "stalled: nothing was committed for" in output
+
+
+def test_sigterm_ends_everything_keeps_state_and_the_next_run_goes_on(toy: Toy, db: psycopg.Connection[Any]) -> None:
+    meanwhile(toy, db, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    found, _ = run(toy, pages=30, seconds=0.2)
+    assert found.exit_code == 130
+    assert runlock.processes_of(toy.table, "full", toy.root) == []
+    before = db.execute("SELECT count(*) FROM paralelo.batch").fetchone()
+    assert before is not None
+    assert before[0] >= 2
+    again, _ = run(toy, pages=before[0] + 2)
+    assert again.tables[0].outcome == "finished"
+    assert again.tables[0].read == 200, "only what was left"
+    assert again.tables[0].committed == 100 * (before[0] + 2)
+
+
+def test_no_secret_and_no_row_value_in_anything_a_run_wrote(toy: Toy, db: psycopg.Connection[Any]) -> None:
+    seen: list[str] = []
+
+    def look_at_processes() -> None:
+        seen.extend(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+
+    watcher = meanwhile(toy, db, 1, look_at_processes)
+    found, output = run(toy, pages=5, seconds=0.2, die_at=4, shout=ROW)
+    watcher.join(timeout=30)
+    assert found.exit_code == 0
+    assert any("tap-toy" in line for line in seen)
+    texts = {"terminal": output, "process list": "\n".join(seen)}
+    for path in toy.root.rglob("*"):
+        if path.is_file():
+            texts[str(path.relative_to(toy.root))] = path.read_bytes().decode("utf-8", errors="replace")
+    kept = db.execute("SELECT coalesce(jsonb_agg(to_jsonb(r))::text, '') FROM paralelo.run AS r").fetchone()
+    assert kept is not None
+    texts["history"] = kept[0]
+    assert any(name.startswith("state") for name in texts)
+    assert "cannot log in with ***" in "".join(texts.values())
+    for planted in (PASSWORD, PASSWORD.replace("/", "%2F"), "PLANTED-ROW-VALUE", toy.env["TARGET_POSTGRES_PASSWORD"]):
+        assert [name for name, text in texts.items() if planted in text] == []
+
+
+def test_a_job_that_is_only_watched(toy: Toy) -> None:
+    job = jobs.start("parallel-full-sync-toy", toy.root / "logs" / "x.jsonl", toy.told(pages=3), root=toy.root)
+    output = io.StringIO()
+    found = watch([Watched(toy.table, "full", job)], toy.env, console=Console(file=output, width=110), every=0.2)
+    assert job.process.returncode == 0
+    counts = found["toy"]
+    assert counts is not None
+    assert (counts.committed, counts.status) == (300, "activated")
+    assert "toy: done, 300 rows of 300 (100%)" in output.getvalue()
+
+
+def test_an_unreachable_target_makes_the_view_poorer_and_breaks_nothing(toy: Toy) -> None:
+    away = {**toy.told(pages=2), "TARGET_POSTGRES_PORT": "1"}
+    job = jobs.start("parallel-full-sync-toy", toy.root / "logs" / "x.jsonl", away, root=toy.root)
+    output = io.StringIO()
+    found = watch([Watched(toy.table, "full", job)], away, console=Console(file=output, width=110), every=0.2)
+    assert found["toy"] is None
+    assert "cannot be reached" in output.getvalue()
+
+
+def test_settings_files_of_the_dead_are_removed_and_those_of_the_living_kept(toy: Toy) -> None:
+    folder = toy.root / ".meltano" / "run" / "tap-toy"
+    folder.mkdir(parents=True)
+    dead, living = folder / "tap.a.config.json", folder / "tap.b.config.json"
+    for path in (dead, living):
+        path.write_text("{}")
+    with psutil.Popen(["tail", "-f", str(living)]) as reader:
+        assert leftovers.remove(toy.root) == [], "so young that their plugin may be about to start"
+        assert leftovers.remove(toy.root, young_seconds=0) == [dead]
+        reader.kill()
+    assert leftovers.remove(toy.root, young_seconds=0) == [living]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_lock_in_the_target_speaks_against_passing(toy: Toy, held: bool) -> None:
+    from target_postgres.catalog import TableName
+    from target_postgres.lock import Locks
+    from target_postgres.settings import Settings
+
+    settings = Settings(
+        host=toy.env["TARGET_POSTGRES_HOST"],
+        port=int(toy.env["TARGET_POSTGRES_PORT"]),
+        user=toy.env["TARGET_POSTGRES_USER"],
+        password=toy.env["TARGET_POSTGRES_PASSWORD"],
+        database=toy.env["TARGET_POSTGRES_DATABASE"],
+        ssl_mode="disable",
+    )
+    locks = Locks(settings)
+    if held:
+        locks.take(TableName("public", "toy"), "full")
+    proof = runlock.prove_gone(toy.table, "full", toy.root, toy.env)
+    locks.close()
+    assert proof.gone is not held
+    if held:
+        assert "full public.toy" in proof.why_not
+
+
+def test_what_cannot_be_asked_counts_as_living(toy: Toy) -> None:
+    assert not runlock.prove_gone(toy.table, "full", toy.root, {**toy.env, "TARGET_POSTGRES_PORT": "1"}).gone
