@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -97,3 +100,14 @@ def test_settings_that_are_missing_could_not_compare(
     monkeypatch.setattr("paralelo.verify.runner.environment", lambda _root: {})
     assert cli.main(["all"]) == ExitCode.COULD_NOT_COMPARE
     assert "TAP_MSSQL_HOST" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="only where a browser is there to look with")
+def test_a_browser_draws_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(html.page(report_of(FOUND, UNKNOWN)), encoding="utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    body = drawn.rpartition("</script>")[0].partition("<script>")[0] + drawn.rpartition("</script>")[2]
+    assert "could not compare" in body
+    assert "&lt;/script&gt;" in body
