@@ -24,6 +24,8 @@ from sync_rules.exits import ConfigurationError, Stalled
 
 LONGEST_HOLD_SECONDS = 3_600.0
 _POLL_SECONDS = 0.004
+_MARGIN = 1.05
+"""Requests leave a little slower than allowed, or some that were late on the way would arrive too many at once."""
 _MOMENT = struct.Struct("<d")
 
 
@@ -45,7 +47,7 @@ class HostLimiter:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._in_flight = in_flight
-        self._interval = 1.0 / per_second if per_second else 0.0
+        self._interval = _MARGIN / per_second if per_second else 0.0
         self._clock = clock
         self._sleep = sleep
         self.folder = root / hashlib.sha256(host.encode()).hexdigest()[:16]

@@ -196,5 +196,6 @@ class SpanReader:
     def _rows_a_span(self) -> float:
         pages = float(PAGES_A_SPAN)
         if self._page_bytes:
-            pages = self._budget / (self._page_bytes * self._workers.count)
+            # Half the budget: the spans in flight fill up together, and new ones have to open before the first is done.
+            pages = self._budget / (self._page_bytes * self._workers.count * 2)
         return _AIM * self._page_size * min(PAGES_A_SPAN, max(SMALLEST_SPAN_PAGES, math.floor(pages)))
