@@ -35,6 +35,7 @@ class Queries:
     key: tuple[TableColumn, ...]
     cursor: str | None = None
     cursor_condition: str = "1"
+    cursor_seed: str = "0"
 
     @property
     def source(self) -> str:
@@ -128,8 +129,7 @@ class Queries:
                 names.append(name)
         if extra is not None:
             names.append(extra)
-            # The cursor is text or an integer, which its own condition makes sure of: its seed is of either type.
-            seeds.append(f"(SELECT CASE WHEN typeof({extra}) = 'text' THEN '' ELSE 0 END {_first(inner)})")
+            seeds.append(self.cursor_seed)
         flag = "0" if split else self._flag()
         numbered = [f"{name} AS c{number}" for number, name in enumerate([*names, flag])]
         # UNION ALL hands on its first part, then its second, whose own ORDER BY and LIMIT hold; table.py checks it.
@@ -169,8 +169,3 @@ class Queries:
 
     def _order(self, direction: str) -> str:
         return " ORDER BY " + ", ".join(f"{self.spelled(column)} {direction}" for column in self.key)
-
-
-def _first(inner: str) -> str:
-    """The FROM and WHERE of a page, for its first row alone."""
-    return inner.rpartition(" LIMIT ")[0] + " LIMIT 1"

@@ -97,7 +97,12 @@ class SqliteTable:
             spelled = self._queries.spelled(chosen.cursor)
             self._cursor = cursor_of(chosen.cursor, spelled, self.database, self._queries.source, self.config)
             self._queries = Queries(
-                self.description, chosen.columns, chosen.key, self._cursor.expression, self._cursor.condition
+                self.description,
+                chosen.columns,
+                chosen.key,
+                self._cursor.expression,
+                self._cursor.condition,
+                "''" if self._cursor.is_text else "0",
             )
 
     @property

@@ -1,0 +1,111 @@
+"""Files for the tests, and a run of the tap in a process of its own.
+
+A server that has the tap loaded forks each of them: loading it takes longer than any of these runs.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pyarrow as pa
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from starting import start
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["starting"])
+
+
+@dataclass
+class Run:
+    """What a run printed: its messages, its log, its exit code; and the rows of its batch files."""
+
+    code: int
+    messages: list[dict[str, Any]]
+    log: str
+    rows: list[dict[str, Any]]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Messages of one type."""
+        return [message for message in self.messages if message["type"] == kind]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The last state."""
+        return dict(self.of("STATE")[-1]["value"])
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Column types as the last SCHEMA says them."""
+        properties = self.of("SCHEMA")[-1]["schema"]["properties"]
+        return {name: described["x-column-type"] for name, described in properties.items()}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a SQLite file from a script and rows."""
+
+    def make(script: str, rows: dict[str, list[tuple[Any, ...]]] | None = None, name: str = "a.db") -> Path:
+        path = tmp_path / name
+        connection = sqlite3.connect(path)
+        connection.executescript(script)
+        for table, values in (rows or {}).items():
+            connection.executemany(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(values[0]))})', values)
+        connection.commit()
+        connection.close()
+        return path
+
+    return make
+
+
+@pytest.fixture
+def tap(tmp_path: Path) -> Callable[..., Run]:
+    """Runs the tap. Batch files are read and taken, as a target would."""
+
+    def run(path: Path, state: dict[str, Any] | None = None, *, batch: bool = True, **config: Any) -> Run:
+        given: dict[str, Any] = {"path": str(path), "batch_root": str(tmp_path / "batches"), **config}
+        if batch:
+            given["batch_config"] = {"encoding": {"format": "arrow"}}
+        (tmp_path / "config.json").write_text(json.dumps(given))
+        arguments = ["--config", str(tmp_path / "config.json")]
+        if state is not None:
+            (tmp_path / "state.json").write_text(json.dumps(state))
+            arguments += ["--state", str(tmp_path / "state.json")]
+        out, written = tmp_path / "out", tmp_path / "log"
+        out.unlink(missing_ok=True)
+        os.mkfifo(out)
+        process = _SERVER.Process(target=start, args=(arguments, str(out), str(written)))
+        process.start()
+        messages, rows = [], []
+        with out.open() as lines:
+            for line in lines:
+                message = json.loads(line)
+                messages.append(message)
+                if message["type"] == "BATCH":
+                    rows += _take(message["manifest"][0])
+                elif message["type"] == "RECORD":
+                    rows.append(message["record"])
+        process.join()
+        return Run(process.exitcode or 0, messages, written.read_text(), rows)
+
+    return run
+
+
+def _take(address: str) -> list[dict[str, Any]]:
+    path = Path(unquote(urlparse(address).path))
+    with pa.OSFile(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    path.unlink()
+    table.validate(full=True)
+    return list(table.to_pylist())

@@ -1,0 +1,61 @@
+"""Incremental syncs by text times, numbers and counters."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TIMES = ["2025-01-01 00:00:00", "2025-01-01 00:00:01", "2025-01-01 00:00:01", "2025-01-01 00:00:02", None]
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "late", "config"),
+    [
+        ("TEXT", TIMES, "2025-06-01 00:00:00", {"start_date": "2024-01-01T00:00:00"}),
+        (
+            "TEXT",
+            [t and t.replace(" ", "T") + "Z" for t in TIMES],
+            "2025-06-01T00:00:00Z",
+            {"start_date": "2024-01-01T00:00:00Z"},
+        ),
+        ("INTEGER", [1, 2, 2, 3, None], 9, {"cursor_unit": "counter"}),
+        ("REAL", [1.5, 2.25, 2.25, 3.125, None], 1e9, {"cursor_unit": "seconds"}),
+    ],
+)
+def test_only_what_changed(
+    declared: str,
+    values: list[Any],
+    late: Any,
+    config: dict[str, Any],
+    file: Callable[..., Path],
+    tap: Callable[..., Any],
+) -> None:
+    path = file(f"CREATE TABLE t (id INTEGER PRIMARY KEY, c {declared})", {"t": list(enumerate(values))})
+    given = {"cursor_column": "c", "lookback_minutes": 0, "page_size": 1, **config}
+    full = tap(path, sync_mode="full", **given)
+    assert len(full.rows) == 5
+    first = tap(path, sync_mode="incremental", **given)
+    if declared == "TEXT":  # with a start date; numbers begin at the clock's now where no full sync went before
+        assert [row["id"] for row in first.rows] == [0, 1, 2, 3]
+    assert "1 rows have no c" in first.log
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE t SET c = ? WHERE id = 1", (late,))
+    connection.close()
+    state = first.state if declared == "TEXT" else full.state
+    if declared == "REAL":
+        state["bookmarks"]["main-t"]["cursor_at_start"] = 3_125_000
+    second = tap(path, state, sync_mode="incremental", **given)
+    assert second.code == 0, second.log
+    assert 1 in [row["id"] for row in second.rows]
+    assert 0 not in [row["id"] for row in second.rows]
+
+
+def test_a_column_that_holds_no_times_is_refused(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT)", {"t": [(1, "yesterday")]})
+    run = tap(path, sync_mode="incremental", cursor_column="c")
+    assert (run.code, "no ISO 8601 time" in run.log) == (2, True)
+    assert tap(path, sync_mode="incremental").code == 2

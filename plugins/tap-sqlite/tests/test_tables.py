@@ -1,0 +1,156 @@
+"""Which tables there are, what their keys are, and reading them while others write."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sync_rules.exits import ConfigurationError
+from tap_sqlite.catalog import describe, natural_key, table_names
+from tap_sqlite.database import Database
+
+KINDS = """
+CREATE TABLE plain (id INTEGER PRIMARY KEY, t TEXT);
+CREATE TABLE texts (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+CREATE TABLE pairs (a TEXT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b));
+CREATE TABLE keyless (a);
+CREATE TABLE falling (id INTEGER PRIMARY KEY DESC, t);
+CREATE TABLE taken (rowid TEXT, _rowid_ TEXT, oid TEXT);
+CREATE VIEW seen AS SELECT id, t FROM plain;
+CREATE VIRTUAL TABLE words USING fts5 (t);
+"""
+
+
+def test_tables_views_indexes_and_shadows_are_told_apart(file: Callable[..., Path]) -> None:
+    database = Database(file(KINDS))
+    tables = ["falling", "keyless", "pairs", "plain", "taken", "texts"]
+    assert table_names(database, views=False) == tables
+    assert table_names(database, views=True) == sorted([*tables, "seen"])
+    with pytest.raises(ConfigurationError, match="virtual table keeps its data"):
+        describe(database, "words_data")
+    with pytest.raises(ConfigurationError, match="no table"):
+        describe(database, "none")
+    keys = {name: natural_key(describe(database, name)) for name in [*tables, "seen"]}
+    assert keys == {
+        "plain": ("id",), "texts": ("k",), "pairs": ("a", "b"), "keyless": ("_rowid",), "falling": ("id",),
+        "taken": (), "seen": (),
+    }  # fmt: skip
+    database.close()
+
+
+def test_every_kind_of_key_pages_through_every_row_once(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    script = (
+        KINDS
+        + """
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 23)
+    INSERT INTO plain SELECT i, 'é' || i FROM n;
+    INSERT INTO texts SELECT t, id FROM plain; INSERT INTO pairs SELECT id % 4, id FROM plain;
+    INSERT INTO keyless SELECT t FROM plain; INSERT INTO taken SELECT t, t, t FROM plain;
+    INSERT INTO falling (t) SELECT t FROM plain; UPDATE falling SET id = rowid;
+    """
+    )
+    run = tap(file(script), page_size=5, include_views=True)
+    assert run.code == 0, run.log
+    sent = {message["stream"]: message["rows"] for message in run.of("ACTIVATE_VERSION")}
+    assert sent == dict.fromkeys([f"main-{name}" for name in
+        ("falling", "keyless", "pairs", "plain", "seen", "taken", "texts")], 23)  # fmt: skip
+    pairs = [(row["a"], row["b"]) for row in run.rows if "b" in row]
+    assert pairs == sorted(pairs, reverse=True)
+    assert len(set(pairs)) == 23
+
+
+def test_a_key_that_is_null_or_twice_is_refused(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (k TEXT PRIMARY KEY, n INT)", {"t": [(None, 1), ("a", 1)]})
+    refused = tap(path)
+    assert (refused.code, "key is NULL" in refused.log) == (2, True)
+    assert len(tap(path, key_columns=["rowid"]).rows) == 2
+    twice = tap(path, key_columns=["n"])
+    assert (twice.code, "not unique" in twice.log) == (2, True)
+
+
+def test_resumed_after_every_page(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY)", {"t": [(i,) for i in range(1, 8)]})
+    whole = tap(path, page_size=1)
+    states = [message["value"] for message in whole.of("STATE")]
+    for done in range(1, 7):
+        rest = tap(path, states[done - 1], page_size=2)
+        assert [row["id"] for row in rest.rows] == list(range(7 - done, 0, -1))
+        assert rest.of("ACTIVATE_VERSION")[0]["rows"] == 7
+
+
+def test_one_moment_of_the_file_while_another_process_writes(tmp_path: Path) -> None:
+    path = tmp_path / "live.db"
+    writer = sqlite3.connect(path)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)")
+    writer.executemany("INSERT INTO t VALUES (?, 0)", [(i,) for i in range(100)])
+    writer.commit()
+    code = f"""
+import sys
+from tap_sqlite.database import Database
+database = Database({str(path)!r})
+print(database.rows("SELECT count(*), sum(n) FROM t")[0], flush=True)
+sys.stdin.readline()
+print(database.rows("SELECT count(*), sum(n) FROM t")[0], flush=True)
+"""
+    # A process of its own: two copies of SQLite in one process drop each other's locks.
+    reader = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert reader.stdout is not None
+    first = reader.stdout.readline()
+    writer.execute("UPDATE t SET n = 1")
+    writer.execute("INSERT INTO t VALUES (1000, 1)")
+    writer.commit()
+    second, _ = reader.communicate("go on\n")
+    assert first == second == "(100, 0)\n"
+    writer.close()
+
+
+def test_wal_is_read_and_nothing_is_written(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    code = f"""
+import os, sqlite3, signal
+c = sqlite3.connect({str(path)!r}); c.execute("PRAGMA wal_autocheckpoint = 0")
+c.execute("INSERT INTO t VALUES (1)"); c.commit(); os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert path.with_name("a.db-wal").stat().st_size > 0
+    before = path.read_bytes()
+    assert len(tap(path).rows) == 1
+    assert path.read_bytes() == before
+    with pytest.raises(Exception, match=r"readonly|query_only"):
+        Database(path).rows("INSERT INTO t VALUES (2)")
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "no such file"), (b"not a database at all", "no SQLite file")])
+def test_what_is_no_sqlite_file(content: bytes | None, words: str, tmp_path: Path, tap: Callable[..., Any]) -> None:
+    path = tmp_path / "x.db"
+    if content is not None:
+        path.write_bytes(content)
+    run = tap(path)
+    assert (run.code, run.messages) == (2, [])
+    assert words in run.log.strip().splitlines()[-1]
+
+
+def test_large_values_make_small_pages(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, b BLOB)", {"t": [(i, bytes(100_000)) for i in range(40)]})
+    run = tap(path, page_bytes=500_000)
+    assert len(run.rows) == 40
+    assert len(run.of("BATCH")) >= 8
+
+
+def test_discovery_lists_what_the_tap_reads(file: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({"path": str(file(KINDS))}))
+    command = [sys.executable, "-m", "tap_sqlite.tap", "--config", str(tmp_path / "c.json"), "--discover"]
+    catalog = json.loads(subprocess.run(command, capture_output=True, check=True, env={**os.environ}).stdout)
+    found = {entry["tap_stream_id"]: entry.get("key_properties") for entry in catalog["streams"]}
+    assert found["main-plain"] == ["id"]
+    assert "main-words" not in found
+    assert "main-words_data" not in found
