@@ -24,6 +24,7 @@ class Exit(IntEnum):
     CHECK_REFUSED = 7
     DATA_REFUSED = 8
     STALLED = 9
+    LEDGER_GAP = 10
 
     @property
     def restart_helps(self) -> bool:
@@ -39,6 +40,7 @@ _RESTARTABLE = frozenset(
         Exit.ALREADY_RUNNING,
         Exit.LIMIT_REACHED,
         Exit.STALLED,
+        Exit.LEDGER_GAP,
     }
 )
 

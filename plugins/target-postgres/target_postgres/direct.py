@@ -20,7 +20,7 @@ from target_postgres.ledger import Counts, Outcome, Sync
 from target_postgres.names import column_list
 from target_postgres.postgres_types import PostgresType
 from target_postgres.shape import Changes, Column, changes, final_types
-from target_postgres.upsert import Upsert, not_older
+from target_postgres.upsert import Upsert
 
 logger = logging.getLogger("target-postgres")
 
@@ -137,7 +137,7 @@ class DirectLoad:
         if not self.job.key:
             return Outcome(inserted=upsert.insert_all(self._connection))
         upsert.drop_superseded(self._connection, self.job.cursor)
-        updated = upsert.update_changed(self._connection, not_older(self.job.cursor))
+        updated = upsert.update_changed(self._connection)
         inserted = upsert.insert_missing(self._connection)
         return Outcome(inserted=inserted, updated=updated, unchanged=frame.rows - inserted - updated)
 

@@ -11,6 +11,7 @@ from sync_rules.exits import (
     CheckRefused,
     ConfigurationError,
     DataRefused,
+    Exit,
     SyncError,
     TargetUnreachable,
 )
@@ -51,6 +52,8 @@ class LedgerGap(SyncError):
 
     A restart helps: the stream's bookmark is gone from the last STATE, so the next run begins a new version.
     """
+
+    exit = Exit.LEDGER_GAP
 
 
 def is_about_data(error: psycopg.Error) -> bool:

@@ -73,10 +73,3 @@ class Upsert:
                 incoming_columns=column_list(self.columns, "s"),
             )
         ).rowcount
-
-
-def not_older(cursor: str | None) -> sql.Composable:
-    """A replayed row whose cursor is below the live row's does not overwrite it."""
-    if cursor is None:
-        return ALWAYS
-    return sql.SQL("({s} >= {t} OR {t} IS NULL OR {s} IS NULL)").format(s=column(cursor, "s"), t=column(cursor, "t"))
