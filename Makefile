@@ -66,6 +66,7 @@ $(VENV)/.installed: requirements/constraints.txt requirements/bootstrap.txt requ
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	@$(UV) pip install --quiet -r requirements/direct.in $(PACKAGES) -c requirements/constraints.txt
+	@$(BIN)/python -m tap_mssql.native
 	@touch $@
 
 .meltano/.installed: $(VENV)/.installed $(MELTANO_FILES)

@@ -42,6 +42,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     asked = arguments().parse_args(argv)
+    native.ready()
     sandbox = Sandbox()
     try:
         return _run(asked, sandbox)

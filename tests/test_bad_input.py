@@ -48,7 +48,7 @@ def _check(servers: Servers, ended: Ended, log: str, says: list[str]) -> None:
 @pytest.mark.parametrize(
     ("wrong", "code", "says"),
     [
-        ({"host": "no-such-host.invalid"}, 3, ["no-such-host.invalid"]),
+        ({"host": "no-such-host.invalid"}, 2, ["no-such-host.invalid"]),
         ({"port": 0}, 2, ["port"]),
         ({"port": "closed"}, 3, ["127.0.0.1"]),
         ({"password": "wrong"}, 2, ["login", "sa"]),

@@ -146,6 +146,9 @@ class MssqlPythonConnection:
     """Microsoft's own driver, which builds Arrow batches natively."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
+        from tap_mssql import native
+
+        native.ready()
         import mssql_python
 
         mssql_python.pooling(enabled=False)
