@@ -29,7 +29,8 @@ def arguments() -> argparse.ArgumentParser:
     load.add_argument("--seed", type=int, default=7)
     load.add_argument("--if-empty", action="store_true", help="leave a table that has rows as it is")
     mutate = commands.add_parser("mutate", help="insert, update and delete source rows, touching mod_ts")
-    mutate.add_argument("--rows", type=int, default=3000)
+    mutate.add_argument("--rows", type=int, default=3000, help="of each table")
+    mutate.add_argument("--table", choices=[*TABLES, "all"], default="all")
     mutate.add_argument("--seed", type=int, default=1)
     mutate.add_argument("--no-deletes", action="store_true")
     measure = commands.add_parser("measure", help="how fast the stand-in feeds Microsoft's driver")
@@ -78,8 +79,9 @@ def _run(asked: argparse.Namespace, sandbox: Sandbox) -> int:
     elif asked.command == "mutate":
         from .data.mutate import mutate
 
-        done = mutate(sandbox.mssql, asked.rows, asked.seed, not asked.no_deletes)
-        say(f"bi_credores: {done.inserted:,} inserted, {done.updated:,} updated, {done.deleted:,} deleted")
+        for table in TABLES if asked.table == "all" else [asked.table]:
+            done = mutate(sandbox.mssql, asked.rows, asked.seed, not asked.no_deletes, table)
+            say(f"{table}: {done.inserted:,} inserted, {done.updated:,} updated, {done.deleted:,} deleted")
     elif asked.command == "measure":
         from .measure import measure
 

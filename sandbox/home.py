@@ -26,7 +26,8 @@ class Settings:
     restricted_user: str = "sem_direitos"
     """A login that may connect and read nothing, for the tests of refusals."""
     mssql_database: str = "BI_CLIENTES"
-    postgres_user: str = "paralelo"
+    postgres_user: str = "paralelo_writer"
+    """Not the name of the ledger's schema, which an unqualified CREATE of that role would then go to."""
     postgres_database: str = "paralelo"
 
 

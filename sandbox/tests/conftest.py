@@ -9,7 +9,6 @@ from typing import Any
 
 import mssql_python
 import pymssql
-import pyodbc
 import pytest
 
 from sandbox.engine.instance import Instance
@@ -60,6 +59,7 @@ def connect(server: SqlServer) -> Connect:
         if driver == "mssql-python":
             return mssql_python.connect(words, **options)
         if driver == "pyodbc":
+            pyodbc = pytest.importorskip("pyodbc", reason="no ODBC manager on this machine", exc_type=ImportError)
             pyodbc.pooling = False
             return pyodbc.connect(f"DRIVER={driver_file()};{words}", **options)
         return pymssql.connect(
