@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print("Stopped. `make demo` goes on from here.")
         return 130
     finally:
-        _sandbox("stop")
+        _sandbox("stop", check=False)
 
 
 def _demo(rows: int, changes: int) -> int:
@@ -154,10 +154,10 @@ def _point_at_sandbox() -> None:
     os.environ["MELTANO_ENVIRONMENT"] = "dev"
 
 
-def _sandbox(*arguments: str) -> None:
-    """Run the sandbox's own command, its output shown as it comes."""
+def _sandbox(*arguments: str, check: bool = True) -> None:
+    """Run the sandbox's own command, its output shown as it comes. Raises SyncError when it fails."""
     ended = subprocess.run([sys.executable, "-m", "sandbox", *arguments], cwd=project.root(), check=False)
-    if ended.returncode != 0:
+    if check and ended.returncode != 0:
         raise SyncError(f"`python -m sandbox {arguments[0]}` ended with {ended.returncode}")
 
 
