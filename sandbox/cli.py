@@ -6,6 +6,8 @@ import argparse
 import sys
 import time
 
+from tap_mssql import native
+
 from .data import TABLES
 from .lifecycle import NotStarted, Sandbox
 from .postgres import NoPostgres
