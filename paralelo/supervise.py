@@ -105,6 +105,7 @@ class Supervisor:
     _resume_at: float | None = None
     _restarts: int = 0
     _force: bool = False
+    _lock_left: bool = False
     _overrode: bool = False
     _stopping: bool = False
 
@@ -248,8 +249,11 @@ class Supervisor:
 
     def _after_kill(self, killed: bool) -> None:
         """A killed Meltano leaves its run lock and its plugins' settings."""
-        if killed:
+        if killed or self._lock_left:
+            # Clearing the lock takes Meltano some seconds: until then, each restart proves anew that it may pass.
             self._force = self.ports.prove_gone().gone
+        if killed:
+            self._lock_left = True
             self.ports.clean(self._force)
 
     def _recover(self, outcome: Outcome) -> None:

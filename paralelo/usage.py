@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import psutil
 
@@ -80,4 +80,15 @@ def roles(group: int) -> frozenset[str]:
         for role in ("tap", "target", "meltano"):
             if any(word == role or word.startswith(f"{role}-") for word in words):
                 found.add(role)
+    return frozenset(found)
+
+
+def settings_files(group: int) -> frozenset[Path]:
+    """The plain-text settings files that Meltano wrote for this group's plugins, by their command lines."""
+    found = set()
+    for process in members([group]):
+        try:
+            found |= {Path(word) for word in process.cmdline() if word.endswith(".config.json")}
+        except (psutil.Error, OSError):
+            continue
     return frozenset(found)

@@ -117,11 +117,11 @@ def test_a_killed_meltano_leaves_nothing_behind_and_the_next_attempt_passes_its_
 
 def test_a_halted_target_is_a_stall(toy: Toy, db: psycopg.Connection[Any]) -> None:
     meanwhile(toy, db, 2, lambda: kill(toy, "target-toy", signal.SIGSTOP))
-    found, output = run(toy, pages=6, seconds=0.3)
+    found, output = run(toy, pages=60, seconds=0.25)
     [part] = found.tables
     assert part.attempts[0].exit is Exit.STALLED
     assert part.outcome == "finished"
-    assert part.read == 600
+    assert part.read == 6_000
     assert "stalled: nothing was committed for" in output
 
 

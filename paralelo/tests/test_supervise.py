@@ -227,6 +227,24 @@ def test_the_run_lock_is_passed_only_when_the_dead_are_proven_dead() -> None:
     assert world.cleaned == [False, False]
 
 
+def test_after_a_kill_each_later_restart_proves_anew_that_it_may_pass() -> None:
+    world = World()
+    supervisor = world.supervisor()
+    for outcome in (KILLED, Outcome(Exit.SOURCE_UNREACHABLE, "no answer")):
+        world.jobs[-1].result = outcome
+        supervisor.step()
+        world.clock.at += 700
+        supervisor.step()
+    assert world.forced == [False, True, True]
+    world.proof = Proof(False, "process 42 of it is alive")
+    world.jobs[-1].result = Outcome(Exit.SOURCE_UNREACHABLE, "no answer")
+    supervisor.step()
+    world.clock.at += 1_300
+    supervisor.step()
+    assert world.forced == [False, True, True, False]
+    assert world.cleaned == [False, True], "cleared once, for the one that was killed"
+
+
 def test_meltano_refusing_for_a_dead_run_is_overridden_once_and_at_once() -> None:
     world = World()
     supervisor = world.supervisor()

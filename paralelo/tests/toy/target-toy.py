@@ -22,15 +22,16 @@ def main():
         for line in sys.stdin:
             state = json.loads(line)["value"]
             page = state["bookmarks"]["dbo-toy"]["page"]
-            connection.execute(
+            # A page that was committed, and its state not saved, comes again.
+            added = connection.execute(
                 "INSERT INTO paralelo.batch (sync_id, batch, rows, written, rejected, xact_id)"
-                " VALUES (%s, %s, %s, %s, 0, pg_current_xact_id())",
+                " VALUES (%s, %s, %s, %s, 0, pg_current_xact_id()) ON CONFLICT DO NOTHING",
                 [sync, page, ROWS, ROWS],
-            )
+            ).rowcount
             connection.execute(
                 "UPDATE paralelo.sync SET rows_read = rows_read + %s, rows_written = rows_written + %s,"
                 " updated_at = now() WHERE id = %s",
-                [ROWS, ROWS, sync],
+                [ROWS * added, ROWS * added, sync],
             )
             print(json.dumps(state), flush=True)
         if pages(connection, sync) < int(os.environ.get("TOY_PAGES", "3")):
