@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import apprise
 from sync_rules.exits import ConfigurationError
 
 from paralelo.redact import Redactor
@@ -18,18 +17,15 @@ WHEN = "PARALELO_NOTIFY_ON"
 OCCASIONS = ("failure", "recovery", "success")
 DEFAULT_OCCASIONS = frozenset({"failure", "recovery"})
 _OF_KIND = {"failed": "failure", "recovering": "recovery", "finished": "success"}
-_TYPES = {
-    "failure": apprise.NotifyType.FAILURE,
-    "recovery": apprise.NotifyType.WARNING,
-    "success": apprise.NotifyType.SUCCESS,
-}
+_TYPES = {"failure": "failure", "recovery": "warning", "success": "success"}
+"""By occasion: Apprise's name for how bad it is."""
 
 
 @dataclass
 class Notifier:
     """Sends notices from a thread each, so that a slow mail server holds up no sync."""
 
-    send: Callable[[str, str, apprise.NotifyType], bool | None]
+    send: Callable[[str, str, str], bool | None]
     occasions: frozenset[str]
     redact: Redactor
     tell_trouble: Callable[[str], None] = lambda _: None
@@ -45,7 +41,7 @@ class Notifier:
         self._threads.append(thread)
         thread.start()
 
-    def _send(self, title: str, body: str, kind: apprise.NotifyType) -> None:
+    def _send(self, title: str, body: str, kind: str) -> None:
         try:
             sent = self.send(title, body, kind)
         except Exception as error:
@@ -65,17 +61,24 @@ def from_settings(settings: Mapping[str, str], redact: Redactor, tell_trouble: C
     occasions = frozenset(settings.get(WHEN, "").replace(",", " ").split()) or DEFAULT_OCCASIONS
     if unknown := occasions - set(OCCASIONS):
         raise ConfigurationError(f"{WHEN} has {', '.join(sorted(unknown))}; it takes {', '.join(OCCASIONS)}")
+    addresses = settings.get(URLS, "").split()
+    if not addresses:
+        return Notifier(lambda *_: None, frozenset(), redact, tell_trouble)
+    try:
+        import apprise
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{URLS} is set and Apprise is not installed: pip install apprise") from error
     # Apprise logs URLs, which hold tokens.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     service = apprise.Apprise()
-    for number, url in enumerate(settings.get(URLS, "").split(), start=1):
+    for number, url in enumerate(addresses, start=1):
         if not service.add(url):
             raise ConfigurationError(f"address {number} in {URLS} is none that Apprise understands")
 
-    def send(title: str, body: str, kind: apprise.NotifyType) -> bool | None:
-        return bool(service.notify(body=body, title=title, notify_type=kind))
+    def send(title: str, body: str, kind: str) -> bool | None:
+        return bool(service.notify(body=body, title=title, notify_type=apprise.NotifyType(kind)))
 
-    return Notifier(send, occasions if len(service) else frozenset(), redact, tell_trouble)
+    return Notifier(send, occasions, redact, tell_trouble)
 
 
 def worded(event: Event) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--restart-delay", type=float, default=1.0, metavar="S", help="seconds before restarts (default 1)"
     )
-    made.add_argument("--stall", type=float, default=15.0, metavar="S", help="what counts as a stall (default 15)")
+    made.add_argument("--stall", type=float, default=45.0, metavar="S", help="what counts as a stall (default 45)")
     return made
 
 

@@ -146,7 +146,7 @@ def test_no_secret_and_no_row_value_in_anything_a_run_wrote(toy: Toy, db: psycop
         seen.extend(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
 
     watcher = meanwhile(toy, db, 1, look_at_processes)
-    found, output = run(toy, pages=5, seconds=0.2, die_at=4, shout=ROW)
+    found, output = run(toy, pages=30, seconds=0.25, die_at=28, shout=ROW)
     watcher.join(timeout=30)
     assert found.exit_code == 0
     assert any("tap-toy" in line for line in seen)

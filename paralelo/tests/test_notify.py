@@ -1,0 +1,78 @@
+"""Notices, sent to a webhook on loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from sync_rules.exits import ConfigurationError, Exit
+
+from paralelo.notify import from_settings
+from paralelo.redact import redactor
+from paralelo.supervise import Event
+
+pytest.importorskip("apprise")
+FAILED = Event("failed", "bi-credores", "full", 4, "login failed with a-planted-secret", Exit.SOURCE_UNREACHABLE)
+RECOVERING = Event("recovering", "bi-credores", "full", 2, "stalled", Exit.STALLED, 300.0)
+FINISHED = Event("finished", "bi-credores", "full", 1, "finished", Exit.FINISHED)
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    received: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"json://127.0.0.1:{server.server_port}/", received
+    server.shutdown()
+
+
+def send(url: str, when: str = "") -> list[str]:
+    trouble: list[str] = []
+    settings = {"PARALELO_NOTIFY_URLS": url, "PARALELO_NOTIFY_ON": when}
+    notifier = from_settings(settings, redactor(["a-planted-secret"]), trouble.append)
+    for event in (FAILED, RECOVERING, FINISHED, Event("started", "bi-credores", "full", 1)):
+        notifier.about(event)
+        notifier.finish()
+    return trouble
+
+
+def test_failures_and_recoveries_are_told_and_hold_no_secret(webhook: tuple[str, list[dict[str, str]]]) -> None:
+    url, received = webhook
+    assert send(url) == []
+    assert [notice["title"] for notice in received] == [
+        "Paralelo: full sync of bi-credores failed",
+        "Paralelo: full sync of bi-credores is restarted",
+    ]
+    assert received[0]["message"] == "login failed with *** (exit 3), after 4 attempts."
+    assert received[1]["message"] == "stalled. Attempt 2 begins after 300 seconds."
+
+
+def test_what_is_told_can_be_chosen(webhook: tuple[str, list[dict[str, str]]]) -> None:
+    url, received = webhook
+    send(url, "success")
+    assert [notice["type"] for notice in received] == ["success"]
+
+
+def test_an_address_nobody_answers_at_is_trouble_and_no_failure() -> None:
+    assert len(send("json://127.0.0.1:1/")) == 2
+
+
+def test_nonsense_is_refused_without_repeating_it() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        send("nonsense://a-planted-secret")
+    assert "planted" not in str(refused.value)
+    with pytest.raises(ConfigurationError):
+        send("json://127.0.0.1/", "sometimes")
