@@ -49,7 +49,7 @@ sandbox-up: setup ## Start the sandbox with DEMO_ROWS of data; write a .env poin
 	else (umask 077 && $(BIN)/python -m sandbox env > .env) && echo "wrote .env, pointing at the sandbox"; fi
 
 stop: ## Stop the sandbox
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox stop; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox stop; $(BIN)/python -m sandbox.wms stop; fi
 
 clean: stop ## Remove what was set up and what runs left: environment, plugins, sandbox data (never .env or state/)
 	@rm -rf $(VENV) .meltano .sandbox .paralelo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

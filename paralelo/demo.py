@@ -19,6 +19,7 @@ from io import StringIO
 from typing import Literal
 
 from dotenv import dotenv_values
+from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 from sync_rules.exits import Exit, SyncError
@@ -111,7 +112,7 @@ def _run_all(tables: Sequence[Table], mode: Mode) -> list[Line]:
         }
         told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
         seconds = ((result.finished_at or datetime.now(timezone.utc)) - job.started).total_seconds()
-        lines.append(Line(watched.table.target, f"{mode} sync", result.committed, told or "nothing to do", seconds))
+        lines.append(Line(watched.table.target, mode, result.committed, told or "nothing to do", seconds))
     return lines
 
 
@@ -124,13 +125,15 @@ def _compare(tables: Sequence[Table]) -> tuple[bool, list[Line]]:
         equal = equal and report.exit_code == 0
         for compared in report.tables:
             lines.append(
-                Line(compared.table, f"{check} check", compared.source_rows, compared.verdict, compared.seconds)
+                Line(
+                    compared.target.rpartition(".")[2], check, compared.source_rows, compared.verdict, compared.seconds
+                )
             )
     return equal, lines
 
 
 def _closing_table(lines: Sequence[Line], seconds: float) -> None:
-    grid = Grid(title=f"make demo: {seconds:.0f} s", title_justify="left")
+    grid = Grid(title=f"make demo: {seconds:.0f} s", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in ("table", "step"):
         grid.add_column(name, no_wrap=True)
     for name in ("rows", "seconds", "rows/s"):

@@ -38,6 +38,8 @@ def _kind(described: dict[str, Any]) -> str:
     ("file", "role", "plugin"),
     [
         ("extract/mssql.meltano.yml", "extractors", "tap-mssql"),
+        ("extract/sqlite.meltano.yml", "extractors", "tap-sqlite"),
+        ("extract/oracle-wms.meltano.yml", "extractors", "tap-oracle-wms"),
         ("load/target-postgres.meltano.yml", "loaders", "target-postgres"),
     ],
 )
