@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 DEMO_ROWS ?= 1000000
 KILLS ?= 200
+TEST_PROCESSES ?= 2
+# Each run starts several Python processes: what is compiled once need not be compiled at every start.
+export UV_COMPILE_BYTECODE := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
@@ -26,7 +29,7 @@ demo: setup ## Set up everything and copy DEMO_ROWS generated rows, full and inc
 	@$(BIN)/python -m paralelo.demo --rows $(DEMO_ROWS)
 
 test: setup ## Set up everything and run all tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 chaos: setup ## Kill anything at any moment, KILLS times, and compare both sides; SEED=n plays one again
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
@@ -66,6 +69,7 @@ $(VENV)/.installed: requirements/constraints.txt requirements/bootstrap.txt requ
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	@$(UV) pip install --quiet -r requirements/direct.in $(PACKAGES) -c requirements/constraints.txt
+	@$(BIN)/python -m compileall -q plugins paralelo sandbox stores
 	@$(BIN)/python -m tap_mssql.native
 	@touch $@
 
