@@ -102,6 +102,9 @@ def _reason(log: list[Mapping[str, Any]], codes: Mapping[str, int]) -> str:
     chosen = failed or telling
     if chosen:
         return _one_line(chosen[-1])
+    if killed := [f"{plugin} ended with {_told(code)}" for plugin, code in codes.items() if code < 0]:
+        # What it last said before it was killed is not why.
+        return ", ".join(killed)
     spoken = [line for line in log if _plugin_kind(str(line.get("source", ""))) in codes and line.get("event")]
     if spoken:
         return _one_line(spoken[-1])

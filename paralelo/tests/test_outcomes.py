@@ -62,7 +62,8 @@ def test_without_an_error_line_the_reason_is_the_last_thing_the_plugin_said() ->
 
 
 def test_a_plugin_that_was_killed_says_by_which_signal() -> None:
-    assert judge(1, log({"loaders": -9})).reason == "loaders ended with signal 9"
+    lines = [plugin("target-postgres", "loading page 3")]
+    assert judge(1, log({"loaders": -9}, *lines)).reason == "loaders ended with signal 9"
 
 
 def test_meltanos_own_lock_is_told_from_the_tables() -> None:
