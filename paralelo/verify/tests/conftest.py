@@ -1,7 +1,9 @@
-"""Both servers, small and real: embedded PostgreSQL, and the sandbox's stand-in for SQL Server, in this process."""
+"""Both servers, small and real: embedded PostgreSQL, and the sandbox's stand-in for SQL Server."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +18,19 @@ from target_postgres.settings import Settings
 
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.sqlserver import SqlServer
-from sandbox.engine.instance import Instance
-from sandbox.tds.server import SqlServer as StandIn
 
 PASSWORD = "Senha_do_teste_1"
 DATABASE = "PROVA"
+
+_STAND_IN = """
+import sys
+from sandbox.engine.instance import Instance
+from sandbox.tds.server import SqlServer
+instance = Instance(None, memory="512MB")
+instance.create_database(sys.argv[1])
+print(SqlServer(instance, {"sa": sys.argv[2]}).start().port, flush=True)
+sys.stdin.read()
+"""
 
 
 class Pair:
@@ -80,14 +90,23 @@ def target(postgres_uri: str) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def source() -> Iterator[SqlServer]:
-    instance = Instance(None, memory="512MB")
-    instance.create_database(DATABASE)
-    server = StandIn(instance, {"sa": PASSWORD}).start()
-    config = {"host": "127.0.0.1", "port": server.port, "user": "sa", "password": PASSWORD, "database": DATABASE}
+    # A process of its own: a driver that waits for an answer while it holds the interpreter would wait for ever for a
+    # server in the same one.
+    server = subprocess.Popen(
+        [sys.executable, "-c", _STAND_IN, DATABASE, PASSWORD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[3],
+    )
+    assert server.stdout is not None
+    port = int(server.stdout.readline())
+    config = {"host": "127.0.0.1", "port": port, "user": "sa", "password": PASSWORD, "database": DATABASE}
     side = SqlServer({**config, "encrypt": "no", "trust_server_certificate": True}, "\u2400")
     yield side
     side.close()
-    server.stop()
+    # It ends with its input, and so also when the tests are killed.
+    server.communicate()
 
 
 @pytest.fixture(scope="session")

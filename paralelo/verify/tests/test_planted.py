@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from paralelo.verify.pairing import Wanted
@@ -10,7 +12,9 @@ from paralelo.verify.table import Options, verify_table
 from paralelo.verify.tests.conftest import Pair
 
 SEED_ROWS = 50
-ROWS = 400
+# PARALELO_VERIFY_DOUBLINGS=15 makes 1,638,400 rows of it.
+ROWS = SEED_ROWS * 2 ** int(os.environ.get("PARALELO_VERIFY_DOUBLINGS", "3"))
+EXTRA = ROWS + 5000
 
 TABLE = """CREATE TABLE dbo.tipos (
   id bigint NOT NULL PRIMARY KEY, tiny tinyint, small smallint, whole int, large bigint,
@@ -122,7 +126,7 @@ def test_missing_extra_and_swapped_rows(planted: Pair, check: str) -> None:
         f"DELETE FROM tipos WHERE id IN (1, 200, {ROWS + 1})",
         "INSERT INTO tipos SELECT (t).* FROM (SELECT t FROM tipos AS t WHERE id = 50) AS s ON CONFLICT DO NOTHING",
         "CREATE TEMP TABLE copies AS SELECT * FROM tipos WHERE id = 60",
-        "UPDATE copies SET id = 5000",
+        f"UPDATE copies SET id = {EXTRA}",
         "INSERT INTO tipos SELECT * FROM copies",
         "DROP TABLE copies",
         "UPDATE tipos SET id = -1 WHERE id = 300",
@@ -131,7 +135,7 @@ def test_missing_extra_and_swapped_rows(planted: Pair, check: str) -> None:
     )
     report = verified(planted, check)
     assert keys(report, "missing") == [1, 200, ROWS + 1]
-    assert keys(report, "extra") == [5000]
+    assert keys(report, "extra") == [EXTRA]
     assert keys(report, "different") == [300, 302]
     assert (report.missing, report.extra, report.different) == (3, 1, 2)
     assert sum(bucket.differences for bucket in report.buckets) == 6
