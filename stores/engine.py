@@ -117,7 +117,7 @@ class Database:
         return await self._pool  # initializes it once; whoever comes meanwhile waits for that
 
 
-class _PlainConnection(asyncpg.Connection):
+class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg brings no types
     """A connection of the pool, which is given back without a word.
 
     asyncpg would send a RESET to the server each time, which costs as much as a small statement. Single statements
