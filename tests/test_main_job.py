@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,8 +104,9 @@ def test_the_same_without_batch_config(servers: Servers, meltano: Meltano, tmp_p
     """SPEC V2: RECORD lines instead of Arrow files, and the same rows arrive."""
     copy = tmp_path / "project"
     (copy / "extract").mkdir(parents=True)
-    for name in ("meltano.yml", "load", "plugins", "requirements", ".meltano"):
+    for name in ("meltano.yml", "plugins", "requirements", ".meltano"):
         (copy / name).symlink_to(project.root() / name)
+    shutil.copytree(project.root() / "load", copy / "load")
     for path in (project.root() / "extract").glob("*.meltano.yml"):
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
         for extractor in content["plugins"]["extractors"]:
@@ -130,29 +132,28 @@ def test_a_schedule_runs_as_it_is(servers: Servers, meltano: Meltano) -> None:
     assert_equal(servers, "resumo_faixas")
 
 
-@pytest.fixture(scope="session")
-def others() -> Path:
-    """The folder of other people's plugins, installed once into an environment of their own."""
-    folder = project.root() / ".paralelo" / "others"
-    wanted = project.root() / "requirements" / "others.txt"
-    stamp = folder / "installed.txt"
-    if not stamp.exists() or stamp.read_text() != wanted.read_text():
+def other(plugin: str) -> str:
+    """The program of somebody else's plugin, installed once into an environment of its own. See others.txt."""
+    listed = (project.root() / "requirements" / "others.txt").read_text(encoding="utf-8").splitlines()
+    (wanted,) = [line for line in listed if line.partition("==")[0] == plugin]
+    folder = project.root() / ".paralelo" / "others" / wanted
+    program = folder / "bin" / plugin.removeprefix("meltanolabs-")
+    if not program.exists():
         subprocess.run([BIN / "uv", "venv", "--quiet", "--clear", "--python", BIN / "python", folder], check=True)
         subprocess.run(
-            [BIN / "uv", "pip", "install", "--quiet", "--python", folder / "bin" / "python", "-r", wanted], check=True
+            [BIN / "uv", "pip", "install", "--quiet", "--python", folder / "bin" / "python", wanted], check=True
         )
-        stamp.write_text(wanted.read_text())
-    return folder / "bin"
+    return str(program)
 
 
-def test_our_tap_into_another_target(servers: Servers, tmp_path: Path, others: Path) -> None:
+def test_our_tap_into_another_target(servers: Servers, tmp_path: Path) -> None:
     """RECORD lines into the stock target for PostgreSQL."""
     target = servers.target_config() | {"default_target_schema": "outra", "ssl_enable": False}
     pipeline = Pipeline(
         tmp_path,
         servers.tap_config() | {"sync_mode": "full", "tables": ["dbo.resumo_faixas"]},
         {name: value for name, value in target.items() if name not in ("ssl_mode", "connect_timeout_seconds")},
-        target=str(others / "target-postgres"),
+        target=other("meltanolabs-target-postgres"),
     )
     ended = pipeline.run()
     assert ended.ok, ended.explain()
@@ -164,7 +165,7 @@ def test_our_tap_into_another_target(servers: Servers, tmp_path: Path, others: P
     assert {row[0]: tuple(row[1:]) for row in rows} == expected
 
 
-def test_another_tap_into_our_target(servers: Servers, tmp_path: Path, others: Path) -> None:
+def test_another_tap_into_our_target(servers: Servers, tmp_path: Path) -> None:
     """The stock tap for PostgreSQL into target-postgres, twice."""
     with servers.connect_target() as target:
         target.execute("CREATE SCHEMA IF NOT EXISTS origem")
@@ -186,7 +187,7 @@ def test_another_tap_into_our_target(servers: Servers, tmp_path: Path, others: P
         tmp_path,
         tap,
         servers.target_config() | {"default_target_schema": "destino"},
-        tap=str(others / "tap-postgres"),
+        tap=other("meltanolabs-tap-postgres"),
     )
     for _ in range(2):
         ended = pipeline.run()
