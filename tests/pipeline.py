@@ -51,6 +51,7 @@ class Pipeline:
     env: Mapping[str, str] = field(default_factory=dict)
     tap: str = "tap-mssql"
     target: str = "target-postgres"
+    catalog: Path | None = None
 
     @property
     def state_file(self) -> Path:
@@ -73,9 +74,12 @@ class Pipeline:
     def start(self, on_state: Callable[[int], None] | None = None, **tap_settings: Any) -> Running:
         """Start both. `on_state` is called with the number of STATE lines so far, from the reading thread."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        tap_config = {"batch_root": str(self.folder / "batches"), **self.tap_config, **tap_settings}
+        ours = {"batch_root": str(self.folder / "batches")} if self.tap.startswith("tap-") else {}
+        tap_config = {**ours, **self.tap_config, **tap_settings}
         tap_config = {name: value for name, value in tap_config.items() if value is not None}
         command = [str(BIN / self.tap), "--config", str(self._write("tap.json", tap_config))]
+        if self.catalog is not None:
+            command += ["--catalog", str(self.catalog)]
         if self.state_file.exists():
             command += ["--state", str(self.state_file)]
         env = {**os.environ, **self.env}

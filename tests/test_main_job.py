@@ -104,8 +104,9 @@ def test_the_same_without_batch_config(servers: Servers, meltano: Meltano, tmp_p
     """SPEC V2: RECORD lines instead of Arrow files, and the same rows arrive."""
     copy = tmp_path / "project"
     (copy / "extract").mkdir(parents=True)
-    for name in ("meltano.yml", "plugins", "requirements", ".meltano"):
+    for name in ("plugins", "requirements", ".meltano"):
         (copy / name).symlink_to(project.root() / name)
+    shutil.copy(project.root() / "meltano.yml", copy)
     shutil.copytree(project.root() / "load", copy / "load")
     for path in (project.root() / "extract").glob("*.meltano.yml"):
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
@@ -146,6 +147,19 @@ def other(plugin: str) -> str:
     return str(program)
 
 
+def _everything(tap: str, config: Mapping[str, object], folder: Path) -> Path:
+    """A catalog of the tap's with every stream selected."""
+    settings = folder / "discovery.json"
+    settings.write_text(json.dumps(config))
+    found = subprocess.run([tap, "--config", settings, "--discover"], capture_output=True, text=True, check=True)
+    catalog = json.loads(found.stdout)
+    for stream in catalog["streams"]:
+        for entry in stream["metadata"]:
+            entry["metadata"]["selected"] = True
+    (folder / "catalog.json").write_text(json.dumps(catalog))
+    return folder / "catalog.json"
+
+
 def test_our_tap_into_another_target(servers: Servers, tmp_path: Path) -> None:
     """RECORD lines into the stock target for PostgreSQL."""
     target = servers.target_config() | {"default_target_schema": "outra", "ssl_enable": False}
@@ -181,13 +195,13 @@ def test_another_tap_into_our_target(servers: Servers, tmp_path: Path) -> None:
         "password": made.postgres_password,
         "database": made.postgres_database,
         "filter_schemas": ["origem"],
-        "batch_root": None,
     }
     pipeline = Pipeline(
         tmp_path,
         tap,
         servers.target_config() | {"default_target_schema": "destino"},
         tap=other("meltanolabs-tap-postgres"),
+        catalog=_everything(other("meltanolabs-tap-postgres"), tap, tmp_path),
     )
     for _ in range(2):
         ended = pipeline.run()
