@@ -1,11 +1,13 @@
 """What dead runs left behind: Meltano's plain-text copies of plugin settings, and its unredacted logs.
 
-A settings file belongs to a living run if a living process has it in its command line, or if it is so young that its
-plugin may be about to start. Everything else belongs to nobody.
+A settings file belongs to a living run if a living process has it in its command line, if a living Meltano of the
+project has yet to start that plugin or has just seen it end, or if it is so young that nothing can be told of it.
+Everything else belongs to nobody.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -28,12 +30,15 @@ def remove(
     """Remove what dead runs left below the project. Returns what was removed.
 
     With `plugins` only those plugins' files are looked at, and with `young_seconds=0` also the youngest: for a caller
-    who knows that no run of these plugins is about to start.
+    who knows that no run of these plugins is about to start on another machine.
     """
+    # Files first: what is written from here on is not looked at.
+    candidates = [path for path in _settings_files(root) if plugins is None or path.parent.name in plugins]
+    awaited = {folder for folder in {path.parent for path in candidates} if _is_awaited(folder, root)}
     in_use = "\n".join(_command_lines())
     removed = []
-    for path in _settings_files(root):
-        if plugins is not None and path.parent.name not in plugins:
+    for path in candidates:
+        if path.parent in awaited:
             continue
         try:
             if clock() - path.stat().st_mtime >= young_seconds and str(path) not in in_use:
@@ -52,6 +57,21 @@ def remove(
 def _settings_files(root: Path) -> Iterator[Path]:
     # Meltano names them `<kind>.<uuid>.config.json`, below the plugin's own folder.
     yield from (root / ".meltano" / "run").glob("*/*.config.json")
+
+
+def _is_awaited(folder: Path, root: Path) -> bool:
+    """Whether a living Meltano of the project runs no plugin with settings from this folder: it may be about to."""
+    for process in psutil.process_iter():
+        try:
+            words = [Path(word).name for word in process.cmdline()[:3]]
+            if "meltano" not in words or Path(process.cwd()) != root or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            below = "\n".join(word for child in process.children(recursive=True) for word in child.cmdline())
+            if f"{folder}{os.sep}" not in below:
+                return True
+        except (psutil.Error, OSError):
+            continue
+    return False
 
 
 def _command_lines() -> Iterator[str]:

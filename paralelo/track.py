@@ -78,7 +78,6 @@ class Track:
         self.recoveries: Counter[str] = Counter()
         self.meter = usage.Meter()
         self._roles: frozenset[str] = frozenset()
-        self._settings_files: frozenset[Path] = frozenset()
         self.log_path = run.folder / f"{table.name}-{self.mode}.jsonl"
         context = {"run": run.id, "table": table.name, "mode": self.mode, "job": table.job(self.mode)}
         self.log = RunLog(self.log_path, run.redact, context)
@@ -107,7 +106,6 @@ class Track:
         self._roles = frozenset() if group is None else usage.roles(group)
         if group is not None:
             self.meter.measure([group])
-            self._settings_files |= usage.settings_files(group)
 
     def line(self) -> Line:
         """Its line of the live view."""
@@ -188,14 +186,8 @@ class Track:
     def _clean(self, proven: bool) -> None:
         plan = self.run.plan
         if proven:
-            removed = leftovers.remove(
-                plan.root, plugins=frozenset({self.table.extractors[self.mode]}), young_seconds=0
-            )
-            # The loader's folder is shared by all tables: of it, only what this table's own processes used.
-            mine = [path for path in self._settings_files if path.exists()]
-            for path in mine:
-                path.unlink(missing_ok=True)
-            removed += mine
+            plugins = frozenset({self.table.extractors[self.mode], self.table.loader})
+            removed = leftovers.remove(plan.root, plugins=plugins, young_seconds=0)
             state_id = self.table.state_id(self.mode, self.run.environment)
             self.run.remember(runlock.release(state_id, self.run.clock.now(), plan.root, plan.env))
         else:

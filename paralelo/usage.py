@@ -81,14 +81,3 @@ def roles(group: int) -> frozenset[str]:
             if any(word == role or word.startswith(f"{role}-") for word in words):
                 found.add(role)
     return frozenset(found)
-
-
-def settings_files(group: int) -> frozenset[Path]:
-    """The plain-text settings files that Meltano wrote for this group's plugins, by their command lines."""
-    found = set()
-    for process in members([group]):
-        try:
-            found |= {Path(word) for word in process.cmdline() if word.endswith(".config.json")}
-        except (psutil.Error, OSError):
-            continue
-    return frozenset(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -193,6 +194,11 @@ def test_settings_files_of_the_dead_are_removed_and_those_of_the_living_kept(toy
         assert leftovers.remove(toy.root) == [], "so young that their plugin may be about to start"
         assert leftovers.remove(toy.root, young_seconds=0) == [dead]
         reader.kill()
+    meltano = toy.root / "meltano"
+    meltano.symlink_to(shutil.which("tail") or "tail")
+    with psutil.Popen([str(meltano), "-f", str(toy.root / "meltano.yml")], cwd=toy.root) as starting:
+        assert leftovers.remove(toy.root, young_seconds=0) == [], "a Meltano that has yet to start the plugin"
+        starting.kill()
     assert leftovers.remove(toy.root, young_seconds=0) == [living]
 
 
