@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 DEMO_ROWS ?= 1000000
+PICTURE_ROWS ?= 200000
 KILLS ?= 200
 TEST_PROCESSES ?= 2
 # Each run starts several Python processes: what is compiled once need not be compiled at every start.
@@ -20,7 +21,7 @@ PACKAGES := $(PLUGINS:%=-e plugins/%) -e .
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 MELTANO_FILES := meltano.yml $(wildcard extract/*.meltano.yml load/*.meltano.yml)
 
-.PHONY: help demo test chaos lint format setup sandbox-up stop clean lock
+.PHONY: help demo test chaos lint format docs picture setup sandbox-up stop clean lock
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +44,12 @@ format: $(VENV)/.installed ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.docs-installed ## Build the documentation into site/; a broken link fails it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+picture: setup ## Draw a demo run of PICTURE_ROWS rows into docs/demo.svg
+	@set -o pipefail; COLUMNS=96 $(BIN)/python -m paralelo.demo --rows $(PICTURE_ROWS) --picture docs/demo.svg | cat
+
 setup: $(VENV)/.installed .meltano/.installed ## The virtual environment and Meltano's plugins
 
 sandbox-up: setup ## Start the sandbox with DEMO_ROWS of data; write a .env pointing at it where there is none
@@ -55,13 +62,16 @@ stop: ## Stop the sandbox
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox stop; $(BIN)/python -m sandbox.wms stop; fi
 
 clean: stop ## Remove what was set up and what runs left: environment, plugins, sandbox data (never .env or state/)
-	@rm -rf $(VENV) .meltano .sandbox .paralelo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) .meltano .sandbox .paralelo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: $(VENV)/.installed ## Pin every dependency anew, with hashes and without index addresses
 	@$(UV) pip compile --quiet --universal --upgrade --python-version 3.10 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	  requirements/direct.in -o requirements/constraints.txt
+	@$(UV) pip compile --quiet --universal --upgrade --python-version 3.10 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+	  requirements/docs.in -c requirements/constraints.txt -o requirements/docs.txt
 
 $(VENV)/.installed: requirements/constraints.txt requirements/bootstrap.txt requirements/direct.in $(PROJECT_FILES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Paralelo needs Python 3.10 or newer")'
@@ -71,6 +81,10 @@ $(VENV)/.installed: requirements/constraints.txt requirements/bootstrap.txt requ
 	@$(UV) pip install --quiet -r requirements/direct.in $(PACKAGES) -c requirements/constraints.txt
 	@$(BIN)/python -m compileall -q plugins paralelo sandbox stores
 	@$(BIN)/python -m tap_mssql.native
+	@touch $@
+
+$(VENV)/.docs-installed: requirements/docs.txt $(VENV)/.installed
+	@$(UV) pip install --quiet -r requirements/docs.txt
 	@touch $@
 
 .meltano/.installed: $(VENV)/.installed $(MELTANO_FILES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from io import StringIO
+from pathlib import Path
 from typing import Literal
 
 from dotenv import dotenv_values
@@ -31,7 +33,7 @@ from paralelo.watch import Watched, watch
 
 TABLES = ("bi-credores", "resumo-faixas")
 CHECKS: tuple[Literal["quick", "deep"], ...] = ("quick", "deep")
-console = Console()
+console = Console(record=True)
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of bi_credores; resumo_faixas gets half")
     parser.add_argument("--changes", type=int, default=5_000, help="rows to change at the source before incremental")
+    parser.add_argument("--picture", type=Path, help="also draw what the run printed into this SVG file")
     options = parser.parse_args(arguments)
     if options.rows < 2:
         parser.error("--rows is at least 2")
     try:
-        return _demo(options.rows, options.changes)
+        return _demo(options.rows, options.changes, options.picture)
     except SyncError as error:
         console.print(str(error), style="bold red", markup=False)
         return int(error.exit)
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _sandbox("stop", check=False)
 
 
-def _demo(rows: int, changes: int) -> int:
+def _demo(rows: int, changes: int, picture: Path | None) -> int:
     began = time.monotonic()
     _step("Starting the sandbox: PostgreSQL and a SQL Server stand-in")
     _sandbox("start")
@@ -83,6 +86,8 @@ def _demo(rows: int, changes: int) -> int:
         console.print("The two sides differ.", style="bold red")
         return 1
     console.print("Both sides are equal, cell by cell.", style="bold green")
+    if picture:
+        picture.write_text(_picture(), encoding="utf-8")
     return int(Exit.FINISHED)
 
 
@@ -162,6 +167,11 @@ def _sandbox(*arguments: str, check: bool = True) -> None:
     ended = subprocess.run([sys.executable, "-m", "sandbox", *arguments], cwd=project.root(), check=False)
     if check and ended.returncode != 0:
         raise SyncError(f"`python -m sandbox {arguments[0]}` ended with {ended.returncode}")
+
+
+def _picture() -> str:
+    """What the console printed, as SVG; without rich's web fonts, so that looking at it asks no other server."""
+    return re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="make demo"), flags=re.DOTALL)
 
 
 def _step(text: str) -> None:
