@@ -32,5 +32,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Lead links to the root's SPEC.md to its page."""
+    return markdown.replace("](../SPEC.md", "](SPEC.md")
+
+
 def _section(nav: list[dict[str, Any]], title: str) -> list[Any]:
     return next(next(iter(entry.values())) for entry in nav if title in entry)
