@@ -10,6 +10,8 @@ DEMO_ROWS ?= 1000000
 PICTURE_ROWS ?= 200000
 KILLS ?= 200
 TEST_PROCESSES ?= 2
+BENCH_ROWS ?= 1000000
+BENCH_ROUNDS ?= 3
 # Each run starts several Python processes: what is compiled once need not be compiled at every start.
 export UV_COMPILE_BYTECODE := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -21,7 +23,7 @@ PACKAGES := $(PLUGINS:%=-e plugins/%) -e .
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 MELTANO_FILES := meltano.yml $(wildcard extract/*.meltano.yml load/*.meltano.yml)
 
-.PHONY: help demo test chaos lint format docs picture setup sandbox-up stop clean lock
+.PHONY: help demo test chaos bench lint format docs picture setup sandbox-up stop clean lock
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +36,9 @@ test: setup ## Set up everything and run all tests
 
 chaos: setup ## Kill anything at any moment, KILLS times, and compare both sides; SEED=n plays one again
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+bench: setup ## Paralelo and its rivals on the same BENCH_ROWS rows, BENCH_ROUNDS rounds: docs/benchmark.md
+	@bench/run --rows $(BENCH_ROWS) --rounds $(BENCH_ROUNDS) $(BENCH_ARGS)
 
 lint: $(VENV)/.installed ## Formatting, lint and the strict type check
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,138 @@
+"""The bare pipeline and its halves: pages newest first into Arrow files, each file by COPY BINARY. No checks, no state.
+
+    python -m bench.reference copy | read | fetch FOLDER | load FOLDER
+
+`read` throws away what it reads, `fetch` keeps the files and `load` loads them. The servers come from the same
+TAP_MSSQL_* and TARGET_POSTGRES_* variables that Paralelo takes; the table made is bench_reference.bi_credores.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import mssql_python
+import pgpq
+import psycopg
+import pyarrow as pa
+
+PAGE_ROWS, BATCH_ROWS, PAGES_AHEAD = 25_000, 8_192, 4
+SCHEMA = "bench_reference"
+TABLE = f"{SCHEMA}.bi_credores"
+PLAIN_TYPES = {pa.int16(): "smallint", pa.int32(): "integer", pa.int64(): "bigint", pa.date32(): "date"}
+
+
+def pages() -> Iterator[list[pa.RecordBatch]]:
+    """The source table's pages, from the highest key down."""
+    e = os.environ
+    connection = mssql_python.connect(
+        f"SERVER={e['TAP_MSSQL_HOST']},{e['TAP_MSSQL_PORT']};UID={e['TAP_MSSQL_USER']};PWD={e['TAP_MSSQL_PASSWORD']};"
+        f"DATABASE={e['TAP_MSSQL_DATABASE']};Encrypt=yes;TrustServerCertificate=yes;"
+    )
+    cursor, below = connection.cursor(), 2**62
+    while True:
+        cursor.execute(f"SELECT TOP ({PAGE_ROWS}) * FROM dbo.bi_credores WHERE id < ? ORDER BY id DESC", [below])
+        page = [batch for batch in cursor.arrow_reader(batch_size=BATCH_ROWS) if batch.num_rows]
+        if not page:
+            return
+        below = page[-1].column(0)[-1].as_py()
+        yield page
+
+
+def fetch(folder: Path) -> Iterator[Path]:
+    """Each page as an Arrow file."""
+    for number, page in enumerate(pages()):
+        path = folder / f"{number:06}.arrow"
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, page[0].schema) as writer:
+            for batch in page:
+                writer.write_batch(batch)
+        yield path
+
+
+def load(paths: Iterable[Path], remove: bool) -> int:
+    """COPY each file into the table made anew, a transaction a file; returns the rows."""
+    e, rows, made = os.environ, 0, False
+    connection = psycopg.connect(
+        host=e["TARGET_POSTGRES_HOST"],
+        port=e["TARGET_POSTGRES_PORT"],
+        user=e["TARGET_POSTGRES_USER"],
+        password=e["TARGET_POSTGRES_PASSWORD"],
+        dbname=e["TARGET_POSTGRES_DATABASE"],
+    )
+    for path in paths:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        if not made:
+            _create(connection, reader.schema)
+            made = True
+        encoder = pgpq.ArrowToPostgresBinaryEncoder(reader.schema)
+        with connection.cursor().copy(f"COPY {TABLE} FROM STDIN (FORMAT BINARY)") as copy:
+            copy.write(encoder.write_header())
+            for index in range(reader.num_record_batches):
+                batch = reader.get_batch(index)
+                copy.write(encoder.write_batch(batch))
+                rows += batch.num_rows
+            copy.write(encoder.finish())
+        connection.commit()
+        if remove:
+            path.unlink()
+    return rows
+
+
+def _create(connection: psycopg.Connection, schema: pa.Schema) -> None:
+    columns = ", ".join(f'"{field.name.lower()}" {_type(field.type)}' for field in schema)
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
+    connection.execute(f"CREATE TABLE {TABLE} ({columns})")
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_decimal(kind):
+        return f"numeric({kind.precision},{kind.scale})"
+    if pa.types.is_timestamp(kind):
+        return "timestamp"
+    return PLAIN_TYPES.get(kind, "varchar")
+
+
+def _fetch_all(folder: Path, queue: multiprocessing.Queue) -> None:
+    try:
+        for path in fetch(folder):
+            queue.put(path)
+    finally:
+        queue.put(None)
+
+
+def copy() -> int:
+    """Both halves at once, a process each; returns the rows. Raises RuntimeError where the reader failed."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue(PAGES_AHEAD)
+    with tempfile.TemporaryDirectory() as folder:
+        reader = context.Process(target=_fetch_all, args=(Path(folder), queue))
+        reader.start()
+        rows = load(iter(queue.get, None), remove=True)
+        reader.join()
+    if reader.exitcode:
+        raise RuntimeError(f"the reader ended with {reader.exitcode}")
+    return rows
+
+
+def main() -> None:
+    verb = sys.argv[1]
+    if verb == "copy":
+        rows = copy()
+    elif verb == "read":
+        rows = sum(batch.num_rows for page in pages() for batch in page)
+    elif verb == "fetch":
+        folder = Path(sys.argv[2])
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = sum(pa.ipc.open_file(str(path)).num_record_batches for path in fetch(folder))
+    else:
+        rows = load(sorted(Path(sys.argv[2]).glob("*.arrow")), remove=False)
+    print(rows)
+
+
+if __name__ == "__main__":
+    main()
