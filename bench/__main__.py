@@ -103,7 +103,8 @@ def _wrong(contender: Contender, deep: set[str]) -> str:
         options = Options(check="deep" if check == "deep" else "quick", settle_seconds=0)
         report = verify(["bi-credores"], options, target_table=contender.made, root=ROOT)
         if report.exit_code != 0:
-            return f"the {check} check found it {report.tables[0].verdict}"
+            found = report.tables[0]
+            return f"{check} check: {found.error or found.verdict}"
     deep.add(contender.name)
     return ""
 

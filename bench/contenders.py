@@ -66,8 +66,10 @@ def _dlt() -> list[str]:
 
 
 def _sling() -> list[str]:
+    # The Python wrapper looks for a download; the wheel's program needs none.
+    program = next(environment_of("sling").parent.glob("lib/*/site-packages/sling_linux_amd64/bin/sling-linux-amd64"))
     return [
-        str(environment_of("sling") / "sling"),
+        str(program),
         *("run", "--src-conn", "BENCH_SOURCE", "--src-stream", "dbo.bi_credores"),
         *("--tgt-conn", "BENCH_TARGET", "--tgt-object", "bench_sling.bi_credores", "--mode", "full-refresh"),
     ]
