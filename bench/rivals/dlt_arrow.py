@@ -8,7 +8,9 @@ import mssql_python
 e = os.environ
 
 
-@dlt.resource(name="bi_credores", write_disposition="replace")
+@dlt.resource(
+    name="bi_credores", write_disposition="replace", columns={"mod_ts": {"data_type": "timestamp", "timezone": False}}
+)
 def rows():
     """The whole table, one query."""
     connection = mssql_python.connect(
