@@ -27,6 +27,7 @@ def sync(config: Any, feed: Feed, rows: list[dict[str, Any]], version: int, **mo
     load(config, feed.full(rows, page=7), **more)
 
 
+# SPEC A7
 @WAYS
 def test_inserted_updated_unchanged_and_stale_are_counted(config: Any, db: Db, feed: Feed, activation: str) -> None:
     sync(config, feed, things(*range(1, 21)), 1)
@@ -38,6 +39,7 @@ def test_inserted_updated_unchanged_and_stale_are_counted(config: Any, db: Db, f
     assert last_sync(db, "activation") == (activation,)
 
 
+# SPEC A7
 @WAYS
 @pytest.mark.parametrize("rule", ["delete", "flag", "keep"])
 def test_stale_rows(config: Any, db: Db, feed: Feed, activation: str, rule: str) -> None:
@@ -51,6 +53,7 @@ def test_stale_rows(config: Any, db: Db, feed: Feed, activation: str, rule: str)
     assert ids(db, "status = 1") == list(range(1, 11)), "a row that comes back has the source's value again"
 
 
+# SPEC A6, A7
 @WAYS
 def test_a_flagged_row_stays_flagged_and_is_not_rewritten(config: Any, db: Db, feed: Feed, activation: str) -> None:
     feed.load = {"stale_rows": "flag", "stale_column": "status", "stale_value": 0, "activation": activation}
@@ -61,6 +64,7 @@ def test_a_flagged_row_stays_flagged_and_is_not_rewritten(config: Any, db: Db, f
     assert outcome(db) == (0, 0, 9, 1)
 
 
+# SPEC A2
 @WAYS
 def test_an_empty_source_never_wipes_a_table(config: Any, db: Db, feed: Feed, activation: str) -> None:
     sync(config, feed, things(*range(1, 11)), 1)
@@ -76,6 +80,7 @@ def test_an_empty_source_never_wipes_a_table(config: Any, db: Db, feed: Feed, ac
     assert ids(db) == []
 
 
+# SPEC A2
 @WAYS
 def test_a_half_read_source_is_refused(config: Any, db: Db, feed: Feed, activation: str) -> None:
     sync(config, feed, things(*range(1, 11)), 1)
@@ -89,6 +94,7 @@ def test_a_half_read_source_is_refused(config: Any, db: Db, feed: Feed, activati
     assert ids(db) == [1]
 
 
+# SPEC A9
 @WAYS
 def test_rows_that_an_incremental_sync_wrote_meanwhile_survive(
     config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
@@ -141,6 +147,7 @@ DEPENDENTS = {
 }
 
 
+# SPEC A6
 @pytest.mark.parametrize("what", list(DEPENDENTS))
 def test_a_table_that_something_depends_on_is_merged(config: Any, db: Db, feed: Feed, what: str) -> None:
     sync(config, feed, things(*range(1, 11)), 1)
@@ -154,6 +161,7 @@ def test_a_table_that_something_depends_on_is_merged(config: Any, db: Db, feed: 
         sync(config, feed, things(*range(1, 11)), 3, activation="swap")
 
 
+# SPEC A5
 def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
     sync(config, feed, things(*range(1, 11)), 1)
     statements = [
@@ -215,6 +223,7 @@ def _described(server: embedded.Server, db: Db) -> str:
     return text
 
 
+# SPEC A10
 def test_a_long_reader_does_not_make_others_queue(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
     sync(config, feed, things(*range(1, 11)), 1)
     with psycopg.connect(server.dsn(db.info.dbname)) as reader:
@@ -276,6 +285,7 @@ class Readers:
                     return
 
 
+# SPEC A4
 @WAYS
 def test_readers_see_the_old_rows_or_the_new(
     config: Any, server: embedded.Server, db: Db, feed: Feed, activation: str
@@ -293,6 +303,7 @@ def test_readers_see_the_old_rows_or_the_new(
     assert last_sync(db, "activation") == (activation,)
 
 
+# SPEC A4
 def test_an_old_snapshot_never_sees_a_part(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
     """A REPEATABLE READ transaction that began between two staged batches would see the first one alone."""
     sync(config, feed, things(*range(1, 11)), 1)

@@ -79,6 +79,7 @@ def test_a_batch_file_that_is_not_there(config: Any, feed: Feed, tmp_path: Path)
     check(run(config, tmp_path, lines), 1, "cannot be read")
 
 
+# SPEC V5
 def test_columns_that_fold_to_one_name(config: Any, feed: Feed) -> None:
     feed.columns = {"id": "bigint", "Name": "text", "NAME": "text"}
     feed.cursor = None
@@ -86,6 +87,7 @@ def test_columns_that_fold_to_one_name(config: Any, feed: Feed) -> None:
         load(config, [feed.schema()])
 
 
+# SPEC V5
 def test_names_that_need_care(config: Any, db: Db, tmp_path: Path) -> None:
     long = "Coluna_" + "ç" * 60
     columns = {

@@ -116,6 +116,7 @@ def test_an_incremental_sync_leaves_an_unfinished_full_one_alone(
     assert ids(db) == [1, 2, 3, 4, 5]
 
 
+# SPEC A1
 def test_activation_is_refused_when_rows_are_missing(config: Any, db: Db, feed: Feed) -> None:
     lines = [feed.schema(), feed.batch(1, things(2, 1)), feed.state(1, 2, [1]), feed.state(1, 2, [1], done=True)]
     with pytest.raises(CheckRefused, match="the tap sent 3 rows"):
@@ -142,6 +143,7 @@ def test_a_table_without_a_key_is_replaced_whole(config: Any, db: Db, feed: Feed
     assert ids(db) == [1, 1, 2, 2, 3]
 
 
+# SPEC A3
 def test_duplicate_keys_are_refused(config: Any, db: Db, feed: Feed) -> None:
     lines = [feed.schema(), feed.batch(1, things(2, 2, 1)), feed.state(1, 3, [1]), feed.activate(3)]
     with pytest.raises(CheckRefused, match="same key"):

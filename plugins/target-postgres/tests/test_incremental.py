@@ -26,6 +26,7 @@ def test_equal_rows_are_not_rewritten(config: Any, db: Db, feed: Feed) -> None:
     assert last_sync(db, "rows_read", "rows_written", "rows_unchanged", "rows_rejected") == (11, 2, 9, 0)
 
 
+# SPEC I7
 def test_the_greatest_cursor_wins_then_the_last(config: Any, db: Db, feed: Feed) -> None:
     rows = [
         thing(1, Name="late", mod_ts=START + HOUR),

@@ -20,6 +20,7 @@ def rows() -> list[dict[str, Any]]:
     return [thing(number, Name=SECRET if number in (3, 11, 20) else "ok") for number in range(1, 21)]
 
 
+# SPEC V4
 @pytest.mark.parametrize("records", [False, True])
 def test_the_first_bad_row_stops_the_sync_by_default(
     config: Any, db: Db, feed: Feed, tmp_path: Path, records: bool
@@ -31,6 +32,7 @@ def test_the_first_bad_row_stops_the_sync_by_default(
     assert db.execute("SELECT to_regclass('things')").fetchone() == (None,)
 
 
+# SPEC V4
 @pytest.mark.parametrize("records", [False, True])
 def test_bad_rows_are_kept_and_the_others_stored(config: Any, db: Db, feed: Feed, records: bool) -> None:
     load(config, feed.full(rows(), page=8, records=records), max_rejects=3)
@@ -43,6 +45,7 @@ def test_bad_rows_are_kept_and_the_others_stored(config: Any, db: Db, feed: Feed
     assert kept.fetchall() == [(3, 3, reason, SECRET), (11, 2, reason, SECRET), (20, 1, reason, SECRET)]
 
 
+# SPEC V4
 def test_one_more_than_allowed_stops(config: Any, db: Db, feed: Feed) -> None:
     with pytest.raises(DataRefused, match="max_rejects"):
         load(config, feed.full(rows(), page=8), max_rejects=2)

@@ -188,6 +188,7 @@ def test_decimals_too_wide_for_binary_go_as_text(config: Any, db: Db, feed: Feed
     assert db.execute("SELECT amount FROM things").fetchone() == (wide,)
 
 
+# SPEC V3
 @pytest.mark.parametrize(("rule", "expected"), [("replace", "a\u2400b\u2400"), ("strip", "ab"), ("reject", None)])
 @pytest.mark.parametrize("records", [False, True])
 def test_nul_characters(config: Any, db: Db, feed: Feed, rule: str, expected: str | None, records: bool) -> None:
@@ -204,6 +205,7 @@ def test_nul_characters(config: Any, db: Db, feed: Feed, rule: str, expected: st
         assert reject == ("2", "NUL character (column name)", 1)
 
 
+# SPEC V3
 def test_nul_characters_inside_json(config: Any, db: Db, tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"id": {"type": "integer"}, "o": {"type": "object"}}}
     lines = [
