@@ -15,6 +15,7 @@ from sync_rules.exits import CheckRefused, ConfigurationError, SyncError
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, fingerprint
+from sync_rules.spans import SpanPage, SpanReader
 
 from tap_oracle_wms.changes import ChangePage, ChangeReader
 from tap_oracle_wms.client import Answer, Client
@@ -26,7 +27,6 @@ from tap_oracle_wms.links import next_query
 from tap_oracle_wms.patient import Losses
 from tap_oracle_wms.query import ListQuery, filters_of
 from tap_oracle_wms.settings import by_mode
-from tap_oracle_wms.spans import SpanPage, SpanReader
 
 KEY = "id"
 
@@ -221,7 +221,7 @@ class EntitySource:
             )
         )
 
-    def _fetch_span(self, below: int, at_least: int | None) -> SpanPage:
+    def _fetch_span(self, below: int, at_least: int | None) -> SpanPage[pa.RecordBatch]:
         """One answer of a full sync, checked: in order, within its bounds."""
         query = self._choices.query.ask("-id", id__lt=below, id__gte=at_least)
         page, more = self._list(query)

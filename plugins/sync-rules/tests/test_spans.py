@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tap_oracle_wms.errors import BadAnswer
-from tap_oracle_wms.spans import SpanPage, SpanReader
+from sync_rules.exits import CheckRefused
+from sync_rules.spans import SpanPage, SpanReader
 
 
 class Ids:
@@ -22,7 +22,7 @@ class Ids:
         self.requests = 0
         self._lock = threading.Lock()
 
-    def fetch(self, below: int, at_least: int | None) -> SpanPage:
+    def fetch(self, below: int, at_least: int | None) -> SpanPage[pa.RecordBatch]:
         with self._lock:
             self.requests += 1
         found = [one for one in self.ids if one < below and (at_least is None or one >= at_least)]
@@ -30,7 +30,9 @@ class Ids:
         batch = pa.RecordBatch.from_arrays([pa.array(page, pa.int64())], names=["id"])
         return SpanPage(batch, page[-1] if page else None, len(found) <= self.page_size)
 
-    def reader(self, below: int, bottom: int | None, density: float, in_flight: int, budget: int) -> SpanReader:
+    def reader(
+        self, below: int, bottom: int | None, density: float, in_flight: int, budget: int, pages_a_span: int = 8
+    ) -> SpanReader[pa.RecordBatch]:
         return SpanReader(
             self.fetch,
             below=below,
@@ -39,10 +41,11 @@ class Ids:
             page_size=self.page_size,
             in_flight=in_flight,
             budget_bytes=budget,
+            pages_a_span=pages_a_span,
         )
 
 
-def read(reader: SpanReader) -> Iterator[int]:
+def read(reader: SpanReader[pa.RecordBatch]) -> Iterator[int]:
     for batch in reader:
         yield from batch.column(0).to_pylist()
 
@@ -54,17 +57,24 @@ def read(reader: SpanReader) -> Iterator[int]:
     density=st.sampled_from([1e-6, 0.01, 0.5, 1.0]),
     in_flight=st.integers(1, 5),
     budget=st.sampled_from([1, 500, 10**6]),
+    pages_a_span=st.sampled_from([1, 2, 8]),
     resume=st.floats(0, 1),
 )
 def test_every_row_once_in_order(
-    ids: set[int], page_size: int, density: float, in_flight: int, budget: int, resume: float
+    ids: set[int],
+    page_size: int,
+    density: float,
+    in_flight: int,
+    budget: int,
+    pages_a_span: int,
+    resume: float,
 ) -> None:
     ordered = sorted(ids, reverse=True)
     skipped = int(len(ordered) * resume)
     below = ordered[skipped - 1] if skipped else (ordered[0] + 1 if ordered else 5)
     bottom = ordered[-1] if ordered else None
     source = Ids(ids, page_size)
-    assert list(read(source.reader(below, bottom, density, in_flight, budget))) == ordered[skipped:]
+    assert list(read(source.reader(below, bottom, density, in_flight, budget, pages_a_span))) == ordered[skipped:]
 
 
 def test_rows_below_the_lowest_id_that_was_known_are_read_too() -> None:
@@ -86,9 +96,9 @@ def test_a_dense_stretch_in_a_thin_table_is_read_in_parallel_parts() -> None:
 
 
 def test_what_a_request_raises_is_raised() -> None:
-    def fetch(below: int, at_least: int | None) -> SpanPage:
-        raise BadAnswer("out of order")
+    def fetch(below: int, at_least: int | None) -> SpanPage[pa.RecordBatch]:
+        raise CheckRefused("out of order")
 
     reader = SpanReader(fetch, below=100, bottom=1, density=1.0, page_size=5, in_flight=3)
-    with pytest.raises(BadAnswer, match="out of order"):
+    with pytest.raises(CheckRefused, match="out of order"):
         list(reader)

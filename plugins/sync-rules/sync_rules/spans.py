@@ -11,10 +11,9 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-import pyarrow as pa
-
-from tap_oracle_wms.workers import Workers
+from sync_rules.workers import Workers
 
 PAGES_A_SPAN = 8
 SMALLEST_SPAN_PAGES = 2
@@ -24,26 +23,37 @@ _AIM = 0.985
 _LEAST_DENSITY = 1e-9
 
 
+class Rows(Protocol):
+    """Rows as a source hands them on; a `pyarrow.RecordBatch` is one."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many."""
+
+    @property
+    def nbytes(self) -> int:
+        """What they take of the memory."""
+
+
+R = TypeVar("R", bound=Rows)
+
+
 @dataclass(frozen=True)
-class SpanPage:
+class SpanPage(Generic[R]):
     """Rows of a span in descending order of id. `lowest` is the last row's id; `last` is true when none are left."""
 
-    batch: pa.RecordBatch
+    rows: R
     lowest: int | None
     last: bool
 
 
-Fetch = Callable[[int, "int | None"], SpanPage]
-"""Asks for the highest rows with id below the first number and, where given, at least the second."""
-
-
 @dataclass(eq=False)
-class _Span:
+class _Span(Generic[R]):
     """Ids below `below` and at least `at_least` (None: all that are left). `next_below` is where it goes on."""
 
     below: int
     at_least: int | None
-    pages: deque[pa.RecordBatch] = field(default_factory=deque)
+    pages: deque[R] = field(default_factory=deque)
     next_below: int = 0
     rows: int = 0
     busy: bool = False
@@ -53,15 +63,17 @@ class _Span:
         self.next_below = self.below
 
 
-class SpanReader:
+class SpanReader(Generic[R]):
     """Reads every row with id below `below`. `bottom` is the lowest id known of, None where there is none.
 
+    `fetch` asks for the highest `page_size` rows with id below its first number and, where given, at least its second.
     `density` is how many ids of a hundred are taken, as a fraction; it is only where the planning starts.
+    `pages_a_span` is how many pages one range holds at the most: small pages are better read several to a range.
     """
 
     def __init__(
         self,
-        fetch: Fetch,
+        fetch: Callable[[int, int | None], SpanPage[R]],
         *,
         below: int,
         bottom: int | None,
@@ -69,19 +81,22 @@ class SpanReader:
         page_size: int,
         in_flight: int,
         budget_bytes: int = BUDGET_BYTES,
+        pages_a_span: int = PAGES_A_SPAN,
     ) -> None:
         self._fetch = fetch
-        self._workers: Workers[_Span, SpanPage] = Workers(in_flight)
+        self._workers: Workers[_Span[R], SpanPage[R]] = Workers(in_flight)
+        self._pages_a_span = pages_a_span
+        self._smallest_span_pages = min(SMALLEST_SPAN_PAGES, pages_a_span)
         self._page_size = page_size
         self._bottom = bottom
         self._density = min(1.0, max(density, _LEAST_DENSITY))
         self._budget = budget_bytes
-        self._spans: deque[_Span] = deque()
+        self._spans: deque[_Span[R]] = deque()
         self._next_top: int | None = below
         self._held_bytes = 0
         self._page_bytes = 0.0
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[R]:
         try:
             while True:
                 self._keep_busy()
@@ -91,9 +106,9 @@ class SpanReader:
                 if not self._spans and self._next_top is None:
                     return
                 if self._spans and self._spans[0].pages:
-                    batch = self._spans[0].pages.popleft()
-                    self._held_bytes -= batch.nbytes
-                    yield batch
+                    rows = self._spans[0].pages.popleft()
+                    self._held_bytes -= rows.nbytes
+                    yield rows
                     self._take(wait=False)
                 else:
                     self._take(wait=True)
@@ -107,20 +122,20 @@ class SpanReader:
             self._arrived(*found)
             found = self._workers.result(wait=False)
 
-    def _arrived(self, span: _Span, page: SpanPage) -> None:
+    def _arrived(self, span: _Span[R], page: SpanPage[R]) -> None:
         span.busy = False
-        if page.batch.num_rows:
-            span.pages.append(page.batch)
-            span.rows += page.batch.num_rows
-            self._held_bytes += page.batch.nbytes
-            weight = page.batch.nbytes * self._page_size / page.batch.num_rows
+        if page.rows.num_rows:
+            span.pages.append(page.rows)
+            span.rows += page.rows.num_rows
+            self._held_bytes += page.rows.nbytes
+            weight = page.rows.nbytes * self._page_size / page.rows.num_rows
             self._page_bytes = weight if not self._page_bytes else 0.8 * self._page_bytes + 0.2 * weight
         if page.last or page.lowest is None:
             span.done = True
             if span.at_least is not None:
                 self._learn(span.rows / (span.below - span.at_least))
         else:
-            density = page.batch.num_rows / (span.next_below - page.lowest)
+            density = page.rows.num_rows / (span.next_below - page.lowest)
             span.next_below = page.lowest
             self._split_if_large(span, max(density, span.rows / (span.below - span.next_below)))
 
@@ -131,7 +146,7 @@ class SpanReader:
         else:
             self._density = min(1.0, (self._density + density) / 2 if self._density > density / 8 else density)
 
-    def _split_if_large(self, span: _Span, density: float) -> None:
+    def _split_if_large(self, span: _Span[R], density: float) -> None:
         """Cut what is left of a span that is far larger than planned, so that its parts are read at once.
 
         Otherwise its one request at a time would hold up all that follow, and those would fill the budget.
@@ -163,7 +178,7 @@ class SpanReader:
         for number, span in enumerate(self._spans):
             if self._workers.under_way >= limit:
                 return
-            near = number < self._workers.count and len(span.pages) < SMALLEST_SPAN_PAGES
+            near = number < self._workers.count and len(span.pages) < self._smallest_span_pages
             if not number or near or not self._is_spent():
                 self._ask(span)
         while self._workers.under_way < limit and self._next_top is not None:
@@ -172,7 +187,7 @@ class SpanReader:
             self._spans.append(self._open(self._next_top))
             self._ask(self._spans[-1])
 
-    def _ask(self, span: _Span) -> None:
+    def _ask(self, span: _Span[R]) -> None:
         if span.busy or span.done:
             return
         span.busy = True
@@ -183,7 +198,7 @@ class SpanReader:
         coming = self._workers.under_way * self._page_bytes
         return self._held_bytes + coming >= self._budget
 
-    def _open(self, top: int) -> _Span:
+    def _open(self, top: int) -> _Span[R]:
         width = max(self._page_size, math.ceil(self._rows_a_span() / self._density))
         at_least = top - width
         if self._bottom is None or at_least <= self._bottom:
@@ -194,8 +209,8 @@ class SpanReader:
         return _Span(top, at_least)
 
     def _rows_a_span(self) -> float:
-        pages = float(PAGES_A_SPAN)
+        pages = float(self._pages_a_span)
         if self._page_bytes:
             # Half the budget: the spans in flight fill up together, and new ones have to open before the first is done.
             pages = self._budget / (self._page_bytes * self._workers.count * 2)
-        return _AIM * self._page_size * min(PAGES_A_SPAN, max(SMALLEST_SPAN_PAGES, math.floor(pages)))
+        return _AIM * self._page_size * min(self._pages_a_span, max(self._smallest_span_pages, math.floor(pages)))
