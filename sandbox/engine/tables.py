@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlglot
 from sqlglot import exp
@@ -28,12 +28,26 @@ DROPPED = re.compile(
     r"|\bTEXTIMAGE_ON\s+\[?PRIMARY\]?|\)\s*WITH\s*\([^)]*\)(?=\s*[,)])|\bCOLLATE\s+\w+",
     re.IGNORECASE,
 )
+# sqlglot reads only some ways to write a key. All of them become `CONSTRAINT [name] PRIMARY KEY`, and what was
+# written travels in the name, behind a mark.
+KEY = re.compile(
+    r"(?:\bCONSTRAINT\s+(?:\[([^\]]+)\]|(\w+))\s+)?(?<!\[)\b(PRIMARY\s+KEY|UNIQUE)\b(?:\s+((?:NON)?CLUSTERED)\b)?",
+    re.IGNORECASE,
+)
+MARK = "\x1f"
 
 
 def _prepared(text: str) -> str:
     """The statement in words sqlglot reads; SPARSE survives as a comment constraint."""
     plain = re.sub(r"\bSPARSE\b", "COMMENT 'sparse'", text, flags=re.IGNORECASE)
+    plain = KEY.sub(_marked, plain)
     return DROPPED.sub(lambda m: ")" if m[0].startswith(")") else " ", plain)
+
+
+def _marked(written: re.Match[str]) -> str:
+    primary = written[3][0].upper() == "P"
+    clustered = written[4].upper() == "CLUSTERED" if written[4] else primary
+    return f"CONSTRAINT [{written[1] or written[2] or ''}{MARK}{primary:d}{clustered:d}] PRIMARY KEY"
 
 
 def create_table(session: Session, text: str) -> None:
@@ -45,13 +59,13 @@ def create_table(session: Session, text: str) -> None:
     seeds: dict[str, tuple[int, int]] = {}
     for item in schema.expressions:
         if isinstance(item, exp.ColumnDef):
-            column, key, seed = _column(item)
+            column, own, seed = _column(item)
             columns.append(column)
-            keys += key
+            keys += own
             seeds[column.name] = seed
         else:
             keys += _constraint(item)
-    required = {n.lower() for primary, names, _ in keys if primary for n, _ in names}
+    required = {name.lower() for key in keys if key.primary for name, _ in key.columns}
     columns = [
         Column(c.name, c.type, False, c.identity, c.default, c.computed, c.sparse) if c.name.lower() in required else c
         for c in columns
@@ -64,10 +78,8 @@ def create_table(session: Session, text: str) -> None:
             " $3 AND name = $4 AND is_identity",
             [first, step, table.ident, name],
         )
-    for primary, names, label in sorted(keys, key=lambda k: not k[0]):
-        enter_index(
-            session, table, label, names, [], unique=True, primary=primary, constraint=not primary, clustered=primary
-        )
+    for key in sorted(keys, key=lambda one: not one.primary):
+        _enter(session, table, key)
 
 
 def _computed_types(session: Session, columns: list[Column]) -> list[Column]:
@@ -84,7 +96,19 @@ def _computed_types(session: Session, columns: list[Column]) -> list[Column]:
     return made
 
 
-Key = tuple[bool, list[tuple[str, bool]], "str | None"]
+class Key(NamedTuple):
+    """A declared primary key or unique constraint: its columns, each with whether it descends."""
+
+    primary: bool
+    columns: list[tuple[str, bool]]
+    label: str | None
+    clustered: bool
+
+    @classmethod
+    def of(cls, label: str, columns: list[tuple[str, bool]]) -> Key:
+        """The key whose constraint has this marked name."""
+        name, _, flags = label.partition(MARK)
+        return cls(flags[0] == "1", columns, name or None, flags[1] == "1")
 
 
 def _column(item: exp.ColumnDef) -> tuple[Column, list[Key], tuple[int, int]]:
@@ -109,10 +133,9 @@ def _column(item: exp.ColumnDef) -> tuple[Column, list[Key], tuple[int, int]]:
         elif isinstance(kind, exp.CommentColumnConstraint):
             sparse = True
         elif isinstance(kind, exp.PrimaryKeyColumnConstraint):
-            nullable = False
-            keys.append((True, [(item.name, bool(kind.args.get("desc")))], label))
-        elif isinstance(kind, exp.UniqueColumnConstraint):
-            keys.append((False, [(item.name, False)], label))
+            key = Key.of(label or "", [(item.name, bool(kind.args.get("desc")))])
+            nullable = nullable and not key.primary
+            keys.append(key)
     if item.kind is None and computed is None:
         raise SqlError(173, f"The definition for column '{item.name}' must include a data type.", 15)
     declared = data_type(item.kind) if item.kind is not None else SqlType("int")
@@ -122,20 +145,28 @@ def _column(item: exp.ColumnDef) -> tuple[Column, list[Key], tuple[int, int]]:
 
 
 def _constraint(item: exp.Expr) -> list[Key]:
-    if isinstance(item, exp.Constraint):
-        found = [k for inner in item.expressions for k in _constraint(inner)]
-        return [(primary, names, item.name) for primary, names, _ in found]
-    if isinstance(item, exp.PrimaryKey | exp.UniqueColumnConstraint | exp.PrimaryKeyColumnConstraint):
-        listed = item.expressions or (item.this.expressions if isinstance(item.this, exp.Schema | exp.Tuple) else [])
-        names = [
-            (
-                e.this.name if isinstance(e, exp.Ordered) else e.name,
-                bool(isinstance(e, exp.Ordered) and e.args.get("desc")),
-            )
-            for e in listed
-        ]
-        return [(not isinstance(item, exp.UniqueColumnConstraint), names, None)] if names else []
-    return []
+    """The keys a table constraint declares."""
+    if not isinstance(item, exp.Constraint):
+        return []
+    return [
+        Key.of(item.name, [(e.this.name, bool(e.args.get("desc"))) for e in inner.expressions])
+        for inner in item.expressions
+        if isinstance(inner, exp.PrimaryKey)
+    ]
+
+
+def _enter(session: Session, table: Table, key: Key) -> None:
+    enter_index(
+        session,
+        table,
+        key.label,
+        key.columns,
+        [],
+        unique=True,
+        primary=key.primary,
+        constraint=not key.primary,
+        clustered=key.clustered,
+    )
 
 
 def alter_table(session: Session, text: str) -> None:
@@ -158,18 +189,8 @@ def alter_table(session: Session, text: str) -> None:
         raise syntax(rest[:30]) from error
     for item in tree.this.expressions:
         if not isinstance(item, exp.ColumnDef):
-            for primary, names, label in _constraint(item):
-                enter_index(
-                    session,
-                    table,
-                    label,
-                    names,
-                    [],
-                    unique=True,
-                    primary=primary,
-                    constraint=not primary,
-                    clustered=primary,
-                )
+            for key in _constraint(item):
+                _enter(session, table, key)
         elif verb == "add":
             _add_column(session, table, item)
         else:
@@ -208,8 +229,8 @@ def _add_column(session: Session, table: Table, item: exp.ColumnDef) -> None:
         session.fetch(f"UPDATE {table.reference} SET {quoted(column.name)} = {made}")
     if column.computed is not None:
         recompute(session, wider)
-    for primary, names, label in keys:
-        enter_index(session, wider, label, names, [], unique=True, primary=primary, constraint=not primary)
+    for key in keys:
+        _enter(session, wider, key)
 
 
 def _alter_column(session: Session, table: Table, item: exp.ColumnDef) -> None:

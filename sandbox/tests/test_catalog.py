@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 COLUMNS = """
 SELECT c.name, ty.name, c.max_length, c.precision, c.scale, c.is_nullable, c.is_identity, c.is_computed, c.is_sparse
 FROM sys.columns c JOIN sys.types ty ON ty.user_type_id = c.user_type_id
@@ -44,6 +46,28 @@ def test_columns_as_declared(sql: Any, fresh: Any) -> None:
     assert found["q"] == ("sysname", 256, 0, 0)
     assert rows[13][7] is True
     assert rows[14][8] is True
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "CONSTRAINT PK_x PRIMARY KEY CLUSTERED ([id] ASC), CONSTRAINT UQ_x UNIQUE NONCLUSTERED (v DESC)",
+        "PRIMARY KEY CLUSTERED (id), UNIQUE NONCLUSTERED (v DESC)",
+        "PRIMARY KEY NONCLUSTERED (id), UNIQUE CLUSTERED (v DESC)",
+        "w int PRIMARY KEY CLUSTERED, x int NOT NULL UNIQUE NONCLUSTERED",
+        "w int CONSTRAINT PK_x PRIMARY KEY NONCLUSTERED, x int UNIQUE CLUSTERED",
+    ],
+)
+def test_where_a_key_says_how_it_is_stored_it_is_still_a_key(sql: Any, fresh: Any, declared: str) -> None:
+    table = fresh(f"(id int NOT NULL, v int NOT NULL, {declared})").removeprefix("dbo.")
+    found = [tuple(r) for r in sql.execute(KEYS, (table,)).fetchall()]
+    clustered = "PRIMARY KEY CLUSTERED" in declared
+    columns = ("w", "x") if declared.startswith("w") else ("id", "v")
+    expected = [
+        ("CLUSTERED" if clustered else "NONCLUSTERED", True, columns[0], 1, False),
+        ("NONCLUSTERED" if clustered else "CLUSTERED", True, columns[1], 1, "DESC" in declared),
+    ]
+    assert sorted(row[1:] for row in found) == sorted(expected)
 
 
 def test_keys_and_indexes(sql: Any) -> None:
