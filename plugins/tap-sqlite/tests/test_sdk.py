@@ -20,4 +20,10 @@ with sqlite3.connect(_FILE) as _connection:
     )
 _connection.close()
 
-TestTap = get_tap_test_class(TapSqlite, config={"path": str(_FILE)}, suite_config=SuiteConfig(max_records_limit=10))
+TestTap = get_tap_test_class(
+    TapSqlite,
+    config={"path": str(_FILE)},
+    suite_config=SuiteConfig(max_records_limit=10),
+    # Not the environment: the SDK would read the .env of whoever runs the tests.
+    parse_env_config=False,
+)
