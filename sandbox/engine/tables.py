@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # What sqlglot does not read and what means nothing to the stand-in.
 DROPPED = re.compile(
     r"\b(ROWGUIDCOL|NOT\s+FOR\s+REPLICATION|FILESTREAM|PERSISTED(?:\s+NOT\s+NULL)?)\b|\bON\s+\[PRIMARY\]"
-    r"|\bTEXTIMAGE_ON\s+\[?PRIMARY\]?|\)\s*WITH\s*\([^)]*\)(?=\s*[,)])|\bCOLLATE\s+\w+",
+    r"|\bTEXTIMAGE_ON\s+\[?PRIMARY\]?|\)\s*WITH\s*\([^)]*\)(?=\s*[,)])|\bCOLLATE\s+\w+"
+    # sqlglot reads the columns after these words as belonging to no key.
+    r"|(?<=\bPRIMARY KEY)\s+(NON)?CLUSTERED\b|(?<=\bUNIQUE)\s+(NON)?CLUSTERED\b",
     re.IGNORECASE,
 )
 # sqlglot reads only some ways to write a key. All of them become `CONSTRAINT [name] PRIMARY KEY`, and what was

@@ -73,7 +73,7 @@ def test_where_a_key_says_how_it_is_stored_it_is_still_a_key(sql: Any, fresh: An
 def test_keys_and_indexes(sql: Any) -> None:
     sql.execute(
         "CREATE TABLE dbo.com_chaves (a int NOT NULL, b int NOT NULL, c varchar(9),"
-        " CONSTRAINT PK_com_chaves PRIMARY KEY (b, a DESC), CONSTRAINT UQ_com_chaves UNIQUE (c))"
+        " CONSTRAINT PK_com_chaves PRIMARY KEY CLUSTERED (b, a DESC), CONSTRAINT UQ_com_chaves UNIQUE NONCLUSTERED (c))"
     )
     sql.execute("CREATE INDEX IX_c ON dbo.com_chaves (c DESC) INCLUDE (a)")
     try:

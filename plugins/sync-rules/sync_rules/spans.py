@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -20,7 +20,8 @@ SMALLEST_SPAN_PAGES = 2
 BUDGET_BYTES = 24 * 1024 * 1024
 _AIM = 0.985
 """A span is planned a little smaller than its pages hold, so that its last page does not spill into one more."""
-_LEAST_DENSITY = 1e-9
+_LEAST_DENSITY = 1e-20
+"""A few rows anywhere in 64 bits; a higher one would have holes crossed in steps without end."""
 
 
 class Rows(Protocol):
@@ -96,7 +97,7 @@ class SpanReader(Generic[R]):
         self._held_bytes = 0
         self._page_bytes = 0.0
 
-    def __iter__(self) -> Iterator[R]:
+    def __iter__(self) -> Generator[R, None, None]:
         try:
             while True:
                 self._keep_busy()

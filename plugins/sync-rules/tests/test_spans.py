@@ -88,6 +88,16 @@ def test_holes_do_not_cost_a_request_for_each_page_that_is_not_there() -> None:
     assert source.requests < 2 * 4_000 / 50 + 60
 
 
+@pytest.mark.parametrize("pages_a_span", [1, 8])
+@pytest.mark.parametrize("density", [1.0, 4e-17])
+def test_keys_at_the_ends_of_64_bits_take_few_requests(density: float, pages_a_span: int) -> None:
+    ends = {-(2**63), -(2**63) + 7, 2**63 - 9, 2**63 - 1}
+    source = Ids({*ends, *range(500)}, 5)
+    reader = source.reader(2**63, -(2**63), density, 4, 10**7, pages_a_span)
+    assert list(read(reader)) == sorted({*ends, *range(500)}, reverse=True)
+    assert source.requests < 500
+
+
 def test_a_dense_stretch_in_a_thin_table_is_read_in_parallel_parts() -> None:
     source = Ids({0, *range(10**6, 10**6 + 4_000)}, 50)
     reader = source.reader(10**6 + 4_000, 0, 0.0001, 4, 10**7)

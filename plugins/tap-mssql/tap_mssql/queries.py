@@ -50,6 +50,20 @@ class TableQueries:
         extras = [text for text in self.key_texts() if text]
         return f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table}{where} ORDER BY {order}", values
 
+    def span(self, rows: int, top: int, at_least: int | None) -> Statement:
+        """The highest `rows` rows with a key of at most `top` and, where given, at least the other number."""
+        (column,) = self.key
+        name, marker = quote(column.name), bound(column, self.database_collation)
+        values: list[KeyValue] = [top]
+        condition = f"{name} <= {marker}"
+        if at_least is not None:
+            values.append(at_least)
+            condition += f" AND {name} >= {marker}"
+        return (
+            f"SELECT TOP ({rows}) {self._list([])} FROM {self.table} WHERE {condition} ORDER BY {name} DESC",
+            values,
+        )
+
     def whole(self) -> Statement:
         """Every row, in no order."""
         return f"SELECT {self._list([])} FROM {self.table}", []
@@ -96,6 +110,11 @@ class TableQueries:
         order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
         return f"SELECT TOP (1) {shown} FROM {self.table} ORDER BY {order}", []
 
+    def lowest_key(self) -> Statement:
+        """The lowest value of a key of one column."""
+        (name,) = (quote(column.name) for column in self.key)
+        return f"SELECT TOP (1) {name} FROM {self.table} ORDER BY {name}", []
+
     def null_keys(self) -> Statement:
         """How many rows have no key."""
         condition = " OR ".join(f"{quote(column.name)} IS NULL" for column in self.key)
@@ -140,4 +159,5 @@ class TableQueries:
         return self.cursor
 
 
-INTEGERS = ("tinyint", "smallint", "int", "bigint")
+INTEGERS = {"tinyint": 0, "smallint": -(2**15), "int": -(2**31), "bigint": -(2**63)}
+"""The whole-number types, each with its lowest value."""

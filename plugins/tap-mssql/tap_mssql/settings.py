@@ -96,6 +96,14 @@ _TABLES: tuple[th.Property[Any], ...] = (
         description="Rows a fetch; fewer are taken by themselves where large values would not fit the memory.",
     ),
     th.Property(
+        "max_parallelism",
+        integer(1, 32),
+        default=4,
+        title="Parallel readers",
+        description="Ranges of a full sync read at once, each over a connection of its own, where the key is one"
+        " indexed whole number; 1 reads page after page.",
+    ),
+    th.Property(
         "isolation",
         th.StringType(allowed_values=["read_committed", "snapshot", "auto"]),
         default="read_committed",

@@ -45,7 +45,15 @@ class TableStream(PagedStream):
         config = dict(self.config)
         if self.ABORT_AT_RECORD_COUNT is not None:
             config["page_size"] = self.ABORT_AT_RECORD_COUNT
-        return MssqlTable(description, choices, config, connection, self._tap.database_collation, self.logger)
+        return MssqlTable(
+            description,
+            choices,
+            config,
+            connection,
+            self._tap.connection,
+            self._tap.database_collation,
+            self.logger,
+        )
 
     @property
     def _singer_catalog_entry(self) -> Any:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from sync_rules.batch_info import Key, KeyValue
+from sync_rules import exits
+from sync_rules.batch_info import Key
 from sync_rules.exits import ConfigurationError
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
+from sync_rules.spans import SpanPage, SpanReader
 
-from tap_mssql import arrow_values, clocks
+from tap_mssql import clocks
 from tap_mssql.client import Connection
 from tap_mssql.discovery import TableDescription
 from tap_mssql.errors import SourceChanged
-from tap_mssql.queries import Statement, TableQueries
+from tap_mssql.pages import PageReader, PageRows, bound_value
+from tap_mssql.queries import INTEGERS, TableQueries
 from tap_mssql.sql_types import SqlColumn, orderable
 
-LARGE_FETCH_BYTES = 16_777_216
-"""Most bytes of large values that one fetch may bring."""
-FETCH_BUFFER_BYTES = 67_108_864
-"""Most bytes that a fetch's buffers may take: a driver makes room for every value's declared length, in every row."""
+AHEAD_BYTES = 67_108_864
+"""What ranges that are read ahead of their turn may take of the memory."""
 
 
 @dataclass(frozen=True)
@@ -71,55 +73,67 @@ def _existing(table: TableDescription, name: str, setting: str) -> str:
     return column.name
 
 
-@dataclass
 class MssqlTable:
-    """A table opened for reading. Not shared between threads: one connection, one query at a time."""
+    """A table opened for reading. Not shared between threads; it reads ranges of a number key in threads of its own.
 
-    description: TableDescription
-    choices: Choices
-    config: Mapping[str, Any]
-    connection: Connection
-    database_collation: str | None
-    log: logging.Logger
-    _digits: int = 0
-    _offsets: int = 0
-    _row_bytes: float = 0.0
-    _driver_schema: pa.Schema | None = None
-    columns: list[Column] = field(init=False)
+    `connect` opens one more connection like `connection`.
+    """
 
-    def __post_init__(self) -> None:
-        always = {*self.choices.key, self.choices.cursor if self.choices.needs_cursor else None}
-        chosen = [c for c in self.description.columns if c.name in always or self.choices.selects(c.name)]
-        self._chosen = tuple(chosen)
-        self.columns = [Column(c.name, c.type, c.nullable and c.name not in self.key, c.declared) for c in chosen]
-        self._schema = arrow_schema(self.columns)
-        self._large = [column for column in chosen if column.large]
-        self._digit_columns = [column for column in chosen if column.lost_digits]
-        self._offset_columns = [column for column in chosen if column.lost_offset]
-        counted = ([c.lost_digits for c in self._digit_columns], [c.lost_offset for c in self._offset_columns])
+    def __init__(
+        self,
+        description: TableDescription,
+        choices: Choices,
+        config: Mapping[str, Any],
+        connection: Connection,
+        connect: Callable[[], Connection],
+        database_collation: str | None,
+        log: logging.Logger,
+    ) -> None:
+        self._description = description
+        self._choices = choices
+        self._config = config
+        self._connection = connection
+        self._log = log
+        always = {*choices.key, choices.cursor if choices.needs_cursor else None}
+        chosen = tuple(c for c in description.columns if c.name in always or choices.selects(c.name))
+        self.columns = [Column(c.name, c.type, c.nullable and c.name not in choices.key, c.declared) for c in chosen]
+        self._digit_columns = [column.name for column in chosen if column.lost_digits]
+        self._offset_columns = [column.name for column in chosen if column.lost_offset]
+        counted = ([c.lost_digits for c in chosen if c.lost_digits], [c.lost_offset for c in chosen if c.lost_offset])
         self._queries = TableQueries(
-            table=self.description.name.quoted,
-            columns=self._chosen,
-            key=tuple(self._column(name) for name in self.key),
-            cursor=self._column(self.cursor) if self.cursor else None,
+            table=description.name.quoted,
+            columns=chosen,
+            key=tuple(self._column(name) for name in choices.key),
+            cursor=self._column(choices.cursor) if choices.cursor else None,
             losses=tuple(" + ".join(text or "0" for text in texts) for texts in counted if texts),
-            database_collation=self.database_collation,
+            database_collation=database_collation,
         )
+        self._readers = Readers(
+            lambda opened: PageReader(self.name, opened, self._queries, arrow_schema(self.columns), config),
+            connection,
+            connect,
+        )
+        self._reader = self._readers.first
+        self._ranges: Generator[PageRows, None, None] | None = None
+        self._ranges_ended = False
+        self._driver_schema: pa.Schema | None = None
+        self._digits = 0
+        self._offsets = 0
 
     @property
     def name(self) -> str:
         """`schema.table`."""
-        return str(self.description.name)
+        return str(self._description.name)
 
     @property
     def key(self) -> Sequence[str]:
         """Names of the key columns."""
-        return self.choices.key
+        return self._choices.key
 
     @property
     def cursor(self) -> str | None:
         """Name of the cursor column."""
-        return self.choices.cursor
+        return self._choices.cursor
 
     @property
     def fingerprint(self) -> str:
@@ -133,11 +147,9 @@ class MssqlTable:
         self._check_key()
         upper: Key | None = None
         if self.key:
-            found = self._rows(self._queries.upper_key())
+            found = self._reader.rows(self._queries.upper_key())
             upper = (
-                tuple(self._bound_value(c, v) for c, v in zip(self._queries.key, found[0], strict=True))
-                if found
-                else None
+                tuple(bound_value(c, v) for c, v in zip(self._queries.key, found[0], strict=True)) if found else None
             )
         return Beginning(
             started_at=clock.started_at,
@@ -150,180 +162,158 @@ class MssqlTable:
 
     def clock(self) -> Clock:
         """The source's clock in the cursor's terms."""
-        return clocks.read(self.connection, self._queries, self.config["cursor_clock"], self.name)
+        return clocks.read(self._connection, self._queries, self._config["cursor_clock"], self.name)
 
     def estimate(self) -> int | None:
         """The catalog's row count."""
-        return self.description.rows
+        return self._description.rows
 
     def read_page(self, key_range: KeyRange) -> Page:
-        """The next page down, cut by rows or bytes."""
-        rows = self._page_rows()
-        batches, ended = self._read(self._queries.page(rows, key_range.upper, key_range.below), rows)
-        if not batches:
-            return Page([], None, last=True)
-        extras = len(self._schema) + len(self._queries.losses)
-        lowest = self._key_of_last(batches[-1], extras)
-        return Page(self._finish(batches), lowest, last=ended)
+        """The next page down, cut by rows or bytes. Pages have to follow each other, as the sync rules ask for them."""
+        if self._ranges is None and self._reads_in_parallel():
+            self._ranges = iter(self._open_ranges(key_range))
+        if self._ranges is not None:
+            found = next(self._ranges, None)
+            self._ranges_ended = found is None
+            return Page([], None, last=True) if found is None else self._page(found, last=False)
+        rows = self._reader.page_rows()
+        found = self._reader.read(self._queries.page(rows, key_range.upper, key_range.below), rows)
+        return self._page(found, last=found.ended)
 
     def read_whole(self) -> Iterator[list[pa.RecordBatch]]:
         """All rows in one pass, handed on in pages."""
-        statement = self._queries.whole()
-        sql, values = statement
-        page: list[pa.RecordBatch] = []
-        rows = size = 0
-        for batch in self.connection.batches(
-            sql, values, self._fetch_size(statement), self._raw_schema([]), table=self.name
-        ):
-            page.append(batch)
-            rows, size = rows + batch.num_rows, size + batch.nbytes
-            if rows >= self.config["page_size"] or size >= self.config["page_bytes"]:
-                yield self._finish(page)
-                page, rows, size = [], 0, 0
-        if page:
-            yield self._finish(page)
+        for found in self._reader.read_whole():
+            self._take(found)
+            yield found.batches
 
     def read_cursor_page(self, window: Window) -> CursorPage:
         """The next page up, cut by rows or bytes."""
-        rows = self._page_rows()
+        rows = self._reader.page_rows()
         statement = self._queries.cursor_page(rows, window.low, window.high, window.after)
-        batches, ended = self._read(statement, rows, with_cursor=True)
-        if not batches:
+        found = self._reader.read(statement, rows, with_cursor=True)
+        self._take(found)
+        if found.cursor is None or found.key is None:
             return CursorPage([], None, last=True)
-        extras = len(self._schema) + len(self._queries.losses)
-        final = batches[-1]
-        cursor = arrow_values.key_value(final.column(final.num_columns - 1)[-1].as_py())
-        return CursorPage(self._finish(batches), (cursor, self._key_of_last(final, extras)), last=ended)
+        return CursorPage(found.batches, (found.cursor, found.key), last=found.ended)
 
     def null_cursors(self) -> int:
         """Rows without a cursor; not asked where the column cannot be null."""
         if self._queries.cursor is None or not self._queries.cursor.nullable:
             return 0
-        return int(self._rows(self._queries.null_cursors())[0][0])
+        return int(self._reader.rows(self._queries.null_cursors())[0][0])
 
     def losses(self) -> Sequence[Loss]:
         """Seventh digits and offsets."""
-        digits = ", ".join(column.name for column in self._digit_columns)
-        offsets = ", ".join(column.name for column in self._offset_columns)
+        digits, offsets = ", ".join(self._digit_columns), ", ".join(self._offset_columns)
         return [
             Loss(self._digits, f"their seventh digit of the second ({digits}): Arrow and PostgreSQL hold microseconds"),
             Loss(self._offsets, f"their offset from UTC ({offsets}): the instant is kept"),
         ]
 
     def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
+        """Close every connection. Where ranges are still being read the process ends without waiting for them."""
+        if self._ranges is not None:
+            self._ranges.close()
+            if not self._ranges_ended:
+                exits.end_at_once()
+                return
+        self._readers.close()
 
     def _column(self, name: str) -> SqlColumn:
-        found = self.description.column(name)
+        found = self._description.column(name)
         if found is None:
             raise ConfigurationError(f"{self.name}: there is no column {name}")
         return found
 
-    def _rows(self, statement: Statement) -> list[tuple[Any, ...]]:
-        sql, values = statement
-        return self.connection.rows(sql, values, table=self.name)
-
     def _check_key(self) -> None:
         """A key that the database does not keep unique is looked at first: paging by it could skip rows."""
-        if not self.key or self.description.is_unique(self.key):
+        if not self.key or self._description.is_unique(self.key):
             return
         shown = ", ".join(self.key)
-        self.log.warning(
+        self._log.warning(
             "%s: no unique index has the key (%s): checking it, and each page may scan the table", self.name, shown
         )
-        if any(column.nullable for column in self._queries.key) and int(self._rows(self._queries.null_keys())[0][0]):
+        nullable = any(column.nullable for column in self._queries.key)
+        if nullable and int(self._reader.rows(self._queries.null_keys())[0][0]):
             raise ConfigurationError(f"{self.name}: the key ({shown}) is NULL in some rows: set another key_columns")
-        if self._rows(self._queries.repeated_keys()):
+        if self._reader.rows(self._queries.repeated_keys()):
             raise ConfigurationError(f"{self.name}: the key ({shown}) is not unique: set another key_columns")
 
-    def _page_rows(self) -> int:
-        """Rows to ask for: fewer than a page where earlier rows showed that bytes will cut it."""
-        rows = int(self.config["page_size"])
-        if self._row_bytes:
-            rows = min(rows, max(1, int(self.config["page_bytes"] / self._row_bytes)))
-        return rows
-
-    def _fetch_size(self, statement: Statement) -> int:
-        """Rows a fetch: as set, unless wide rows or large values would make it too big for the memory."""
-        declared = sum(max(column.max_length * 2, 16) for column in self._chosen)
-        fetch = max(1, min(int(self.config["fetch_size"]), FETCH_BUFFER_BYTES // declared))
-        if not self._large:
-            return fetch
-        sql, values = self._queries.largest_value(statement, self._large)
-        largest = self.connection.rows(sql, values, table=self.name)[0][0] or 0
-        return max(1, min(fetch, LARGE_FETCH_BYTES // max(1, int(largest))))
-
-    def _read(self, statement: Statement, rows: int, *, with_cursor: bool = False) -> tuple[list[pa.RecordBatch], bool]:
-        """The driver's batches, and whether the range is exhausted."""
-        sql, values = statement
-        extras = [c for c, text in zip(self._queries.key, self._queries.key_texts(), strict=True) if text]
-        raw_schema = self._raw_schema(extras, with_cursor=with_cursor)
-        batches: list[pa.RecordBatch] = []
-        size = count = 0
-        source = self.connection.batches(
-            sql, values, min(rows, self._fetch_size(statement)), raw_schema, table=self.name
+    def _reads_in_parallel(self) -> bool:
+        """Ranges are of one whole number that an index has: without it each range would scan the table."""
+        key = self._queries.key
+        return (
+            int(self._config["max_parallelism"]) > 1
+            and len(key) == 1
+            and key[0].base in INTEGERS
+            and self._description.is_unique(self.key)
         )
-        for batch in source:
-            self._check_schema(batch.schema)
-            batches.append(batch)
-            count, size = count + batch.num_rows, size + batch.nbytes
-            if size >= self.config["page_bytes"] and count < rows:
-                source.close()
-                self._row_bytes = max(self._row_bytes, size / count)
-                return batches, False
-        return batches, count < rows
 
-    def _check_schema(self, schema: pa.Schema) -> None:
-        """The driver's types must stay those of the first page: else a column was altered while the sync ran."""
+    def _open_ranges(self, key_range: KeyRange) -> SpanReader[PageRows]:
+        below = int(key_range.upper[0]) + 1 if key_range.below is None else int(key_range.below[0])
+        found = self._reader.rows(self._queries.lowest_key())
+        bottom = int(found[0][0]) if found else None
+        width = below - bottom if bottom is not None else 0
+        rows = self.estimate()
+        return SpanReader(
+            self._read_range,
+            below=below,
+            bottom=bottom,
+            density=rows / width if rows and width > 0 else 1.0,
+            page_size=int(self._config["page_size"]),
+            in_flight=int(self._config["max_parallelism"]),
+            budget_bytes=AHEAD_BYTES,
+            pages_a_span=1,
+        )
+
+    def _read_range(self, below: int, at_least: int | None) -> SpanPage[PageRows]:
+        """A page of the range, in whichever thread asks."""
+        if below <= INTEGERS[self._queries.key[0].base]:
+            return SpanPage(PageRows([], None, ended=True), None, last=True)
+        with self._readers.one() as reader:
+            rows = reader.page_rows()
+            found = reader.read(self._queries.span(rows, below - 1, at_least), rows)
+        lowest = int(found.key[0]) if found.key is not None else None
+        return SpanPage(found, lowest, last=found.ended or lowest == at_least)
+
+    def _page(self, found: PageRows, *, last: bool) -> Page:
+        self._take(found)
+        return Page(found.batches, found.key, last)
+
+    def _take(self, found: PageRows) -> None:
+        """Count what was lost, and see that the driver's types stay those of the first page."""
+        self._digits += found.digits
+        self._offsets += found.offsets
         if self._driver_schema is None:
-            self._driver_schema = schema
-        elif not schema.equals(self._driver_schema):
+            self._driver_schema = found.driver_schema
+        elif found.driver_schema is not None and not found.driver_schema.equals(self._driver_schema):
             raise SourceChanged(
                 f"{self.name}: a column's type changed while it was read; the next run describes it afresh"
             )
 
-    def _finish(self, batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        """Count losses, take the extras off, cast."""
-        at = len(self._schema)
-        if self._digit_columns:
-            self._digits += arrow_values.sums(batches, at)
-            at += 1
-        if self._offset_columns:
-            self._offsets += arrow_values.sums(batches, at)
+
+class Readers:
+    """A reader for each thread that asks for one at the same time; a connection is opened once and used again."""
+
+    def __init__(
+        self, make: Callable[[Connection], PageReader], connection: Connection, connect: Callable[[], Connection]
+    ) -> None:
+        self._make = make
+        self._connect = connect
+        self.first = make(connection)
+        self._free = [self.first]
+
+    @contextmanager
+    def one(self) -> Iterator[PageReader]:
+        """A reader that nobody else uses meanwhile. One whose query failed is not used again."""
         try:
-            return [arrow_values.cast_batch(batch, self._schema) for batch in batches]
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SourceChanged(f"{self.name}: values do not fit the types the table was described with") from error
+            reader = self._free.pop()
+        except IndexError:
+            reader = self._make(self._connect())
+        yield reader
+        self._free.append(reader)
 
-    def _key_of_last(self, batch: pa.RecordBatch, extras: int) -> Key:
-        """The last row's key, from the columns themselves or from their exact texts."""
-        values: list[KeyValue] = []
-        for column, text in zip(self._queries.key, self._queries.key_texts(), strict=True):
-            if text:
-                value, extras = batch.column(extras)[-1].as_py(), extras + 1
-            else:
-                value = batch.column(self._schema.get_field_index(column.name))[-1].as_py()
-            values.append(self._bound_value(column, value))
-        return tuple(values)
-
-    @staticmethod
-    def _bound_value(column: SqlColumn, value: Any) -> KeyValue:
-        """A key value as it is bound: `datetime` takes three digits of the second, not six."""
-        bound = arrow_values.key_value(value)
-        if column.base == "datetime" and isinstance(bound, str) and "." in bound:
-            return bound[:23]
-        if column.base == "uniqueidentifier" and isinstance(value, bytes):
-            from uuid import UUID
-
-            return str(UUID(bytes=value)).upper()
-        return bound
-
-    def _raw_schema(self, key_texts: Sequence[SqlColumn], *, with_cursor: bool = False) -> pa.Schema:
-        """The schema with the extras, for a driver that has to be told the types."""
-        fields = list(self._schema)
-        fields += [pa.field(f"_loss_{n}", pa.int32()) for n in range(len(self._queries.losses))]
-        fields += [pa.field(f"_key_{c.name}", clocks.text_type(c)) for c in key_texts]
-        if with_cursor and self._queries.cursor is not None:
-            fields.append(pa.field("_cursor", clocks.text_type(self._queries.cursor)))
-        return pa.schema(fields)
+    def close(self) -> None:
+        """Close the connections of those that are not in use; may be called twice."""
+        for reader in list(self._free):
+            reader.connection.close()

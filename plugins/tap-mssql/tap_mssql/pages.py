@@ -1,0 +1,187 @@
+"""One connection reading pages of one table: what a page's rows are, where they end, what was lost in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from sync_rules.batch_info import Key, KeyValue
+
+from tap_mssql import arrow_values, clocks
+from tap_mssql.client import Connection
+from tap_mssql.errors import SourceChanged
+from tap_mssql.queries import Statement, TableQueries
+from tap_mssql.sql_types import SqlColumn
+
+LARGE_FETCH_BYTES = 16_777_216
+"""Most bytes of large values that one fetch may bring."""
+FETCH_BUFFER_BYTES = 67_108_864
+"""Most bytes that a fetch's buffers may take: a driver makes room for every value's declared length, in every row."""
+
+
+@dataclass(frozen=True)
+class PageRows:
+    """Rows in the batch file's types and the order they were asked for.
+
+    `key` and `cursor` are the last row's, None for a page without rows; `ended` is true when the range has no more.
+    `digits` and `offsets` count the values that lost theirs. `driver_schema` is what the driver said the types are.
+    """
+
+    batches: list[pa.RecordBatch] = field(repr=False)
+    driver_schema: pa.Schema | None = field(repr=False)
+    key: Key | None = None
+    cursor: KeyValue | None = None
+    ended: bool = False
+    digits: int = 0
+    offsets: int = 0
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in the page."""
+        return sum(batch.num_rows for batch in self.batches)
+
+    @property
+    def nbytes(self) -> int:
+        """What they take of the memory."""
+        return sum(batch.nbytes for batch in self.batches)
+
+
+class PageReader:
+    """Reads a table's pages over a connection of its own. Not shared between threads: one query at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        connection: Connection,
+        queries: TableQueries,
+        schema: pa.Schema,
+        config: Mapping[str, Any],
+    ) -> None:
+        self._name = name
+        self.connection = connection
+        self._queries = queries
+        self._schema = schema
+        self._config = config
+        self._large = [column for column in queries.columns if column.large]
+        self._counts_digits = any(column.lost_digits for column in queries.columns)
+        self._counts_offsets = any(column.lost_offset for column in queries.columns)
+        self._row_bytes = 0.0
+
+    def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        sql, values = statement
+        return self.connection.rows(sql, values, table=self._name)
+
+    def page_rows(self) -> int:
+        """Rows to ask for: fewer than a page where earlier rows showed that bytes will cut it."""
+        rows = int(self._config["page_size"])
+        if self._row_bytes:
+            rows = min(rows, max(1, int(self._config["page_bytes"] / self._row_bytes)))
+        return rows
+
+    def read(self, statement: Statement, rows: int, *, with_cursor: bool = False) -> PageRows:
+        """A page that asks for `rows` rows, cut where it holds more than `page_bytes`."""
+        sql, values = statement
+        extras = [c for c, text in zip(self._queries.key, self._queries.key_texts(), strict=True) if text]
+        source = self.connection.batches(
+            sql,
+            values,
+            min(rows, self._fetch_size(statement)),
+            self._raw_schema(extras, with_cursor=with_cursor),
+            table=self._name,
+        )
+        batches: list[pa.RecordBatch] = []
+        size = count = 0
+        for batch in source:
+            if not batch.num_rows:
+                continue
+            batches.append(batch)
+            count, size = count + batch.num_rows, size + batch.nbytes
+            if size >= self._config["page_bytes"] and count < rows:
+                source.close()
+                self._row_bytes = max(self._row_bytes, size / count)
+                return self._finish(batches, ended=False, with_cursor=with_cursor)
+        return self._finish(batches, ended=count < rows, with_cursor=with_cursor)
+
+    def read_whole(self) -> Iterator[PageRows]:
+        """All rows in one pass, handed on in pages."""
+        statement = self._queries.whole()
+        sql, values = statement
+        page: list[pa.RecordBatch] = []
+        rows = size = 0
+        for batch in self.connection.batches(
+            sql, values, self._fetch_size(statement), self._raw_schema([]), table=self._name
+        ):
+            page.append(batch)
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            if rows >= self._config["page_size"] or size >= self._config["page_bytes"]:
+                yield self._finish(page, ended=False, keyed=False)
+                page, rows, size = [], 0, 0
+        if page:
+            yield self._finish(page, ended=True, keyed=False)
+
+    def _fetch_size(self, statement: Statement) -> int:
+        """Rows a fetch: as set, unless wide rows or large values would make it too big for the memory."""
+        declared = sum(max(column.max_length * 2, 16) for column in self._queries.columns)
+        fetch = max(1, min(int(self._config["fetch_size"]), FETCH_BUFFER_BYTES // declared))
+        if not self._large:
+            return fetch
+        largest = self.rows(self._queries.largest_value(statement, self._large))[0][0] or 0
+        return max(1, min(fetch, LARGE_FETCH_BYTES // max(1, int(largest))))
+
+    def _finish(
+        self, batches: list[pa.RecordBatch], *, ended: bool, keyed: bool = True, with_cursor: bool = False
+    ) -> PageRows:
+        """Count losses, take the extras off, cast."""
+        if not batches:
+            return PageRows([], None, ended=True)
+        at, digits, offsets, cursor = len(self._schema), 0, 0, None
+        if self._counts_digits:
+            digits = arrow_values.sums(batches, at)
+            at += 1
+        if self._counts_offsets:
+            offsets = arrow_values.sums(batches, at)
+            at += 1
+        final = batches[-1]
+        if with_cursor:
+            cursor = arrow_values.key_value(final.column(final.num_columns - 1)[-1].as_py())
+        try:
+            cast = [arrow_values.cast_batch(batch, self._schema) for batch in batches]
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SourceChanged(f"{self._name}: values do not fit the types the table was described with") from error
+        key = self._key_of_last(final, at) if keyed else None
+        return PageRows(cast, final.schema, key, cursor, ended, digits, offsets)
+
+    def _key_of_last(self, batch: pa.RecordBatch, extras: int) -> Key:
+        """The last row's key, from the columns themselves or from their exact texts."""
+        values: list[KeyValue] = []
+        for column, text in zip(self._queries.key, self._queries.key_texts(), strict=True):
+            if text:
+                value, extras = batch.column(extras)[-1].as_py(), extras + 1
+            else:
+                value = batch.column(self._schema.get_field_index(column.name))[-1].as_py()
+            values.append(bound_value(column, value))
+        return tuple(values)
+
+    def _raw_schema(self, key_texts: Sequence[SqlColumn], *, with_cursor: bool = False) -> pa.Schema:
+        """The schema with the extras, for a driver that has to be told the types."""
+        fields = list(self._schema)
+        fields += [pa.field(f"_loss_{n}", pa.int32()) for n in range(len(self._queries.losses))]
+        fields += [pa.field(f"_key_{c.name}", clocks.text_type(c)) for c in key_texts]
+        if with_cursor and self._queries.cursor is not None:
+            fields.append(pa.field("_cursor", clocks.text_type(self._queries.cursor)))
+        return pa.schema(fields)
+
+
+def bound_value(column: SqlColumn, value: Any) -> KeyValue:
+    """A key value as it is bound: `datetime` takes three digits of the second, not six."""
+    bound = arrow_values.key_value(value)
+    if column.base == "datetime" and isinstance(bound, str) and "." in bound:
+        return bound[:23]
+    if column.base == "uniqueidentifier" and isinstance(value, bytes):
+        from uuid import UUID
+
+        return str(UUID(bytes=value)).upper()
+    return bound
