@@ -25,8 +25,8 @@ from tap_mssql.pages import PageReader, PageRows, bound_value
 from tap_mssql.queries import INTEGERS, TableQueries
 from tap_mssql.sql_types import SqlColumn, orderable
 
-AHEAD_BYTES = 67_108_864
-"""What ranges that are read ahead of their turn may take of the memory."""
+AHEAD_BYTES = 16_777_216
+"""What ranges read ahead of their turn may take of the memory, beyond one page a reader."""
 
 
 @dataclass(frozen=True)

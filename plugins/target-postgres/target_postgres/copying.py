@@ -13,6 +13,12 @@ from target_postgres.encode import Frame
 from target_postgres.names import column_list
 
 
+class _Writer(QueuedLibpqWriter):
+    """A few chunks may wait for the socket: psycopg's own queue would hold a whole batch."""
+
+    QUEUE_SIZE = 4
+
+
 def copy_in(connection: Connection, table: sql.Identifier, frame: Frame) -> None:
     """Send the frame's rows. A thread writes to the socket while the next chunk is being encoded."""
     if not frame.rows:
@@ -23,7 +29,7 @@ def copy_in(connection: Connection, table: sql.Identifier, frame: Frame) -> None
         sql.SQL(frame.copy_options()),
     )
     with connection.cursor() as cursor:
-        writer = QueuedLibpqWriter(cast("psycopg.Cursor[object]", cursor))
+        writer = _Writer(cast("psycopg.Cursor[object]", cursor))
         with cursor.copy(statement, writer=writer) as copy:
             for chunk in frame.encoded():
                 copy.write(chunk)
