@@ -58,15 +58,15 @@ def test_any_state_leads_to_the_rest_of_the_rows(source: Any, table: Make) -> No
 def test_ranges_read_at_once_are_handed_on_in_order(source: Any, table: Make) -> None:
     """SPEC F2, F4: dense, thin and negative keys, resumed after every page."""
     keys = [-(2**63), *range(-9, 4), *range(10**6, 10**6 + 60, 3), *range(10**12, 10**12 + 9), 2**63 - 1]
-    table("dbo.sparse", "id bigint NOT NULL PRIMARY KEY", *[f"({key})" for key in keys])
+    table("dbo.thin", "id bigint NOT NULL PRIMARY KEY", *[f"({key})" for key in keys])
     wanted = [{"id": key} for key in reversed(keys)]
-    assert source.tap(tables=["dbo.sparse"], page_size=5, max_parallelism=1).records == wanted
-    first = source.tap(tables=["dbo.sparse"], page_size=5, max_parallelism=5)
+    assert source.tap(tables=["dbo.thin"], page_size=5, max_parallelism=1).records == wanted
+    first = source.tap(tables=["dbo.thin"], page_size=5, max_parallelism=5)
     assert first.records == wanted
     states = first.of("STATE")[:-1]
     for message in states[:: max(1, len(states) // 5)]:
-        again = source.tap(tables=["dbo.sparse"], page_size=5, max_parallelism=5, state=message["value"])
-        lowest = message["value"]["bookmarks"]["dbo-sparse"]["last_key"][0]
+        again = source.tap(tables=["dbo.thin"], page_size=5, max_parallelism=5, state=message["value"])
+        lowest = message["value"]["bookmarks"]["dbo-thin"]["last_key"][0]
         assert again.records == [record for record in wanted if record["id"] < lowest]
         assert again.messages[-1]["rows"] == len(keys)
 
