@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from sync_rules.batch_info import Key, KeyValue
 from tap_mssql import arrow_values, clocks
 from tap_mssql.client import Connection
 from tap_mssql.errors import SourceChanged
-from tap_mssql.queries import Statement, TableQueries
+from tap_mssql.queries import Condition, Statement, TableQueries
 from tap_mssql.sql_types import SqlColumn
 
 LARGE_FETCH_BYTES = 16_777_216
@@ -81,29 +81,36 @@ class PageReader:
             rows = min(rows, max(1, int(self._config["page_bytes"] / self._row_bytes)))
         return rows
 
-    def read(self, statement: Statement, rows: int, *, with_cursor: bool = False) -> PageRows:
-        """A page that asks for `rows` rows, cut where it holds more than `page_bytes`."""
-        sql, values = statement
+    def read(
+        self,
+        page: Callable[[int, Condition], Statement],
+        conditions: Sequence[Condition],
+        rows: int,
+        *,
+        with_cursor: bool = False,
+    ) -> PageRows:
+        """A page of `rows` rows, condition after condition, cut where it holds more than `page_bytes`."""
         extras = [c for c, text in zip(self._queries.key, self._queries.key_texts(), strict=True) if text]
-        source = self.connection.batches(
-            sql,
-            values,
-            min(rows, self._fetch_size(statement)),
-            self._raw_schema(extras, with_cursor=with_cursor),
-            table=self._name,
-        )
+        raw_schema = self._raw_schema(extras, with_cursor=with_cursor)
         batches: list[pa.RecordBatch] = []
         size = count = 0
-        for batch in source:
-            if not batch.num_rows:
-                continue
-            batches.append(batch)
-            count, size = count + batch.num_rows, size + batch.nbytes
-            if size >= self._config["page_bytes"] and count < rows:
-                source.close()
-                self._row_bytes = max(self._row_bytes, size / count)
+        for condition in conditions:
+            statement = page(rows - count, condition)
+            sql, values = statement
+            fetch = min(rows - count, self._fetch_size(statement))
+            source = self.connection.batches(sql, values, fetch, raw_schema, table=self._name)
+            for batch in source:
+                if not batch.num_rows:
+                    continue
+                batches.append(batch)
+                count, size = count + batch.num_rows, size + batch.nbytes
+                if size >= self._config["page_bytes"] and count < rows:
+                    source.close()
+                    self._row_bytes = max(self._row_bytes, size / count)
+                    return self._finish(batches, ended=False, with_cursor=with_cursor)
+            if count >= rows:
                 return self._finish(batches, ended=False, with_cursor=with_cursor)
-        return self._finish(batches, ended=count < rows, with_cursor=with_cursor)
+        return self._finish(batches, ended=True, with_cursor=with_cursor)
 
     def read_whole(self) -> Iterator[PageRows]:
         """All rows in one pass, handed on in pages."""

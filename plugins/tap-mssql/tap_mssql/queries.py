@@ -1,7 +1,8 @@
 """Every SELECT on a table's rows, built in one place.
 
-Names are bracket-quoted; values are bound by `?`, cast to the column's exact type. A range over several columns is
-written so that SQL Server seeks on the first one: `a <= ? AND (a < ? OR (a = ? AND b < ?))`.
+Names are bracket-quoted; values are bound by `?`, cast to the column's exact type. What lies beyond a value of several
+columns is read by one statement after another: `a = ? AND b < ?`, then `a < ?`. SQL Server seeks to the first row of
+each. In one statement it would seek on the first column only, and read again, for every page, all rows that share it.
 """
 
 # ruff: noqa: S608 - building SQL is what this module is for; names are quoted and values bound
@@ -16,6 +17,7 @@ from sync_rules.batch_info import Key, KeyValue
 from tap_mssql.sql_types import SqlColumn, bound, exact_text, quote
 
 Statement = tuple[str, list[KeyValue]]
+Condition = tuple[str, list[KeyValue]]
 
 
 @dataclass(frozen=True)
@@ -37,54 +39,47 @@ class TableQueries:
         """For each key column, the expression of its exact text, or None where the Arrow value gives it."""
         return [exact_text(column) for column in self.key]
 
-    def page(self, rows: int, upper: Key | None, below: Key | None) -> Statement:
-        """The highest `rows` rows of the range, in descending key order. `below` implies `upper`."""
-        condition = ""
-        values: list[KeyValue] = []
+    def below(self, upper: Key | None, below: Key | None) -> list[Condition]:
+        """The range of a full sync, one condition after another in descending key order. `below` implies `upper`."""
         if below is not None:
-            condition, values = self._beyond(self.key, below, "<", inclusive=False)
-        elif upper is not None:
-            condition, values = self._beyond(self.key, upper, "<", inclusive=True)
-        order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
-        where = f" WHERE {condition}" if condition else ""
-        extras = [text for text in self.key_texts() if text]
-        return f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table}{where} ORDER BY {order}", values
+            return self._beyond(self.key, below, "<", inclusive=False)
+        return self._beyond(self.key, upper, "<", inclusive=True) if upper is not None else [("", [])]
 
-    def span(self, rows: int, top: int, at_least: int | None) -> Statement:
-        """The highest `rows` rows with a key of at most `top` and, where given, at least the other number."""
+    def page(self, rows: int, condition: Condition) -> Statement:
+        """The highest `rows` rows under the condition, in descending key order."""
+        where, values = condition
+        order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
+        extras = [text for text in self.key_texts() if text]
+        return f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table}{_where(where)} ORDER BY {order}", values
+
+    def span(self, top: int, at_least: int | None) -> Condition:
+        """A number key of at most `top` and, where given, at least the other number."""
         (column,) = self.key
         name, marker = quote(column.name), bound(column, self.database_collation)
-        values: list[KeyValue] = [top]
-        condition = f"{name} <= {marker}"
-        if at_least is not None:
-            values.append(at_least)
-            condition += f" AND {name} >= {marker}"
-        return (
-            f"SELECT TOP ({rows}) {self._list([])} FROM {self.table} WHERE {condition} ORDER BY {name} DESC",
-            values,
-        )
+        if at_least is None:
+            return f"{name} <= {marker}", [top]
+        return f"{name} <= {marker} AND {name} >= {marker}", [top, at_least]
 
     def whole(self) -> Statement:
         """Every row, in no order."""
         return f"SELECT {self._list([])} FROM {self.table}", []
 
-    def cursor_page(self, rows: int, low: KeyValue, high: KeyValue, after: tuple[KeyValue, Key] | None) -> Statement:
-        """The lowest rows of the window, in ascending (cursor, key) order; the last extra is the cursor's text."""
+    def window(self, low: KeyValue, high: KeyValue, after: tuple[KeyValue, Key] | None) -> list[Condition]:
+        """What is left of an incremental window, one condition after another in ascending (cursor, key) order."""
         cursor = self._cursor()
         name, marker = quote(cursor.name), bound(cursor, self.database_collation)
-        values: list[KeyValue] = [low if after is None else after[0], high]
-        condition = f"{name} >= {marker} AND {name} <= {marker}"
-        if after is not None:
-            beyond, more = self._beyond((cursor, *self.key), (after[0], *after[1]), ">", inclusive=False)
-            condition += f" AND ({beyond})"
-            values += more
-        order = ", ".join(quote(column.name) for column in (cursor, *self._key_without_cursor()))
+        if after is None:
+            return [(f"{name} >= {marker} AND {name} <= {marker}", [low, high])]
+        *same, (later, values) = self._beyond((cursor, *self.key), (after[0], *after[1]), ">", inclusive=False)
+        return [*same, (f"{later} AND {name} <= {marker}", [*values, high])]
+
+    def cursor_page(self, rows: int, condition: Condition) -> Statement:
+        """The lowest rows under the condition, in (cursor, key) order; the last extra is the cursor's text."""
+        where, values = condition
+        order = ", ".join(quote(column.name) for column in (self._cursor(), *self._key_without_cursor()))
         extras = [text for text in self.key_texts() if text]
         extras.append(self.cursor_text())
-        return (
-            f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table} WHERE {condition} ORDER BY {order}",
-            values,
-        )
+        return f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table}{_where(where)} ORDER BY {order}", values
 
     def cursor_text(self) -> str:
         """The cursor's exact text, or number."""
@@ -140,15 +135,16 @@ class TableQueries:
 
     def _beyond(
         self, columns: Sequence[SqlColumn], values: Sequence[KeyValue], sign: str, *, inclusive: bool
-    ) -> Statement:
-        """The columns, taken together, are beyond the values: lexicographic, seekable on the first column."""
-        first, rest = columns[0], columns[1:]
-        name, marker = quote(first.name), bound(first, self.database_collation)
-        if not rest:
-            return f"{name} {sign}{'=' if inclusive else ''} {marker}", [values[0]]
-        inner, inner_values = self._beyond(rest, values[1:], sign, inclusive=inclusive)
-        sql = f"{name} {sign}= {marker} AND ({name} {sign} {marker} OR ({name} = {marker} AND {inner}))"
-        return sql, [values[0], values[0], values[0], *inner_values]
+    ) -> list[Condition]:
+        """The columns, taken together, are beyond the values: the rows that share most of them first."""
+        names = [quote(column.name) for column in columns]
+        markers = [bound(column, self.database_collation) for column in columns]
+        found: list[Condition] = []
+        for last in reversed(range(len(columns))):
+            same = "".join(f"{names[at]} = {markers[at]} AND " for at in range(last))
+            or_equal = "=" if inclusive and last == len(columns) - 1 else ""
+            found.append((f"{same}{names[last]} {sign}{or_equal} {markers[last]}", list(values[: last + 1])))
+        return found
 
     def _key_without_cursor(self) -> list[SqlColumn]:
         return [column for column in self.key if self.cursor is None or column.name != self.cursor.name]
@@ -157,6 +153,10 @@ class TableQueries:
         if self.cursor is None:
             raise RuntimeError(f"{self.table} has no cursor column")
         return self.cursor
+
+
+def _where(condition: str) -> str:
+    return f" WHERE {condition}" if condition else ""
 
 
 INTEGERS = {"tinyint": 0, "smallint": -(2**15), "int": -(2**31), "bigint": -(2**63)}

@@ -177,7 +177,7 @@ class MssqlTable:
             self._ranges_ended = found is None
             return Page([], None, last=True) if found is None else self._page(found, last=False)
         rows = self._reader.page_rows()
-        found = self._reader.read(self._queries.page(rows, key_range.upper, key_range.below), rows)
+        found = self._reader.read(self._queries.page, self._queries.below(key_range.upper, key_range.below), rows)
         return self._page(found, last=found.ended)
 
     def read_whole(self) -> Iterator[list[pa.RecordBatch]]:
@@ -189,8 +189,8 @@ class MssqlTable:
     def read_cursor_page(self, window: Window) -> CursorPage:
         """The next page up, cut by rows or bytes."""
         rows = self._reader.page_rows()
-        statement = self._queries.cursor_page(rows, window.low, window.high, window.after)
-        found = self._reader.read(statement, rows, with_cursor=True)
+        conditions = self._queries.window(window.low, window.high, window.after)
+        found = self._reader.read(self._queries.cursor_page, conditions, rows, with_cursor=True)
         self._take(found)
         if found.cursor is None or found.key is None:
             return CursorPage([], None, last=True)
@@ -272,7 +272,7 @@ class MssqlTable:
             return SpanPage(PageRows([], None, ended=True), None, last=True)
         with self._readers.one() as reader:
             rows = reader.page_rows()
-            found = reader.read(self._queries.span(rows, below - 1, at_least), rows)
+            found = reader.read(self._queries.page, [self._queries.span(below - 1, at_least)], rows)
         lowest = int(found.key[0]) if found.key is not None else None
         return SpanPage(found, lowest, last=found.ended or lowest == at_least)
 
