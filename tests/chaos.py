@@ -1,10 +1,14 @@
 """Kill anything at any moment, start again, and compare: `make chaos KILLS=200`.
 
-Works through episodes until enough kills have happened. An episode copies a small table in full, with kills, then
-changes rows at the source, then syncs incrementally, with kills, then compares source and target cell by cell. What is
-killed, when, the page size, the activation and the changes all come from one seed, which is printed first; the same
-seed plays the same schedule again. The schedule's moments are counted in STATE lines, so it means the same on a slow
-machine; only the small random delay after each is in time.
+Works through episodes until enough kills have happened. An episode copies a small table in full and then its changes,
+both with kills, and compares. Then rows are deleted, changed and changed without a stamp at the source, and a second
+full sync, with kills and with incremental syncs between its attempts, has to take effect on the table that is there;
+after one more incremental sync with kills both sides are compared again, cell by cell.
+
+What is killed, when, the page size, the activation, what becomes of stale rows and the changes follow from the seed,
+which is printed first, and from the number of the episode, the sync and the attempt: the same seed plays the same
+schedule again, also when a run ended a moment earlier the last time. The schedule's moments are counted in STATE lines,
+so it means the same on a slow machine; only the small random delay after each is in time.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,16 +31,20 @@ from psycopg import sql
 
 from tests.compare import differences, source_rows, target_rows
 from tests.loopback_proxy import LoopbackProxy
-from tests.pipeline import Ended, Pipeline
+from tests.pipeline import Ended, Pipeline, Running
 from tests.servers import Servers, started
 
 VICTIMS = ("tap", "target", "both", "tap-term", "target-term", "backend", "source-network", "target-network")
 PAGE_SIZES = (1, 2, 7, 50, 400, 5_000)
 ACTIVATIONS = ("swap", "merge", "auto")
-STALE = ("delete", "keep")
+STALE = ("delete", "flag", "keep")
 TABLES = {"bi_credores": "CIDADE", "resumo_faixas": "CREDOR"}
 """Each table, and a column of it that the changes are made to."""
+FEW_PAGES = 12
+"""A sync of so few pages may be restarted after each one."""
 MOST_RUNS = 400
+ROUND = len(TABLES) * len(ACTIVATIONS)
+"""So many episodes bring each table with each activation."""
 
 
 @dataclass
@@ -55,68 +63,166 @@ class Result:
     seed: int
     kills: Counter[str] = field(default_factory=Counter)
     exits: Counter[str] = field(default_factory=Counter)
+    took_effect: Counter[str] = field(default_factory=Counter)
     episodes: int = 0
     runs: int = 0
     failures: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Episode:
+    """One table from its first copy to its last comparison. `random` is for what is not a kill."""
+
+    number: int
+    original: str
+    page_size: int
+    rows: int
+    load: dict[str, Any]
+    random: random.Random
+    changes: int = 0
+    deleted: set[int] = field(default_factory=set)
+
+    @property
+    def table(self) -> str:
+        """Its name on both sides."""
+        return f"chaos_{self.original}"
+
+    @property
+    def column(self) -> str:
+        """The column that the changes are made to."""
+        return TABLES[self.original]
 
 
 class Chaos:
     """One seeded run against servers that are up. Works in tables of its own, named `chaos_...`."""
 
     def __init__(self, servers: Servers, seed: int, folder: Path) -> None:
-        self.servers, self.folder = servers, folder
-        self.random = random.Random(seed)
+        self.servers, self.folder, self.seed = servers, folder, seed
         self.result = Result(seed)
         self.source_proxy = LoopbackProxy(servers.source_address)
         self.target_proxy = LoopbackProxy(servers.target_address)
 
-    def run(self, kills: int, rows: int) -> Result:
-        """Episodes until that many kills have happened, or one has failed."""
+    def run(self, kills: int, rows: int, first: int = 0) -> Result:
+        """Episodes from number `first` on, until that many kills have happened or one episode has failed."""
         try:
             while self.result.kills.total() < kills and not self.result.failures:
-                self._episode(list(TABLES)[self.result.episodes % len(TABLES)], rows, kills)
+                self._play(self._episode(first + self.result.episodes, rows), kills)
                 self.result.episodes += 1
         finally:
             self.source_proxy.close()
             self.target_proxy.close()
         return self.result
 
-    def _episode(self, original: str, rows: int, kills: int) -> None:
-        choose = self.random
-        table = f"chaos_{original}"
+    def _choices(self, *place: object) -> random.Random:
+        """Choices that follow from the seed and the place in the schedule, and from nothing that happened before."""
+        return random.Random("/".join(str(part) for part in (self.seed, *place)))
+
+    def _episode(self, number: int, rows: int) -> Episode:
+        choose = self._choices(number)
+        ways = [(table, way) for table in TABLES for way in ACTIVATIONS]
+        self._choices("order", number // ROUND).shuffle(ways)
+        original, activation = ways[number % ROUND]
         page_size = choose.choice(PAGE_SIZES)
         rows = min(rows, 120 * page_size + choose.randrange(50))
-        load = {"activation": choose.choice(ACTIVATIONS), "stale_rows": "delete", "allow_shrink": [table]}
-        column = TABLES[original]
-        print(f"episode {self.result.episodes + 1}: {table}, {rows} rows, pages of {page_size}, {load['activation']}")
+        stale = choose.choice(STALE)
+        load = {"activation": activation, "stale_rows": stale}
+        if stale == "flag":
+            load |= {"stale_column": "status", "stale_value": "0"}
+        print(f"episode {number}: {original}, {rows} rows, pages of {page_size}, {activation}, stale rows: {stale}")
+        return Episode(number, original, page_size, rows, load, choose)
+
+    def _play(self, episode: Episode, kills: int) -> None:
         with self.servers.connect_source() as source:
-            self._fill(source, original, table, rows)
-            full = self._pipeline("full", table, load)
-            self._until_finished(full, page_size, kills, between=lambda: self._change(source, table, column, 3))
-            self._change(source, table, column, 20)
-            incremental = self._pipeline("incremental", table, load)
+            self._fill(source, episode)
+            full, incremental = self._pipeline("full", episode), self._pipeline("incremental", episode)
+
+            def change() -> None:
+                self._change(source, episode, 3)
+
+            def change_and_carry() -> None:
+                """An incremental sync between the attempts of a full one: what it wrote has to stay."""
+                self._change(source, episode, 3)
+                incremental.run(page_size=1_000)
+
+            self._until_finished(full, episode, "first full", kills, change)
             incremental.folder.mkdir(parents=True, exist_ok=True)
             incremental.state_file.write_bytes(full.state_file.read_bytes())
-            self._until_finished(incremental, page_size, kills, between=lambda: self._change(source, table, column, 3))
-            last = incremental.run(page_size=1_000)
-            if not last.ok:
-                self.result.failures.append(f"{table}: the last incremental sync failed\n{last.explain()}")
+            self._change(source, episode, 20)
+            self._until_finished(incremental, episode, "first incremental", kills, change)
+            self._finish(source, incremental, episode)
+            if self.result.failures:
                 return
-            with self.servers.connect_target() as target:
-                found = differences(source_rows(source, f"dbo.{table}"), target_rows(target, f"public.{table}"))
-                left = target.execute(
-                    "SELECT count(*) FROM pg_class WHERE relname LIKE %s", (f"\\_paralelo\\_{table}\\_%",)
-                ).fetchone()
-            if found:
-                self.result.failures.append(f"{table}: {found}")
-            if left and left[0]:
-                self.result.failures.append(f"{table}: {left[0]} staging tables are left over")
+            self._disturb(source, episode)
+            self._until_finished(full, episode, "second full", kills, change_and_carry)
+            self._change(source, episode, 10)
+            self._until_finished(incremental, episode, "second incremental", kills, change)
+            self._finish(source, incremental, episode)
 
-    def _until_finished(self, pipeline: Pipeline, page_size: int, kills: int, between: Any) -> None:
+    def _finish(self, source: mssql_python.Connection, incremental: Pipeline, episode: Episode) -> None:
+        """One more incremental sync that nobody kills, then the comparison."""
+        if self.result.failures:
+            return
+        last = incremental.run(page_size=1_000)
+        if not last.ok:
+            self.result.failures.append(f"{episode.table}: the last incremental sync failed\n{last.explain()}")
+            return
+        here = source_rows(source, f"dbo.{episode.table}")
+        with self.servers.connect_target() as target:
+            there = target_rows(target, f"public.{episode.table}")
+            left = target.execute(
+                "SELECT count(*) FROM pg_class WHERE relname LIKE %s", (f"\\_paralelo\\_{episode.table}\\_%",)
+            ).fetchone()
+            wrong_counts = target.execute(
+                "SELECT count(*) FROM paralelo.sync WHERE table_name = %s AND rows_read <> rows_rejected +"
+                " rows_written + CASE mode WHEN 'full' THEN 0 ELSE coalesce(rows_unchanged, 0) END",
+                (episode.table,),
+            ).fetchone()
+            ways = target.execute(
+                "SELECT activation, count(*) FROM paralelo.sync WHERE table_name = %s AND status = 'activated'"
+                " GROUP BY activation",
+                (episode.table,),
+            ).fetchall()
+        if episode.deleted:
+            self.result.took_effect.update(dict(ways))
+        found = self._stale(there, episode) or differences(here, there)
+        if found:
+            self.result.failures.append(f"episode {episode.number}, {episode.table}: {found}")
+        if left != (0,):
+            self.result.failures.append(f"{episode.table}: {left} staging tables are left over")
+        if wrong_counts != (0,):
+            self.result.failures.append(f"{episode.table}: {wrong_counts} syncs whose counts do not add up")
+
+    def _stale(self, there: dict[Any, tuple[Any, ...]], episode: Episode) -> str:
+        """Take the rows that are rightly there although the source deleted them off; what is wrong with them."""
+        if episode.load["stale_rows"] == "delete" or not episode.deleted:
+            return ""
+        gone = {key: there.pop(key) for key in episode.deleted if key in there}
+        if len(gone) < len(episode.deleted):
+            return f"{len(episode.deleted) - len(gone)} rows that the source deleted are not kept"
+        with self.servers.connect_target() as target:
+            flagged = target.execute(
+                sql.SQL("SELECT count(*) FROM {} WHERE id = ANY (%s) AND status = 0").format(
+                    sql.Identifier(episode.table)
+                ),
+                (list(episode.deleted),),
+            ).fetchone()
+        if episode.load["stale_rows"] == "flag" and flagged != (len(gone),):
+            return f"{flagged} of {len(gone)} rows that the source deleted are flagged"
+        return ""
+
+    def _until_finished(
+        self, pipeline: Pipeline, episode: Episode, sync: str, kills: int, between: Callable[[], None]
+    ) -> None:
         """Run again and again, with a kill in each until there were enough, then until one run ends well."""
-        for _ in range(MOST_RUNS):
-            enough = self.result.kills.total() >= kills or self.random.random() < 0.12
-            ended = self._run_once(pipeline, None if enough else self._next_kill(), page_size)
+        if self.result.failures:
+            return
+        few_pages = episode.rows / episode.page_size <= FEW_PAGES
+        after_each = few_pages and self._choices(episode.number, sync).random() < 0.5
+        for attempt in range(MOST_RUNS):
+            choose = self._choices(episode.number, sync, attempt)
+            enough = self.result.kills.total() >= kills or choose.random() < (0.03 if after_each else 0.12)
+            kill = None if enough else _next_kill(choose, after_each=after_each)
+            ended = self._run_once(pipeline, kill, episode.page_size)
             self.result.runs += 1
             self.result.exits[f"{ended.tap}/{ended.target}"] += 1
             if ended.ok:
@@ -124,14 +230,9 @@ class Chaos:
             if enough:
                 self.result.failures.append(f"a run that nobody killed failed\n{ended.explain()}")
                 return
-            if self.random.random() < 0.3:
+            if choose.random() < 0.3:
                 between()
         self.result.failures.append(f"{MOST_RUNS} runs did not finish one sync")
-
-    def _next_kill(self) -> Kill:
-        choose = self.random
-        after = 0 if choose.random() < 0.25 else choose.randrange(1, 40)
-        return Kill(choose.choice(VICTIMS), after, choose.random() * (1.5 if after == 0 else 0.05))
 
     def _run_once(self, pipeline: Pipeline, kill: Kill | None, page_size: int) -> Ended:
         reached = threading.Event()
@@ -147,7 +248,7 @@ class Chaos:
                 self._strike(kill.victim, running)
         return running.wait()
 
-    def _strike(self, victim: str, running: Any) -> None:
+    def _strike(self, victim: str, running: Running) -> None:
         if victim in ("tap", "both"):
             running.kill("tap")
         if victim in ("target", "both"):
@@ -167,37 +268,42 @@ class Chaos:
                     " WHERE pid <> pg_backend_pid() AND application_name LIKE 'paralelo%'"
                 )
 
-    def _pipeline(self, mode: str, table: str, load: dict[str, Any]) -> Pipeline:
-        folder = self.folder / f"{self.result.episodes}-{mode}-{table}"
+    def _pipeline(self, mode: str, episode: Episode) -> Pipeline:
+        folder = self.folder / f"{episode.number}-{mode}-{episode.table}"
         tap = self.servers.tap_config(port=self.source_proxy.port) | {
             "sync_mode": mode,
-            "tables": [f"dbo.{table}"],
+            "tables": [f"dbo.{episode.table}"],
             "key_columns": ["id"],
             "cursor_column": "mod_ts",
-            "load": load,
+            "load": episode.load,
             "batch_config": {"encoding": {"format": "arrow"}},
         }
-        if self.random.random() < 0.2:
+        if episode.random.random() < 0.2:
             del tap["batch_config"]
         return Pipeline(folder, tap, self.servers.target_config(port=self.target_proxy.port))
 
-    def _fill(self, source: mssql_python.Connection, original: str, table: str, rows: int) -> None:
-        """A fresh copy of the first rows of the sandbox's table."""
-        cursor = source.cursor()
+    def _fill(self, source: mssql_python.Connection, episode: Episode) -> None:
+        """A fresh copy of the first rows of the sandbox's table; none at the target."""
+        cursor, table = source.cursor(), episode.table
         cursor.execute(f"IF OBJECT_ID('dbo.{table}') IS NOT NULL DROP TABLE dbo.{table}")
-        cursor.execute(f"SELECT TOP {rows} * INTO dbo.{table} FROM dbo.{original} ORDER BY id")
+        cursor.execute(f"SELECT TOP {episode.rows} * INTO dbo.{table} FROM dbo.{episode.original} ORDER BY id")
         cursor.execute(f"ALTER TABLE dbo.{table} ADD CONSTRAINT PK_{table} PRIMARY KEY (id)")
         with self.servers.connect_target() as target:
             target.execute(sql.SQL("DROP TABLE IF EXISTS public.{} CASCADE").format(sql.Identifier(table)))
+            if target.execute("SELECT to_regclass('paralelo.sync')").fetchone() != (None,):
+                target.execute("DELETE FROM paralelo.sync WHERE table_name = %s", (table,))
 
-    def _change(self, source: mssql_python.Connection, table: str, column: str, count: int) -> None:
-        """Change some rows, and insert copies of some under new keys, as an application would: stamped by the clock."""
-        cursor = source.cursor()
-        cursor.execute(f"SELECT id FROM dbo.{table}")
-        keys = [row[0] for row in cursor.fetchall()]
-        for key in self.random.sample(keys, min(count, len(keys))):
-            text = f"chaos {self.random.randrange(10**6)}"
-            cursor.execute(f"UPDATE dbo.{table} SET {column} = ?, mod_ts = SYSDATETIME() WHERE id = ?", (text, key))
+    def _change(self, source: mssql_python.Connection, episode: Episode, count: int) -> None:
+        """Change some rows, and insert a copy of one under a new key, as an application would: stamped by the clock."""
+        episode.changes += 1
+        choose = self._choices(episode.number, "change", episode.changes)
+        cursor, table = source.cursor(), episode.table
+        keys = _keys(source, table)
+        for key in choose.sample(keys, min(count, len(keys))):
+            text = f"chaos {choose.randrange(10**6)}"
+            cursor.execute(
+                f"UPDATE dbo.{table} SET {episode.column} = ?, mod_ts = SYSDATETIME() WHERE id = ?", (text, key)
+            )
         cursor.execute(f"SELECT * FROM dbo.{table} WHERE id = ?", (keys[0],))
         row = dict(zip((described[0] for described in cursor.description or ()), cursor.fetchone() or (), strict=True))
         row = {name: value for name, value in row.items() if name.lower() not in ("id", "mod_ts")}
@@ -206,9 +312,39 @@ class Chaos:
         cursor.execute(f"SET IDENTITY_INSERT dbo.{table} ON")
         cursor.execute(
             f"INSERT INTO dbo.{table} (id, {listed}, mod_ts) VALUES (?, {places}, SYSDATETIME())",
-            [max(keys) + 1 + self.random.randrange(5), *row.values()],
+            [max({*keys, *episode.deleted}) + 1 + choose.randrange(5), *row.values()],
         )
         cursor.execute(f"SET IDENTITY_INSERT dbo.{table} OFF")
+
+    def _disturb(self, source: mssql_python.Connection, episode: Episode) -> None:
+        """What only a full sync repairs: rows deleted, the highest among them, and rows changed without a stamp."""
+        choose, cursor = episode.random, source.cursor()
+        keys = _keys(source, episode.table)
+        episode.deleted = {keys[-1], *choose.sample(keys, max(1, len(keys) // 20))}
+        for key in sorted(episode.deleted):
+            cursor.execute(f"DELETE FROM dbo.{episode.table} WHERE id = ?", (key,))
+        for key in choose.sample(sorted(set(keys) - episode.deleted), 5):
+            cursor.execute(f"UPDATE dbo.{episode.table} SET {episode.column} = 'unstamped' WHERE id = ?", (key,))
+        if episode.load["activation"] == "auto" and choose.random() < 0.5:
+            with self.servers.connect_target() as target:
+                view, live = sql.Identifier(f"{episode.table}_seen"), sql.Identifier(episode.table)
+                target.execute(sql.SQL("CREATE VIEW {} AS SELECT id FROM {}").format(view, live))
+
+
+def _next_kill(choose: random.Random, *, after_each: bool) -> Kill:
+    """A kill anywhere; with `after_each` as soon as one page is through, so that each page is a run of its own."""
+    victim = choose.choice(VICTIMS)
+    if after_each:
+        return Kill(victim, 1, choose.random() * 0.02)
+    after = 0 if choose.random() < 0.25 else choose.randrange(1, 40)
+    return Kill(victim, after, choose.random() * (1.5 if after == 0 else 0.05))
+
+
+def _keys(source: mssql_python.Connection, table: str) -> list[int]:
+    """Every key, in order."""
+    cursor = source.cursor()
+    cursor.execute(f"SELECT id FROM dbo.{table} ORDER BY id")
+    return [int(row[0]) for row in cursor.fetchall()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -224,6 +360,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with started(rows=options.rows) as servers, tempfile.TemporaryDirectory() as folder:
         result = Chaos(servers, seed, Path(folder)).run(options.kills, options.rows)
     print(f"kills: {dict(result.kills)}; exits tap/target: {dict(result.exits)}")
+    print(f"full syncs took effect by: {dict(result.took_effect)}")
     print(
         f"{result.kills.total()} kills, {result.runs} runs, {result.episodes} episodes,"
         f" {time.monotonic() - began:.0f} s, seed {result.seed}"

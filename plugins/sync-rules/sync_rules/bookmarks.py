@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from sync_rules.batch_info import Key, KeyValue
@@ -57,6 +57,17 @@ class FullBookmark:
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
         return cls(**values)
+
+
+def forgotten(saved: object) -> dict[str, Any] | None:
+    """A full sync's saved bookmark as one from which the next run begins a new version; None for any other value.
+
+    Every field stays: where states are merged deeply, one that is only left out would come back, and the sync with it.
+    """
+    bookmark = FullBookmark.from_state(saved) if isinstance(saved, Mapping) else None
+    if bookmark is None:
+        return None
+    return replace(bookmark, upper_key=None, last_key=None, batches=0, rows=0, done=False).to_state()
 
 
 @dataclass(frozen=True)

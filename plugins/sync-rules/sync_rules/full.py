@@ -87,7 +87,7 @@ def begin(saved: FullBookmark | None, fingerprint: str, ask: Callable[[], Beginn
         reason = (
             "the last one wrote no page"
             if saved.fingerprint == fingerprint
-            else "the table's columns or key changed, so the unfinished sync is given up"
+            else "the table's columns, its key or its server changed, so the unfinished sync is given up"
         )
     else:
         reason = "no unfinished sync" if saved is None else "the last one finished"

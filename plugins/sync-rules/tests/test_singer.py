@@ -18,6 +18,7 @@ import pytest
 from singer_sdk import typing as th
 from singer_sdk.singerlib import RecordMessage, StateMessage
 from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
+from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError, TargetUnreachable
 from sync_rules.incremental import Clock
 from sync_rules.singer import handover
@@ -160,9 +161,22 @@ def test_the_full_sync_is_found_in_what_meltano_prints(tmp_path: Path, printed: 
     assert handover.last_full_sync("dbo-other", {}, config, LOG) is None
 
 
-def test_an_unfinished_full_sync_is_no_start() -> None:
-    assert handover.last_full_sync("dbo-t", {**DONE, "done": False}, {}, LOG) is None
-    assert handover.last_full_sync("dbo-t", DONE, {}, LOG) is not None
+@pytest.mark.parametrize("done", [True, False])
+def test_a_full_sync_is_a_start_before_it_is_finished_too(done: bool) -> None:
+    """SPEC I3. An incremental sync between its attempts that began later would never read what changed before."""
+    found = handover.last_full_sync("dbo-t", {**DONE, "done": done}, {}, LOG)
+    assert found is not None
+    assert found.cursor_at_start == "c"
+
+
+@pytest.mark.parametrize("known", [{"cursor_at_start": None}, {"cursor_at_start": 7, "cursor_column": "other"}])
+def test_a_full_sync_with_another_cursor_tells_its_start_in_utc(known: dict[str, Any]) -> None:
+    """SPEC I3."""
+    full_sync = FullBookmark(1, "2025-06-01T12:00:00.25+00:00", "f", **known)
+    clock = Clock("2025-06-02T00:00:00.1234567", -180, "unused")
+    assert handover.in_terms_of(clock, full_sync, "dbo.t", "mod_ts").cursor_at_start == "2025-06-01T08:00:00"
+    with pytest.raises(ConfigurationError, match="did not note where version stood"):
+        handover.in_terms_of(Clock(99, 0, "unused"), full_sync, "dbo.t", "version")
 
 
 @pytest.mark.parametrize(("output", "code"), [("boom", 1), ("{broken", 0)])

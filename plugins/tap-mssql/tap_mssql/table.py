@@ -18,7 +18,7 @@ from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
 from sync_rules.spans import SpanPage, SpanReader
 
 from tap_mssql import clocks
-from tap_mssql.client import Connection
+from tap_mssql.client import Connection, server_name
 from tap_mssql.discovery import TableDescription
 from tap_mssql.errors import SourceChanged
 from tap_mssql.pages import PageReader, PageRows, bound_value
@@ -137,9 +137,10 @@ class MssqlTable:
 
     @property
     def fingerprint(self) -> str:
-        """Columns, types, key, and the collations that the key's order rests on."""
+        """Server, database, columns, types, key, and the collations that the key's order rests on."""
         collations = [column.collation for column in self._queries.key]
-        return fingerprint(self.columns, self.key, collations)
+        place = [server_name(self.config), self.config.get("database")]
+        return fingerprint(self.columns, self.key, collations, place)
 
     def begin(self) -> Beginning:
         """The source's clocks, then its highest key: a row above it was inserted after the clocks were read."""

@@ -109,8 +109,10 @@ class EntitySource:
 
     @property
     def fingerprint(self) -> str:
-        """Of columns, key, and the filters: rows read under other filters do not belong together."""
-        return fingerprint(self.columns, self.key, sorted(self._choices.query.filters.items()))
+        """Of server, columns, key, and the filters: rows read under other filters do not belong together."""
+        return fingerprint(
+            self.columns, self.key, sorted(self._choices.query.filters.items()), str(self._config["base_url"])
+        )
 
     def begin(self) -> Beginning:
         """Three small requests: the clock and the highest id, then how many rows there are."""

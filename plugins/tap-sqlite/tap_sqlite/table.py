@@ -122,8 +122,8 @@ class SqliteTable:
 
     @property
     def fingerprint(self) -> str:
-        """Columns, types and key."""
-        return fingerprint(self.columns, self.key)
+        """File, columns, types and key."""
+        return fingerprint(self.columns, self.key, str(self.database.path.resolve()))
 
     def begin(self) -> Beginning:
         """This machine's clock, then the file's highest key."""

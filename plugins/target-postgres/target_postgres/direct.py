@@ -19,6 +19,7 @@ from target_postgres.job import Job
 from target_postgres.ledger import Counts, Outcome, Sync
 from target_postgres.names import column_list
 from target_postgres.postgres_types import PostgresType
+from target_postgres.queries import query
 from target_postgres.shape import Changes, Column, changes, final_types
 from target_postgres.upsert import Upsert
 
@@ -66,10 +67,27 @@ class DirectLoad:
         return final_types(live.columns, job.columns, plan)
 
     def _change(self, live: catalog.LiveTable, plan: Changes) -> None:
+        before = self._storage()
         ddl.apply(self._connection, self.job.live, plan)
         ddl.relax_gone(self._connection, self.job.live, live, plan)
+        if self._storage() != before:
+            self._give_up_unfinished()
         if plan:
             logger.info("%s: the source's columns changed: %s", self.job.live, plan)
+
+    def _storage(self) -> object:
+        """Which files the live table is stored in: others when its rows were written anew."""
+        name = self.job.live.sql.as_string(self._connection)
+        return self._connection.execute(query("catalog.storage"), {"name": name}).fetchone()
+
+    def _give_up_unfinished(self) -> None:
+        """A full sync under way tells by their transactions which rows are newer than its own: now all would be."""
+        for left_over in ledger.abandon_others(self._connection, self.job.live):
+            ddl.drop_table(self._connection, left_over)
+            logger.warning(
+                "%s: its rows were written anew for a changed type: the unfinished full sync begins again",
+                self.job.live,
+            )
 
     def _index_key(self) -> None:
         """Without a unique index on its key an upsert would read the whole table, and could write a key twice."""

@@ -50,7 +50,7 @@ _SETTINGS = (
 class LedgerGap(SyncError):
     """The ledger and the tap's state do not meet: the staging table was lost, or the state is of another database.
 
-    A restart helps: the stream's bookmark is gone from the last STATE, so the next run begins a new version.
+    A restart helps: the last STATE takes the stream's bookmark back, so the next run begins a new version.
     """
 
     exit = Exit.LEDGER_GAP

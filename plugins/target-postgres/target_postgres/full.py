@@ -47,7 +47,7 @@ class FullLoad:
         types = final_types(live.columns if live else {}, job.columns, plan)
         sync = ledger.find(connection, job.live, job.version)
         if sync is not None and sync.status == "abandoned":
-            raise self._gap("it was given up for a newer one")
+            raise self._gap("it was given up, for a newer one or because the live table was written anew")
         if sync is not None and not job.resumable and sync.status == "staging":
             raise ConfigurationError(f"{job.live}: a table without a key was sent under the same version twice")
         if sync is None:
@@ -102,8 +102,8 @@ class FullLoad:
 
     def _gap(self, why: str) -> LedgerGap:
         return LedgerGap(
-            f"{self.job.live}: version {self.job.version} cannot go on: {why}; the stream's bookmark is removed"
-            " from the state, so the next run begins a new version"
+            f"{self.job.live}: version {self.job.version} cannot go on: {why}; the stream's bookmark is taken"
+            " back to before the first page, so the next run begins a new version"
         )
 
     def take(self, info: BatchInfo, frame: Frame) -> None:
@@ -156,8 +156,7 @@ class FullLoad:
         before = list(self.sync.entries)
         try:
             with self._connection.transaction():
-                if info.batch <= len(self.sync.entries):
-                    ledger.rewind(self._connection, self.sync, info.batch)
+                self._make_room(info)
                 copy_in(self._connection, self.sync.staging.sql, good)
                 ledger.add_batch(self._connection, self.sync, info, counts)
                 rejects.keep(self._connection, self.sync.id, info.batch, self.job.live, bad)
@@ -166,6 +165,11 @@ class FullLoad:
         except BaseException:
             self.sync.entries[:] = before
             raise
+
+    def _make_room(self, info: BatchInfo) -> None:
+        """Take what the ledger has from this batch on out of the staging table."""
+        if info.batch <= len(self.sync.entries) and ledger.rewind(self._connection, self.sync, info.batch):
+            raise self._gap("its staging table does not hold the rows that the ledger says")
 
     def expected_batch(self, batch: int, rows: int, through: tuple[int | str, ...] | None) -> BatchInfo:
         """What a page of RECORD lines is, told by the STATE after it: its place follows from the ledger.

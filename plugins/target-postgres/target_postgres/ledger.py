@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 from sync_rules.batch_info import BatchInfo, Key
 
 from target_postgres.catalog import TableName
@@ -192,8 +192,8 @@ def add_batch(connection: Connection, sync: Sync, info: BatchInfo, counts: Count
         {
             "sync": sync.id,
             "batch": info.batch,
-            "after": None if info.after is None else Jsonb(list(info.after)),
-            "through": None if info.through is None else Jsonb(list(info.through)),
+            "after": None if info.after is None else Json(list(info.after)),
+            "through": None if info.through is None else Json(list(info.through)),
             "rows": counts.rows_read,
             "written": counts.rows_written,
             "rejected": counts.rows_rejected,
@@ -205,14 +205,20 @@ def add_batch(connection: Connection, sync: Sync, info: BatchInfo, counts: Count
     sync.entries.append(Entry(info.batch, info.after, info.through, counts.rows_read, counts.rows_rejected, row[0]))
 
 
-def rewind(connection: Connection, sync: Sync, batch: int) -> None:
-    """Remove the rows and the entries of this batch and all after it, in the caller's transaction."""
+def rewind(connection: Connection, sync: Sync, batch: int) -> int:
+    """Remove the rows and the entries of this batch and all after it, in the caller's transaction.
+
+    Returns how many rows of the staging table that left behind, or took too many: 0, unless something else changed it.
+    """
     assert sync.staging is not None
-    xacts = [entry.xact_id for entry in sync.entries[batch - 1 :]]
-    connection.execute(query("ledger.remove_staged", staging=sync.staging.sql), {"xacts": xacts})
+    going = sync.entries[batch - 1 :]
+    removed = connection.execute(
+        query("ledger.remove_staged", staging=sync.staging.sql), {"xacts": [entry.xact_id for entry in going]}
+    ).rowcount
     connection.execute(query("ledger.remove_rejects"), {"sync": sync.id, "batch": batch})
     connection.execute(query("ledger.remove_batches"), {"sync": sync.id, "batch": batch})
     del sync.entries[batch - 1 :]
+    return abs(sum(entry.rows - entry.rejected for entry in going) - removed)
 
 
 def totals(connection: Connection, sync: Sync) -> Counts:

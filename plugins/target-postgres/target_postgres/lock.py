@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import psycopg
 from psycopg import errors as pg
 from sync_rules.exits import AlreadyRunning
@@ -37,8 +39,7 @@ class Locks:
             self._connection = connect(self._settings, f"{mode} {table}")
         try:
             self._name_connection(self._connection, table, mode)
-            row = self._connection.execute(query("locks.try_table"), {"name": _key(table)}).fetchone()
-            if row != (True,):
+            if not _lock(self._connection, table):
                 raise AlreadyRunning(f"{table}: {_holder(self._connection, table)}")
         except psycopg.Error as error:
             raise tell(error, f"{table}: its lock cannot be taken") from error
@@ -59,8 +60,10 @@ class Locks:
             raise tell(error, "the connection that holds the table's lock was lost") from error
 
     def close(self) -> None:
-        """Free the locks."""
+        """Free the locks. By a statement, since a closed connection's backend takes its time to end."""
         if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.execute("SELECT pg_advisory_unlock_all()")
             self._connection.close()
 
 
@@ -74,6 +77,19 @@ def hold_work(connection: Connection, table: TableName) -> None:
         raise AlreadyRunning(
             f"{table}: the backend of an earlier, dead run still works on it; run again when it has ended"
         ) from error
+
+
+def _lock(connection: Connection, table: TableName) -> bool:
+    """Take the lock. A killed run's backend may need a moment to notice: that long it is waited for, and no longer."""
+    if connection.execute(query("locks.try_table"), {"name": _key(table)}).fetchone() == (True,):
+        return True
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '2s'")
+            connection.execute(query("locks.wait_for_table"), {"name": _key(table)})
+    except pg.LockNotAvailable:
+        return False
+    return True
 
 
 def _key(table: TableName) -> str:

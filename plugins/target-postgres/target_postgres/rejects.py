@@ -16,7 +16,9 @@ from target_postgres.catalog import TableName
 from target_postgres.connection import Connection
 from target_postgres.encode import Frame
 from target_postgres.errors import is_about_data, reason
+from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
+from target_postgres.settings import SYMBOL_FOR_NULL
 
 
 @dataclass(frozen=True)
@@ -111,4 +113,12 @@ def _text(value: Any) -> str:
 
 def _reject(part: Frame, why: str, key: Sequence[str]) -> Reject:
     row = part.data.slice(0, 1).to_pylist()[0]
-    return Reject(why, {name: row.get(name) for name in key}, row)
+    return Reject(why, {name: _key_text(row.get(name), part.types[name]) for name in key if name in row}, row)
+
+
+def _key_text(value: Any, kind: PostgresType) -> Any:
+    """A key value as PostgreSQL reads it back: activation looks for the live rows that were rejected."""
+    if isinstance(value, bytes):
+        return ("\\x" if kind.name == "bytea" else "") + value.hex()
+    # `->>` fails at a NUL character; no row of the live table has one.
+    return value.replace("\0", SYMBOL_FOR_NULL) if isinstance(value, str) else value

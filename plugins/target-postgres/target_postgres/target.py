@@ -17,6 +17,7 @@ from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
 from singer_sdk.io_base import SingerReader
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
+from sync_rules.bookmarks import forgotten
 from sync_rules.exits import Exit, SyncError
 
 from target_postgres.encode import loads
@@ -197,7 +198,7 @@ class TargetPostgres(Target):
         return sink
 
     def _ignored(self, stream: str) -> bool:
-        """After a gap only the next STATE matters: it is passed on without the stream's bookmark."""
+        """After a gap only the next STATE matters: it is passed on with the stream's bookmark taken back."""
         return self._gap is not None and self._gap[0] == stream
 
     def _bookmarks(self) -> dict[str, Any]:
@@ -229,7 +230,10 @@ class TargetPostgres(Target):
     def _end_at_gap(self, stream: str, error: LedgerGap) -> None:
         if self._latest_state is not None:
             state = copy.deepcopy(self._latest_state)
-            state.get("bookmarks", {}).pop(stream, None)
+            bookmarks = state.get("bookmarks", {})
+            anew = forgotten(bookmarks.pop(stream, None))
+            if anew is not None:
+                bookmarks[stream] = anew
             self._write_state_message(state)
         raise error
 

@@ -11,8 +11,6 @@ from target_postgres.connection import Connection
 from target_postgres.names import column, column_list, pairs
 from target_postgres.queries import query
 
-ALWAYS = sql.SQL("TRUE")
-
 
 @dataclass(frozen=True)
 class Upsert:
@@ -30,8 +28,8 @@ class Upsert:
             query("rows.drop_superseded", incoming=self.incoming, keys=column_list(self.key), cursor_order=order)
         ).rowcount
 
-    def update_changed(self, connection: Connection, newer: sql.Composable = ALWAYS) -> int:
-        """Update live rows that differ, where `newer` holds (aliases: `t` live, `s` incoming). Returns how many."""
+    def update_changed(self, connection: Connection) -> int:
+        """Update live rows that differ. Returns how many."""
         values = [name for name in self.columns if name not in self.key]
         if not values:
             return 0
@@ -45,7 +43,6 @@ class Upsert:
                 match=pairs(self.key, "t", "s"),
                 live_values=column_list(values, "t"),
                 incoming_values=column_list(values, "s"),
-                newer=newer,
             )
         ).rowcount
 

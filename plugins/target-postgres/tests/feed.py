@@ -38,6 +38,7 @@ class Feed:
     load: dict[str, Any] = field(default_factory=dict)
     not_null: tuple[str, ...] = ("id",)
     resumable: bool = True
+    started_at: str = "2026-01-01T00:00:00+00:00"
     files: int = 0
 
     def arrow_schema(self) -> pa.Schema:
@@ -52,7 +53,7 @@ class Feed:
         }
         said: dict[str, Any] = {
             "sync_mode": mode,
-            "started_at": "2026-01-01T00:00:00+00:00",
+            "started_at": self.started_at,
             "cursor": self.cursor,
             "lookback_seconds": 1800,
             "estimate": None,

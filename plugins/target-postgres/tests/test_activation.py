@@ -129,6 +129,40 @@ def test_what_an_incremental_sync_wrote_earlier_does_not_count_as_newer(
     assert db.execute("SELECT name FROM things WHERE id = 3").fetchone() == ("n3",)
 
 
+# SPEC A9
+@WAYS
+def test_of_two_rows_with_one_stamp_the_one_read_later_stays(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
+) -> None:
+    """Where the cursor is a date, or to the minute, a row changes many times under one stamp."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(1, 11), Name="first"), page=5)
+    load(config, lines[:3], activation=activation)
+    load(config, Feed(tmp_path).incremental(things(*range(1, 11), Name="second")))
+    third = feed.batch(2, things(5, 4, 3, 2, 1, Name="third"), [6])
+    load(config, [lines[0], third, *lines[4:]], activation=activation)
+    names = [name for (name,) in db.execute("SELECT name FROM things ORDER BY id")]
+    assert names == ["third"] * 5 + ["second"] * 5
+
+
+# SPEC A9
+@WAYS
+def test_what_an_incremental_sync_wrote_before_the_target_had_the_lock_stays(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
+) -> None:
+    """It began after the tap had asked for the highest key, and was gone before the full sync's target came."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.started_at, between = "2026-01-02T00:00:00+00:00", Feed(tmp_path)
+    between.started_at = "2026-01-02T00:00:01+00:00"
+    load(config, between.incremental([thing(11, mod_ts=LATER)]))
+    sync(config, feed, things(*range(1, 11)), 2, activation=activation)
+    assert ids(db) == list(range(1, 12))
+    feed.started_at = "2026-01-02T01:00:00+00:00"
+    sync(config, feed, things(*range(1, 11)), 3, activation=activation)
+    assert ids(db) == list(range(1, 11))
+
+
 DEPENDENTS = {
     "view": "CREATE VIEW hanging AS SELECT * FROM things",
     "materialized view": "CREATE MATERIALIZED VIEW hanging AS SELECT * FROM things",

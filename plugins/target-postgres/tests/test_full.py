@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from feed import Feed, load
+from sync_rules import full
+from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import CheckRefused
+from sync_rules.full import Beginning
 from target_postgres.errors import LedgerGap, SyncError
 from things import ids, last_sync, outcome, thing, things
 
@@ -75,14 +79,30 @@ def test_a_batch_that_changed_is_written_anew(config: Any, db: Db, feed: Feed, r
     assert ids(db) == [1, 2, 3, 4, 5, 6, 7, 8, 10]
 
 
-def test_a_gap_removes_the_bookmark_and_says_so(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
+def test_a_gap_takes_the_bookmark_back_and_says_so(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
     lines = [feed.schema(), feed.batch(3, things(4, 3), after=[5]), feed.state(3, 6, [3])]
     from feed import run
 
     ended = run(config, tmp_path, lines)
     assert ended.code not in (0, 2)
-    assert ended.states == [{"bookmarks": {}}]
+    (anew,) = (state["bookmarks"][feed.stream] for state in ended.states)
     assert "does not follow" in ended.last
+    # A removed bookmark would come back where states are merged deeply, and the gap with it.
+    merged = {**json.loads(lines[2])["value"]["bookmarks"][feed.stream], **anew}
+    bookmark, _ = full.begin(FullBookmark.from_state(merged), "f", lambda: Beginning(anew["started_at"], (10,), 10))
+    assert bookmark.version > feed.version
+    assert (bookmark.last_key, bookmark.batches, bookmark.rows) == (None, 0, 0)
+
+
+def test_staged_rows_that_are_not_those_of_the_ledger_are_a_gap(config: Any, db: Db, feed: Feed) -> None:
+    """SPEC F5. A staging table out of a backup has other transaction ids: nothing may be doubled then."""
+    lines = feed.full(things(*range(10, 0, -1)), page=5)
+    load(config, lines[:5])
+    db.execute('UPDATE "_paralelo_things_1" SET status = status')
+    again = feed.batch(2, things(5, 4, 3), after=[6])
+    with pytest.raises(LedgerGap, match="does not hold the rows"):
+        load(config, [lines[0], again, feed.state(2, 8, [3])])
+    assert db.execute('SELECT count(*) FROM "_paralelo_things_1"').fetchone() == (10,)
 
 
 def test_a_lost_staging_table_is_a_gap(config: Any, db: Db, feed: Feed) -> None:

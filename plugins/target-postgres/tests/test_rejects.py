@@ -60,6 +60,29 @@ def test_a_rejected_row_is_not_stale(config: Any, db: Db, feed: Feed, activation
     assert ids(db, "name = 'ok'") == [number for number in range(1, 21) if number not in (3, 11, 20)]
 
 
+@pytest.mark.parametrize("activation", ["swap", "merge"])
+def test_a_rejected_row_with_a_binary_key_is_not_stale(config: Any, db: Db, tmp_path: Path, activation: str) -> None:
+    def row(key: bytes, text: str) -> dict[str, Any]:
+        return {"code": key, "Name": text}
+
+    feed = Feed(tmp_path, columns={"code": "varbinary", "Name": "text"}, key=("code",), cursor=None, not_null=("code",))
+    feed.load = {"nul_characters": "reject"}
+    others = [row(bytes([number]), "b") for number in range(1, 10)]
+    load(config, feed.full([row(b"\x00\xff", "a"), *others]))
+    feed.version = 2
+    load(config, feed.full([row(b"\x00\xff", "\0"), *others]), max_rejects=1, activation=activation)
+    assert db.execute("SELECT name FROM things WHERE code = '\\x00ff'").fetchall() == [("a",)]
+
+
+def test_a_key_with_a_nul_character_is_rejected_and_the_others_take_effect(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, columns={"code": "varchar(5)", "n": "integer"}, key=("code",), cursor=None)
+    feed.load = {"nul_characters": "reject"}
+    for feed.version in (1, 2):
+        load(config, feed.full([{"code": "a\0", "n": 1}, {"code": "b", "n": feed.version}]), max_rejects=1)
+    assert db.execute("SELECT code, n FROM things").fetchall() == [("b", 2)]
+    assert last_sync(db, "rows_read", "rows_written", "rows_rejected") == (2, 1, 1)
+
+
 def test_a_rewound_batch_takes_its_rejects_with_it(config: Any, db: Db, feed: Feed) -> None:
     load(config, feed.full(rows(), page=20)[:3], max_rejects=3)
     load(config, feed.full(things(*range(1, 21)), page=10), max_rejects=3)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from feed import Feed, load
 from sync_rules.exits import ConfigurationError
+from target_postgres.errors import LedgerGap
 from things import ids, last_sync, things
 
 Db = psycopg.Connection[Any]
@@ -119,3 +121,29 @@ def test_a_view_on_a_column_that_must_be_widened(config: Any, db: Db, loaded: Fe
     with pytest.raises(ConfigurationError, match="used by a view"):
         again(config, loaded, things(*range(1, 11)), "auto")
     assert ids(db, "status = 1") == list(range(1, 11))
+
+
+# SPEC A9
+def test_an_unfinished_full_sync_begins_again_when_an_incremental_one_rewrites_the_table(
+    config: Any, db: Db, loaded: Feed, tmp_path: Path
+) -> None:
+    """By their transaction ids all rows would then be newer than the staged ones, and none of them stale."""
+    loaded.version = 2
+    loaded.columns["status"] = "bigint"
+    lines = loaded.full(things(*range(1, 10), status=5), page=5)
+    load(config, lines[:3])
+    load(config, Feed(tmp_path, columns=dict(loaded.columns)).incremental(things(11)))
+    assert db.execute("SELECT status FROM paralelo.sync WHERE version = 2").fetchone() == ("abandoned",)
+    with pytest.raises(LedgerGap, match="given up"):
+        load(config, [lines[0], *lines[3:]])
+    loaded.version = 3
+    load(config, loaded.full(things(*range(1, 10), 11, status=5)))
+    assert ids(db, "status = 5") == [*range(1, 10), 11]
+
+
+# SPEC A7
+@pytest.mark.parametrize("way", ["swap", "merge"])
+def test_stale_rows_go_when_the_table_is_written_anew(config: Any, db: Db, loaded: Feed, way: str) -> None:
+    loaded.columns["status"] = "bigint"
+    again(config, loaded, things(*range(1, 10), status=2**40), way)
+    assert ids(db) == list(range(1, 10))

@@ -1,7 +1,8 @@
-"""Where the first incremental sync starts: at the last full sync that took effect.
+"""Where the first incremental sync starts: at the last full sync's start.
 
-The target lets `done: true` into the state only after the full sync took effect, so `done` means that its rows are
-live. Under Meltano the full sync is another extractor with a state of its own, which `meltano state get` tells.
+One that is not finished counts, too: it goes on later with the upper key and the pages it has, so what changed at the
+source since it began has to come from the incremental syncs in between. Under Meltano the full sync is another
+extractor with a state of its own, which `meltano state get` tells.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from sync_rules.batch_info import KeyValue
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError
 from sync_rules.incremental import Clock
+from sync_rules.lookback import earlier
 
 _ASK_SECONDS = 120
 
@@ -28,7 +31,7 @@ _ASK_SECONDS = 120
 def last_full_sync(
     stream: str, own_state: Mapping[str, Any], config: Mapping[str, Any], log: logging.Logger
 ) -> FullBookmark | None:
-    """The last full sync of the stream that took effect, from the tap's own state or from Meltano's.
+    """The last full sync of the stream, from the tap's own state or from Meltano's.
 
     None, and a line in the log, when there is none. Raises ConfigurationError when Meltano cannot be asked: going on
     without an answer could lose changes.
@@ -41,9 +44,30 @@ def last_full_sync(
         log.warning("%s: no full sync went before, as far as the state tells", stream)
         return None
     if not bookmark.done:
-        log.warning("%s: the last full sync is not finished: it is not used as a start", stream)
-        return None
+        log.info("%s: the last full sync is not finished; what changed since it began is read all the same", stream)
     return bookmark
+
+
+def in_terms_of(clock: Clock, full_sync: FullBookmark, table: str, cursor: str | None) -> FullBookmark:
+    """The full sync with its start as the cursor column's clock would write it.
+
+    It knows that itself when it had the same cursor column. Otherwise its start in UTC serves, an hour earlier, since
+    the zone's offset may have been another one then. Raises ConfigurationError for a cursor that is no time.
+    """
+    if full_sync.cursor_at_start is not None and full_sync.cursor_column in (None, cursor):
+        return full_sync
+    began = start_in_terms_of(clock, full_sync.started_at)
+    if began is None:
+        raise ConfigurationError(
+            f"{table}: the last full sync did not note where {cursor} stood when it began, so changes made since could"
+            " be lost: set cursor_column for the full sync, too, and run it again"
+        )
+    return replace(
+        full_sync,
+        cursor_at_start=earlier(began, timedelta(hours=1)),
+        cursor_column=cursor,
+        utc_offset_minutes=clock.utc_offset_minutes,
+    )
 
 
 def stream_in(state: Mapping[str, Any], stream: str) -> Mapping[str, Any] | None:

@@ -12,6 +12,7 @@ from sync_rules import full, incremental
 from sync_rules.batch_info import BatchInfo, KeyValue
 from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
 from sync_rules.full import Deadline
+from sync_rules.singer.handover import in_terms_of
 from sync_rules.singer.outputs import Output
 from sync_rules.singer.source import Source
 
@@ -117,6 +118,8 @@ def plan_incremental(
         saved = None
     clock = source.clock()
     before = full_sync() if saved is None else None
+    if before is not None:
+        before = in_terms_of(clock, before, source.name, source.cursor)
     window, bookmark = incremental.plan(
         saved,
         clock,

@@ -1,4 +1,5 @@
-"""Pieces of SQL that swap and merge share: which live rows an incremental sync wrote after the version began."""
+"""Rows that incremental syncs wrote into the live table after a version began: they go into its staging table first,
+so that from then on the staging table is what the live one is to be, by a swap and by a merge alike."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 
 from target_postgres.catalog import LiveTable
+from target_postgres.connection import Connection
 from target_postgres.job import Job
 from target_postgres.ledger import Sync
-from target_postgres.names import column
+from target_postgres.names import column, column_list, pairs
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 
@@ -42,9 +44,48 @@ def newer_live(job: Job, sync: Sync) -> sql.Composable:
     """Whether live row `t` is to be kept against staged row `s`."""
     if job.cursor is None:
         return sql.SQL("FALSE")
-    return sql.SQL("(coalesce(t.{c} > s.{c}, t.{c} IS NOT NULL AND s.{c} IS NULL) AND {since})").format(
-        c=column(job.cursor), since=written_since(job, sync)
+    return query("activation.newer_live", c=column(job.cursor), since=written_since(job, sync))
+
+
+def carry_changed(
+    connection: Connection, job: Job, sync: Sync, live: LiveTable, types: Mapping[str, PostgresType]
+) -> None:
+    """Staged rows take the live row's values where that one is newer."""
+    assert sync.staging is not None
+    values = [name for name in job.column_names if name not in job.key and name in live.columns]
+    if job.cursor is None or job.cursor not in values:
+        return
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(column(name), live_values([name], live, types, {})) for name in values
     )
+    connection.execute(
+        query(
+            "activation.carry_changed",
+            staging=sync.staging.sql,
+            live=job.live.sql,
+            assignments=assignments,
+            match=pairs(job.key, "t", "s"),
+            newer=newer_live(job, sync),
+        )
+    )
+
+
+def carry_missing(
+    connection: Connection, job: Job, sync: Sync, live: LiveTable, types: Mapping[str, PostgresType]
+) -> int:
+    """Live rows that are not staged and not stale are staged, too. Returns how many."""
+    assert sync.staging is not None
+    return connection.execute(
+        query(
+            "activation.carry_missing",
+            staging=sync.staging.sql,
+            live=job.live.sql,
+            columns=column_list(job.column_names),
+            live_columns=live_values(job.column_names, live, types, {}),
+            match=pairs(job.key, "t", "s"),
+            protected=protected(job, sync, types),
+        )
+    ).rowcount
 
 
 def live_values(

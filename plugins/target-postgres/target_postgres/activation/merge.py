@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from psycopg import sql
 
 from target_postgres import catalog, ddl, ledger
-from target_postgres.activation.carry import newer_live, protected, stale_value
+from target_postgres.activation.carry import carry_changed, carry_missing, stale_value
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.connection import Connection
 from target_postgres.job import Job
@@ -29,11 +29,14 @@ def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Post
         connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(job.live.sql))
         live = catalog.describe(connection, job.live)
         assert live is not None
+        connection.execute(sql.SQL("ANALYZE {} ({})").format(staging.sql, column_list(job.key)))
+        # First, while the live rows still have the transaction ids they were written with: a changed type rewrites all.
+        carry_changed(connection, job, sync, live, types)
+        carried = carry_missing(connection, job, sync, live, types)
         plan = changes(live.columns, job.columns, str(job.live))
         ddl.apply(connection, job.live, plan)
         ddl.relax_gone(connection, job.live, live, plan)
-        connection.execute(sql.SQL("ANALYZE {} ({})").format(staging.sql, column_list(job.key)))
-        outcome = _write(connection, job, sync, types, staged)
+        outcome = _write(connection, job, sync, types, staged, carried)
         ledger.update_outcome(connection, sync, outcome)
         ledger.end(connection, sync, "activated", "merge", job.settings.ledger_keep_days)
         ddl.drop_table(connection, staging)
@@ -42,16 +45,12 @@ def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Post
     return with_short_locks(connection, job.settings, str(job.live), work)
 
 
-def _write(connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int) -> Outcome:
+def _write(
+    connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int, carried: int
+) -> Outcome:
     """Stale rows first: a key that moved to another row may be unique."""
     assert sync.staging is not None
-    names = {
-        "live": job.live.sql,
-        "staging": sync.staging.sql,
-        "match": pairs(job.key, "t", "s"),
-        "protected": protected(job, sync, types),
-    }
-    carried = _number(connection, query("activation.count_carried", **names))
+    names = {"live": job.live.sql, "staging": sync.staging.sql, "match": pairs(job.key, "t", "s")}
     if job.rules.stale_rows == "delete":
         stale = connection.execute(query("activation.delete_stale", **names)).rowcount
     else:
@@ -61,8 +60,7 @@ def _write(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Pos
         value = stale_value(job, types[flag])
         connection.execute(query("activation.flag_stale", column=column(flag), value=value, **names))
     upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names)
-    keep = newer_live(job, sync)
-    updated = upsert.update_changed(connection, sql.SQL("NOT {}").format(keep))
+    updated = upsert.update_changed(connection)
     inserted = upsert.insert_missing(connection)
     if sync.prepared:
         return ledger.outcome(connection, sync)

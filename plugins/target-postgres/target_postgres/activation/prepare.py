@@ -10,7 +10,7 @@ from psycopg import sql
 from sync_rules.exits import CheckRefused
 
 from target_postgres import ledger
-from target_postgres.activation.carry import live_values, newer_live, protected, stale_value
+from target_postgres.activation.carry import carry_changed, carry_missing, live_values, stale_value
 from target_postgres.activation.indexes import BuiltIndex, build
 from target_postgres.activation.swap import signature_of
 from target_postgres.catalog import LiveTable, TableName
@@ -18,7 +18,7 @@ from target_postgres.connection import Connection
 from target_postgres.errors import reason
 from target_postgres.job import Job
 from target_postgres.ledger import Outcome, Sync
-from target_postgres.names import column, column_list, pairs
+from target_postgres.names import column_list, pairs
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 
@@ -89,51 +89,26 @@ def _rows(
         return Outcome(inserted=staged)
     assert sync.staging is not None
     connection.execute(sql.SQL("ANALYZE {} ({})").format(sync.staging.sql, column_list(job.key)))
-    if job.cursor is not None:
-        _carry_changed(connection, job, sync, live, types)
+    carry_changed(connection, job, sync, live, types)
     outcome = (
         ledger.outcome(connection, sync) if sync.prepared else _compare(connection, job, sync, live, types, staged)
     )
-    names = {
-        "staging": sync.staging.sql,
-        "live": job.live.sql,
-        "columns": column_list(job.column_names),
-        "match": pairs(job.key, "t", "s"),
-    }
-    values = live_values(job.column_names, live, types, {})
-    statement = query("activation.carry_missing", live_columns=values, protected=protected(job, sync, types), **names)
-    carried = connection.execute(statement).rowcount
+    carried = carry_missing(connection, job, sync, live, types)
     if job.rules.stale_rows in ("keep", "flag"):
         flag = job.rules.stale_column if job.rules.stale_rows == "flag" else None
         replaced = {flag: stale_value(job, types[flag])} if flag else {}
-        values = live_values(job.column_names, live, types, replaced)
-        connection.execute(query("activation.keep_stale", live_columns=values, **names))
+        statement = query(
+            "activation.keep_stale",
+            staging=sync.staging.sql,
+            live=job.live.sql,
+            columns=column_list(job.column_names),
+            live_columns=live_values(job.column_names, live, types, replaced),
+            match=pairs(job.key, "t", "s"),
+        )
+        connection.execute(statement)
     if sync.prepared:
         return outcome
     return Outcome(outcome.inserted, outcome.updated, outcome.unchanged, outcome.stale - carried, carried)
-
-
-def _carry_changed(
-    connection: Connection, job: Job, sync: Sync, live: LiveTable, types: Mapping[str, PostgresType]
-) -> None:
-    assert sync.staging is not None
-    assert job.cursor is not None
-    values = [name for name in job.column_names if name not in job.key and name in live.columns]
-    if job.cursor not in values:
-        return
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(column(name), live_values([name], live, types, {})) for name in values
-    )
-    connection.execute(
-        query(
-            "activation.carry_changed",
-            staging=sync.staging.sql,
-            live=job.live.sql,
-            assignments=assignments,
-            match=pairs(job.key, "t", "s"),
-            newer=newer_live(job, sync),
-        )
-    )
 
 
 def _compare(

@@ -35,26 +35,28 @@ INSERT INTO {staging} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {live_columns} FROM {live} AS t
 WHERE NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
 
--- name: count_carried
-SELECT count(*) FROM {live} AS t
-WHERE {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
-
 -- name: count_stale
 SELECT count(*) FROM {live} AS t
-WHERE NOT {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+WHERE NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
 
 -- name: delete_stale
 DELETE FROM {live} AS t
-WHERE NOT {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+WHERE NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
 
 -- name: flag_stale
 UPDATE {live} AS t SET {column} = {value}
-WHERE NOT {protected} AND NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
+WHERE NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
   AND t.{column} IS DISTINCT FROM {value}
 
 -- name: written_since
--- The id of the row's transaction is not older than that of the transaction that began the version.
-(age(t.xmin) <= age({begin}::text::xid8::xid))
+-- The id of the row's transaction is not older than that of the transaction that began the version. An age far below
+-- zero is that of a row frozen more than 2^31 transactions ago; those of transactions under way are a little below.
+(age(t.xmin) BETWEEN -1000000000 AND age({begin}::text::xid8::xid))
+
+-- name: newer_live
+-- Of two rows with one stamp (a whole day has one, where the cursor is a date) the one written later was read later.
+(coalesce(t.{c} > s.{c} OR (t.{c} = s.{c} AND age(t.xmin) < age(s.xmin)), t.{c} IS NOT NULL AND s.{c} IS NULL)
+ AND {since})
 
 -- name: protected
 ({since} OR EXISTS (SELECT FROM paralelo.reject AS r WHERE r.sync_id = {sync} AND {match}))

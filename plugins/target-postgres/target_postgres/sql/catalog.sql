@@ -31,6 +31,12 @@ WHERE i.indrelid = %(oid)s AND i.indisunique AND i.indisvalid AND i.indimmediate
   AND i.indpred IS NULL AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
 GROUP BY i.indexrelid
 
+-- name: storage
+-- Of a partitioned table its partitions'.
+SELECT pg_catalog.pg_relation_filenode(%(name)s::text::regclass),
+       (SELECT array_agg(pg_catalog.pg_relation_filenode(relid) ORDER BY relid)
+        FROM pg_catalog.pg_partition_tree(%(name)s::text::regclass))
+
 -- name: has_primary_key
 SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = %(oid)s AND indisprimary)
 

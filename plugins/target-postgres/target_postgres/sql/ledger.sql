@@ -46,11 +46,12 @@ CREATE TABLE IF NOT EXISTS paralelo.sync (
 )
 
 -- name: create_batch
+-- Keys as `json`, which keeps even what `jsonb` refuses: a text key with a NUL character.
 CREATE TABLE IF NOT EXISTS paralelo.batch (
     sync_id bigint NOT NULL REFERENCES paralelo.sync ON DELETE CASCADE,
     batch integer NOT NULL,
-    after jsonb,
-    through jsonb,
+    after json,
+    through json,
     rows bigint NOT NULL,
     written bigint NOT NULL,
     rejected bigint NOT NULL,
@@ -90,11 +91,19 @@ WHERE table_schema = %(schema)s AND table_name = %(table)s AND status = 'staging
 RETURNING staging_table
 
 -- name: begin
+-- An incremental sync may have come and gone between the tap's first look at the source and this. What it wrote counts as
+-- written since the version began: so the version begins with the first transaction of such a sync.
 INSERT INTO paralelo.sync
-    (table_schema, table_name, stream, mode, version, staging_table, started_at, key_columns, columns, estimate, status)
+    (table_schema, table_name, stream, mode, version, staging_table, started_at, key_columns, columns, estimate, status,
+     begin_xid)
 VALUES
     (%(schema)s, %(table)s, %(stream)s, %(mode)s, %(version)s, %(staging)s, %(started_at)s, %(keys)s, %(columns)s,
-     %(estimate)s, %(status)s)
+     %(estimate)s, %(status)s,
+     coalesce((SELECT s.begin_xid FROM paralelo.sync AS s
+               WHERE %(mode)s = 'full' AND s.table_schema = %(schema)s AND s.table_name = %(table)s
+                 AND s.mode = 'incremental' AND s.started_at > %(started_at)s
+               ORDER BY s.begin_xid LIMIT 1),
+              pg_current_xact_id()))
 RETURNING id, begin_xid::text AS begin_xid
 
 -- name: batches

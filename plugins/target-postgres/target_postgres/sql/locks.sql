@@ -3,6 +3,9 @@
 -- name: try_table
 SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 0))
 
+-- name: wait_for_table
+SELECT pg_advisory_lock(hashtextextended(%(name)s, 0))
+
 -- name: wait_for_work
 -- Waits for the backend of a killed run, which may still be at work on its last statement.
 SELECT pg_advisory_lock(hashtextextended(%(name)s, 1))

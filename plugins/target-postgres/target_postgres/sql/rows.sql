@@ -12,7 +12,7 @@ WHERE i.ctid = ranked.place AND ranked.rank > 1
 -- name: update_changed
 UPDATE {live} AS t SET {assignments}
 FROM {incoming} AS s
-WHERE {match} AND ROW({live_values})::record OPERATOR(pg_catalog.*<>) ROW({incoming_values})::record AND {newer}
+WHERE {match} AND ROW({live_values})::record OPERATOR(pg_catalog.*<>) ROW({incoming_values})::record
 
 -- name: insert_missing
 INSERT INTO {live} ({columns}) OVERRIDING SYSTEM VALUE
