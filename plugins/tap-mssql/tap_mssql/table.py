@@ -139,7 +139,7 @@ class MssqlTable:
     def fingerprint(self) -> str:
         """Server, database, columns, types, key, and the collations that the key's order rests on."""
         collations = [column.collation for column in self._queries.key]
-        place = [server_name(self.config), self.config.get("database")]
+        place = [server_name(self._config), self._config.get("database")]
         return fingerprint(self.columns, self.key, collations, place)
 
     def begin(self) -> Beginning:
