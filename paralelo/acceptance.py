@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -134,6 +134,7 @@ class Acceptance:
 
     def _prepare(self) -> None:
         """A project of its own, of the same files, with the same plugins installed."""
+        project.main_file(self.main_root)
         shutil.rmtree(self.root, ignore_errors=True)
         (self.root / ".meltano").mkdir(parents=True)
         (self.root / "state").mkdir()
@@ -285,24 +286,24 @@ def _told(done: subprocess.CompletedProcess[str]) -> str:
         return (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:200]
 
 
-def write(checks: Sequence[Check], path: Path) -> None:
+def as_json(checks: Sequence[Check]) -> dict[str, Any]:
     """The report: when, and each check."""
-    found = {
+    return {
         "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "passed": all(check.passed for check in checks),
+        "passed": bool(checks) and all(check.passed for check in checks),
         "checks": [check.__dict__ for check in checks],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def run(table: Table, policy: Policy, console: Console, say: Callable[[str], None]) -> int:
-    """The whole run; writes its report to logs/acceptance.json. Returns 0 if every check passed, else 1."""
+def run(table: Table, policy: Policy, console: Console) -> list[Check]:
+    """The whole run; writes its report to logs/acceptance.json. Returns every check."""
     acceptance = Acceptance(table, policy, console)
     try:
         checks = acceptance.execute()
     finally:
-        write(acceptance.checks, acceptance.main_root / "logs" / "acceptance.json")
-    failed = [check for check in checks if not check.passed]
-    say(f"{len(checks) - len(failed)} of {len(checks)} checks passed; report: logs/acceptance.json")
-    return 1 if failed else 0
+        path = acceptance.main_root / "logs" / "acceptance.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(as_json(acceptance.checks), indent=2) + "\n", encoding="utf-8")
+    passed = sum(check.passed for check in checks)
+    console.print(f"{passed} of {len(checks)} checks passed; report: logs/acceptance.json")
+    return checks

@@ -99,6 +99,6 @@ def _number(settings: Mapping[str, str], name: str) -> float | None:
         value = float(text)
     except ValueError as error:
         raise ConfigurationError(f"{name} is not a number") from error
-    if value <= 0:
+    if not value > 0:
         raise ConfigurationError(f"{name} is not above 0")
     return value

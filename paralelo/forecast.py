@@ -42,7 +42,9 @@ def _full(bookmark: Mapping[str, Any] | None, found: Progress | None) -> Forecas
         return Forecast("mismatch", False, "begin a new version: state and ledger belong to different ones")
     if found.prepared:
         return Forecast("activating", True, f"find all {found.committed:,} rows staged, and activate them")
-    return Forecast("partial", True, f"resume below key {_key(bookmark['last_key'])}, {found.committed:,} rows staged")
+    return Forecast(
+        "partial", True, f"resume below key {key_text(bookmark['last_key'])}, {found.committed:,} rows staged"
+    )
 
 
 def _incremental(bookmark: Mapping[str, Any] | None) -> Forecast:
@@ -52,5 +54,6 @@ def _incremental(bookmark: Mapping[str, Any] | None) -> Forecast:
     return Forecast("current", True, f"read what changed since {cursor}, less the lookback")
 
 
-def _key(values: object) -> str:
+def key_text(values: object) -> str:
+    """A key of one or of several columns, as people read it."""
     return ", ".join(str(value) for value in values) if isinstance(values, list) else str(values)

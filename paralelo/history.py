@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
-from rich.console import Console
-from rich.table import Table as Grid
 from sync_rules.exits import SyncError
 
 from paralelo import progress
-from paralelo.live import terminal_console
 from paralelo.queries import query
-from paralelo.view import rows, size, span
 
 KEEP_DAYS = 400
+DIED = "its supervisor was killed, or its machine stopped"
 LEAST_ROWS = 1_000
 """A run of fewer rows says more of Meltano's start than of the sync's speed."""
-_STYLES = {"finished": "green", "failed": "red", "stopped": "yellow", "unfinished": "yellow", "running": "cyan"}
 
 
 @dataclass(frozen=True)
@@ -83,17 +77,26 @@ def write(statement: str, record: Record, env: Mapping[str, str] | None = None) 
     return None
 
 
+def bury(runs: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    """Mark what these runs left as running as failed: their supervisors are dead, and told nobody."""
+    with suppress(psycopg.Error, SyncError), progress.connect(env, read_only=False) as connection:
+        if runs and _there(connection):
+            connection.execute(query("history.bury"), {"runs": list(runs), "reason": DIED})
+
+
 def listed(
     connection: progress.Connection, name: str | None = None, mode: str | None = None, limit: int = 30
 ) -> list[dict[str, Any]]:
     """The newest runs, the newest first. None where neither a run nor a sync was ever there."""
+    values = {"name": name, "mode": mode, "limit": limit}
     if not progress.ledger_exists(connection):
-        return []
+        # Every run so far failed before its target wrote anything.
+        return connection.execute(query("history.list_runs"), values).fetchall() if _there(connection) else []
     if not _there(connection):
         with connection.transaction():
             connection.execute("SET TRANSACTION READ WRITE")
             ensure(connection)
-    return connection.execute(query("history.list"), {"name": name, "mode": mode, "limit": limit}).fetchall()
+    return connection.execute(query("history.list"), values).fetchall()
 
 
 def rates(
@@ -117,54 +120,3 @@ def recoveries(connection: progress.Connection) -> dict[tuple[str, str, str], in
 def _there(connection: progress.Connection) -> bool:
     row = connection.execute(query("history.exists")).fetchone()
     return bool(row and row["there"])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Show the history. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="history.py", description="What ran, when, how long, how many rows, how it ended."
-    )
-    parser.add_argument("table", nargs="?", help="only this table, as its job spells it: bi-credores")
-    parser.add_argument("--mode", choices=("full", "incremental"), help="only this mode")
-    parser.add_argument("--limit", type=int, default=30, help="how many, the newest first (default 30)")
-    parser.add_argument("--json", action="store_true", help="as JSON, with every field")
-    options = parser.parse_args(arguments)
-    console = terminal_console()
-    try:
-        with progress.connect() as connection:
-            found = listed(connection, options.table, options.mode, options.limit)
-    except SyncError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
-        return int(error.exit)
-    if options.json:
-        sys.stdout.write(json.dumps(found, default=str, indent=2) + "\n")
-    elif not found:
-        console.print("nothing has run yet")
-    else:
-        console.print(grid(found))
-    return 0
-
-
-def grid(found: Sequence[Mapping[str, Any]]) -> Grid:
-    """The history as a table."""
-    table = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for title in ("began", "table", "mode", "ended"):
-        table.add_column(title, no_wrap=True)
-    for title in ("rows", "rejected", "time", "rows/s", "tries", "memory"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in found:
-        seconds, read = row["seconds"], row["rows_read"]
-        style = _STYLES.get(row["outcome"], "")
-        table.add_row(
-            f"{row['began_at']:%Y-%m-%d %H:%M:%S}",
-            row["name"],
-            row["mode"],
-            f"[{style}]{row['outcome']}[/]" if style else row["outcome"],
-            rows(read),
-            rows(row["rows_rejected"]),
-            span(seconds),
-            rows(read / seconds if read and seconds else None),
-            rows(row["attempts"]),
-            "-" if row["peak_memory"] is None else size(row["peak_memory"]),
-        )
-    return table

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import psutil
+from sync_rules.exits import ConfigurationError
 
 from paralelo import progress, project, redact, runlog
 from paralelo.outcomes import Outcome, judge
@@ -138,5 +139,8 @@ def start(
 
 
 def meltano() -> Path:
-    """The Meltano of this virtual environment."""
-    return Path(sys.executable).parent / "meltano"
+    """The Meltano of this virtual environment. Raises ConfigurationError where it is not installed."""
+    found = Path(sys.executable).parent / "meltano"
+    if not found.exists():
+        raise ConfigurationError(f"Meltano is not installed beside {sys.executable}: run make setup")
+    return found

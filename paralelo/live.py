@@ -11,16 +11,17 @@ from rich.console import Console
 from rich.live import Live
 
 from paralelo.snapshot import LIVE, Snapshot
-from paralelo.view import grid, plain
+from paralelo.view import footing, grid, plain
 
 REDRAW_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
+PLAIN_MOST_SECONDS = 60.0
 PLAIN_WIDTH = 110
 
 
-def terminal_console() -> Console:
-    """Standard output, with colours only on a terminal and never with NO_COLOR."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+def terminal_console(*, errors: bool = False) -> Console:
+    """Standard output, or with `errors` standard error, with colours only on a terminal and never with NO_COLOR."""
+    console = Console(file=sys.stderr if errors else sys.stdout, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         # Nobody knows how wide a log is: rich would say 80, and cut the tables' columns.
         console.width = PLAIN_WIDTH
@@ -42,11 +43,12 @@ def show(
 ) -> Snapshot:
     """Look and show until `ended`. Returns the last look, taken after the end.
 
-    `every` is how many seconds lie between two looks: 1 by default on a terminal, 5 elsewhere.
+    `every` is how many seconds lie between two looks: 1 by default on a terminal, 5 elsewhere. There, without it, lines
+    become rarer, down to one a minute: nobody reads a night's log line by line.
     """
     if can_redraw(console):
         return _redraw(look, ended, console, every or REDRAW_SECONDS, sleep)
-    return _print(look, ended, console, every or PLAIN_SECONDS, sleep)
+    return _print(look, ended, console, every or PLAIN_SECONDS, every or PLAIN_MOST_SECONDS, sleep)
 
 
 def _redraw(
@@ -61,7 +63,7 @@ def _redraw(
             # Asked before the look: a job that ends in between is looked at once more.
             over = ended()
             snapshot = look()
-            live.update(grid(snapshot), refresh=True)
+            live.update(grid(snapshot, console.width), refresh=True)
             if over:
                 return snapshot
             _wait(every, ended, sleep)
@@ -72,20 +74,29 @@ def _print(
     ended: Callable[[], bool],
     console: Console,
     every: float,
+    at_most: float,
     sleep: Callable[[float], None],
 ) -> Snapshot:
-    said: dict[str, object] = {}
+    said: dict[tuple[str, str], object] = {}
+    pause, left = every, 0.0
     while True:
         over = ended()
         snapshot = look()
+        due = left <= 0
         for line in snapshot.lines:
-            # A pause or an end is told once; what moves is told again and again.
-            now = plain(line) if line.phase in LIVE else (line.phase, line.attempt)
-            if said.get(line.table) != now and line.phase != "waiting":
+            # A pause or an end is told once, and at once; what moves is told again when it is time.
+            now = ("moving" if line.phase in ("reading", "loading") else line.phase, line.attempt)
+            changed = said.get((line.table, line.mode)) != now
+            if line.phase != "waiting" and (changed or (due and line.phase in LIVE)):
                 console.print(f"{snapshot.at:%H:%M:%S} {plain(line)}", markup=False)
-                said[line.table] = now
+                said[(line.table, line.mode)] = now
+        if due:
+            if snapshot.usage.processes:
+                console.print(footing(snapshot), markup=False)
+            left, pause = pause, min(at_most, 2 * pause)
         if over:
             return snapshot
+        left -= every
         _wait(every, ended, sleep)
 
 

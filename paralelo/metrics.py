@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server, write_to_textfile
+from sync_rules.exits import ConfigurationError
 
 from paralelo.alerts import KINDS, Alert
 from paralelo.score import Score
@@ -127,8 +128,15 @@ class Metrics:
         return path
 
     def serve(self, port: int, address: str = "127.0.0.1") -> int:
-        """Answer at /metrics until the process ends. Returns the port, which the system chooses for 0."""
-        server, _ = start_http_server(port, address, self.registry)
+        """Answer at /metrics until the process ends. Returns the port, which the system chooses for 0.
+
+        Raises ConfigurationError where that address cannot be had.
+        """
+        try:
+            server, _ = start_http_server(port, address, self.registry)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ConfigurationError(f"/metrics cannot answer at {address} port {port}: {why}") from error
         return int(server.server_port)
 
     def names(self) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from sync_rules.exits import ConfigurationError
 
@@ -26,10 +27,11 @@ class Policy:
     grace: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.max_restarts < 0 or self.delay < 0 or self.factor < 1 or not 0 <= self.jitter < 1:
-            raise ConfigurationError("restarts and delays cannot be negative, and jitter is below 1")
-        if self.stall <= 0 or self.activation_stall <= 0:
-            raise ConfigurationError("the time after which a sync counts as stalled is more than nothing")
+        # Written so that what is no number (nan) is refused too.
+        if not (self.max_restarts >= 0 and 0 <= self.delay < inf and 1 <= self.factor < inf and 0 <= self.jitter < 1):
+            raise ConfigurationError("restarts (--max-restarts) and their delay (--restart-delay) are 0 or more")
+        if not (self.stall > 0 and self.activation_stall > 0):
+            raise ConfigurationError("the seconds that are a stall (--stall) are more than 0")
 
     def pause(self, restart: int, chance: float) -> float:
         """Seconds before the restart of that number (1, 2, 3); `chance` lies between 0 and 1."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from sync_rules.exits import ConfigurationError
 
 Mode = Literal["full", "incremental"]
@@ -61,21 +62,36 @@ def environment(settings: Mapping[str, str], project: Path | None = None) -> str
     """The Meltano environment in force: MELTANO_ENVIRONMENT, else the project's default."""
     if settings.get("MELTANO_ENVIRONMENT"):
         return settings["MELTANO_ENVIRONMENT"]
-    content = YAML(typ="safe").load(((project or root()) / "meltano.yml").read_text(encoding="utf-8"))
-    return str(content.get("default_environment") or "dev")
+    return str(main_file(project).get("default_environment") or "dev")
+
+
+def main_file(project: Path | None = None) -> Mapping[str, Any]:
+    """What meltano.yml holds. Raises ConfigurationError where there is none."""
+    path = (project or root()) / "meltano.yml"
+    if not path.exists():
+        raise ConfigurationError(f"{path.parent} is no Meltano project: it has no meltano.yml")
+    return _content(path)
 
 
 def tables(project: Path | None = None) -> list[Table]:
     """Every table below extract/, by name. Raises ConfigurationError for a file that cannot be read."""
-    folder = (project or root()) / "extract"
-    found: list[Table] = []
-    for path in sorted(folder.glob("*.meltano.yml")):
-        try:
-            content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
-        except Exception as error:
-            raise ConfigurationError(f"{path.name} is no YAML that can be read: {error}") from error
-        found.extend(_tables_in(content))
+    found = [table for content in files(project) for table in _tables_in(content)]
     return sorted(found, key=lambda table: table.name)
+
+
+def files(project: Path | None = None) -> list[Mapping[str, Any]]:
+    """What each file below extract/ holds. Raises ConfigurationError for one that cannot be read."""
+    return [_content(path) for path in sorted(((project or root()) / "extract").glob("*.meltano.yml"))]
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, YAMLError) as error:
+        raise ConfigurationError(f"{path.name} is no YAML that can be read: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"{path.name} is no mapping of settings: see the other files beside it")
+    return content
 
 
 def named(wanted: str, among: Iterable[Table]) -> list[Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -131,6 +132,11 @@ def as_json(report: Report) -> dict[str, Any]:
         for attempt in table["attempts"]:
             attempt["exit"] = int(attempt["exit"])
     return {**found, "exit_code": report.exit_code}
+
+
+def print_json(report: Report) -> None:
+    """All of it, to standard output."""
+    sys.stdout.write(json.dumps(as_json(report), default=str, indent=2) + "\n")
 
 
 def write(report: Report, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from paralelo import leftovers, notify, progress, project, redact, report, runlog, status, usage
+from paralelo import history, jobs, leftovers, notify, progress, project, redact, report, runlog, status, usage
 from paralelo.alerts import Alert, Limits
 from paralelo.clock import Clock, SystemClock
 from paralelo.live import can_redraw, show
@@ -47,6 +47,7 @@ class Run:
     """One run, from `execute` to its report."""
 
     def __init__(self, plan: Plan, console: Console, clock: Clock | None = None) -> None:
+        jobs.meltano()
         self.plan, self.console, self.clock = plan, console, clock or SystemClock()
         self.settings = progress.settings(plan.env, plan.root)
         self.environment = project.environment(self.settings, plan.root)
@@ -77,12 +78,14 @@ class Run:
         self._handled = 0
         self._looked_at: float | None = None
         self._alerted: set[Alert] = set()
+        self._used = usage.Usage()
 
     def execute(self) -> Report:
         """Run all of it. Returns how it ended; a signal ends it early, at a page."""
         self.folder.mkdir(parents=True, exist_ok=True)
         runlog.forget_old(self.plan.logs_folder)
         leftovers.remove(self.plan.root)
+        history.bury(status.dead(self.plan.logs_folder), self.plan.env)
         if self.plan.metrics_port is not None:
             port = self.observer.metrics.serve(self.plan.metrics_port)
             self.console.print(f"metrics at http://127.0.0.1:{port}/metrics", style="dim")
@@ -129,11 +132,12 @@ class Run:
             self.view.refresh(min((track.began for track in self.tracks if track.began), default=self.began))
             for track in self.tracks:
                 track.refresh()
+            # Here, not where it is shown: a peak between two looks is a peak.
+            self._used = self.meter.measure(track.group for track in self.tracks if track.group is not None)
 
     def _look(self) -> Snapshot:
         self._step()
-        used = self.meter.measure(track.group for track in self.tracks if track.group is not None)
-        raw = Snapshot(self.clock.now(), tuple(track.line() for track in self.tracks), used)
+        raw = Snapshot(self.clock.now(), tuple(track.line() for track in self.tracks), self._used)
         snapshot, alerts = self.observer.judge(raw)
         self.observer.write(snapshot, alerts, self.clock.monotonic())
         status.write(self.folder, self.id, tuple(track.status() for track in self.tracks))

@@ -67,8 +67,17 @@ def read(folder: Path) -> Status | None:
 
 def alive(logs: Path) -> list[Status]:
     """Every run below `logs` whose supervisor lives."""
+    return [status for status in _all(logs) if status.alive]
+
+
+def dead(logs: Path) -> list[str]:
+    """The ids of the runs below `logs` whose supervisor is gone, however it ended."""
+    return [status.run for status in _all(logs) if not status.alive]
+
+
+def _all(logs: Path) -> list[Status]:
     found = (read(path.parent) for path in sorted(logs.glob(f"*/{FILE}")))
-    return [status for status in found if status is not None and status.alive]
+    return [status for status in found if status is not None]
 
 
 def _table(found: Mapping[str, Any]) -> TableStatus:

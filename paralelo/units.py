@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from ruamel.yaml import YAML
 from sync_rules.exits import ConfigurationError
 
 from paralelo import project
@@ -36,10 +35,9 @@ class Schedule:
 
 def schedules(root: Path) -> list[Schedule]:
     """Every schedule that runs a job, from meltano.yml and the files it includes. Those without a time are left out."""
-    paths = [root / "meltano.yml", *sorted((root / "extract").glob("*.meltano.yml"))]
+    contents = [project.main_file(root), *project.files(root)]
     found = []
-    for path in paths:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+    for content in contents:
         for entry in content.get("schedules") or []:
             interval = _ALIASES.get(entry.get("interval", ""), entry.get("interval", ""))
             if entry.get("job") and interval and interval not in ("@once", "@manual", "@none"):

@@ -6,21 +6,26 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from paralelo.snapshot import ENDED, Line, Snapshot
+from paralelo.snapshot import ENDED, LIVE, Line, Snapshot
 
 _STYLES = {"failed": "bold red", "stopped": "yellow", "pausing": "yellow", "done": "green", "waiting": "dim"}
 _BAR = 12
+_WITH_BAR = 100
+"""Columns from which on there is room for a bar beside all figures."""
+_PLAIN = 90
+"""A plain line's columns, beside which its time still fits into 100."""
 
 
-def grid(snapshot: Snapshot) -> RenderableType:
-    """The live view."""
+def grid(snapshot: Snapshot, width: int = _WITH_BAR) -> RenderableType:
+    """The live view on a terminal of so many columns."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("table", no_wrap=True)
     both = len({line.mode for line in snapshot.lines}) > 1
     if both:
         table.add_column("mode", no_wrap=True)
     table.add_column("phase", no_wrap=True)
-    for title in ("rows", "of", "%", "", "rows/s", "avg", "ETA", "try", "lag"):
+    wide = width >= _WITH_BAR
+    for title in ("rows", "of", "%", *([""] if wide else []), "rows/s", "avg", "ETA", "try", "lag"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     for line in snapshot.lines:
         table.add_row(
@@ -30,7 +35,7 @@ def grid(snapshot: Snapshot) -> RenderableType:
             f"{line.committed:,}",
             rows(line.estimate),
             "" if line.percent is None else f"{line.percent:.0f}",
-            bar(line.percent),
+            *([bar(line.percent)] if wide else []),
             rows(line.rate_now),
             rows(line.rate_average),
             span(line.eta_seconds),
@@ -43,7 +48,7 @@ def grid(snapshot: Snapshot) -> RenderableType:
 
 
 def plain(line: Line) -> str:
-    """One table in one line of less than 100 columns."""
+    """One table in one line of less than 100 columns, with the time in front of it. What matters least goes first."""
     of = "" if line.estimate is None else f" of {line.estimate:,}"
     percent = "" if line.percent is None else f" ({line.percent:.0f}%)"
     parts = [f"{line.table}: {line.phase}, {line.committed:,} rows{of}{percent}"]
@@ -60,7 +65,15 @@ def plain(line: Line) -> str:
     if line.note:
         parts.append(line.note)
     text = ", ".join(parts)
-    return text if len(text) < 100 else text[:96] + "..."
+    more = []
+    if line.phase in LIVE and line.rate_average:
+        more.append(f"average {rows(line.rate_average)}")
+    if line.lag_seconds is not None:
+        more.append(f"lag {span(line.lag_seconds)}")
+    for part in more:
+        if len(text) + len(part) + 2 <= _PLAIN:
+            text = f"{text}, {part}"
+    return text if len(text) <= _PLAIN else text[: _PLAIN - 3] + "..."
 
 
 def footing(snapshot: Snapshot) -> str:

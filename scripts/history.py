@@ -2,7 +2,7 @@
 
 import sys
 
-from paralelo.history import main
+from paralelo.cli.history import main
 
 if __name__ == "__main__":
     sys.exit(main())

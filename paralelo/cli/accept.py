@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
         "--restart-delay", type=float, default=1.0, metavar="S", help="seconds before restarts (default 1)"
     )
     made.add_argument("--stall", type=float, default=45.0, metavar="S", help="what counts as a stall (default 45)")
+    made.add_argument("--json", action="store_true", help="the report as JSON; what it says meanwhile goes to stderr")
     return made
 
 
@@ -38,11 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _accept(options: argparse.Namespace) -> int:
     found = project.named(options.table, project.tables())
-    if len(found) != 1:
+    if len(found) != 1 or options.table == "all":
         raise ConfigurationError("one table, not all")
     policy = Policy(delay=options.restart_delay, factor=1.0, jitter=0.0, stall=options.stall, grace=5.0)
-    console = terminal_console()
-    return acceptance.run(found[0], replace(policy, max_restarts=5), console, console.print)
+    console = terminal_console(errors=options.json)
+    checks = acceptance.run(found[0], replace(policy, max_restarts=5), console)
+    if options.json:
+        sys.stdout.write(json.dumps(acceptance.as_json(checks), indent=2) + "\n")
+    return 0 if all(check.passed for check in checks) else 1
 
 
 if __name__ == "__main__":

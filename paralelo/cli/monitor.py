@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, TargetUnreachable
 
 from paralelo import attach, progress, project, redact, usage
 from paralelo.alerts import Alert, Limits
@@ -101,7 +102,7 @@ def _monitor(options: argparse.Namespace) -> int:
     if options.interval is not None and options.interval <= 0:
         raise ConfigurationError("--interval is more than 0")
     monitor = Monitor(options)
-    if options.run and not (monitor.logs / options.run).is_dir():
+    if options.run and (Path(options.run).name != options.run or not (monitor.logs / options.run).is_dir()):
         raise ConfigurationError(f"there is no run {options.run} in logs/")
     console = terminal_console()
     if options.port is not None:
@@ -112,8 +113,10 @@ def _monitor(options: argparse.Namespace) -> int:
     if options.once:
         return _once(monitor, console)
     if not monitor.running and not options.follow and not options.json:
-        console.print(grid(snapshot))
+        _print(monitor, snapshot, console)
         console.print("nothing runs now", style="dim")
+        if monitor.view.trouble:
+            raise TargetUnreachable(monitor.view.trouble)
         return 0
     try:
         _follow(monitor, console)
@@ -127,14 +130,20 @@ def _once(monitor: Monitor, console: Console) -> int:
     snapshot = monitor.look()
     if monitor.options.json:
         sys.stdout.write(json.dumps(monitor.document(snapshot), default=str, indent=2) + "\n")
-        return 0
-    console.print(grid(snapshot))
+    else:
+        _print(monitor, snapshot, console)
+    if monitor.view.trouble:
+        raise TargetUnreachable(monitor.view.trouble)
+    return 0
+
+
+def _print(monitor: Monitor, snapshot: Snapshot, console: Console) -> None:
+    console.print(grid(snapshot, console.width))
     for line in snapshot.lines:
         judged = monitor.observer.scores(snapshot).get((line.table, line.mode))
         if judged is not None:
             why = f": {judged.why}" if judged.why else ""
             console.print(f"{line.table}: {judged.grade}, {judged.points} of 100{why}", style="dim", markup=False)
-    return 0
 
 
 def _follow(monitor: Monitor, console: Console) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeVar
 
+import psycopg
 from rich.console import Console
 from sync_rules.exits import ConfigurationError, Exit, SyncError
 
+from paralelo import redact
 from paralelo.policy import Policy
 
 _DEFAULT = Policy()
@@ -20,7 +23,8 @@ class Parser(argparse.ArgumentParser):
     """Usage errors end with the exit code for configuration, as everything else that is set wrongly does."""
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage()
+        # Not on standard output: that is for what was asked for, --json above all.
+        self.print_usage(sys.stderr)
         self.exit(int(Exit.CONFIGURATION), f"{self.prog}: {message}\nSee {self.prog} --help\n")
 
 
@@ -69,7 +73,28 @@ def guarded(command: Callable[[], int]) -> int:
     try:
         return command()
     except SyncError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
-        return int(error.exit)
+        return _told(str(error), error.exit)
+    except psycopg.errors.InsufficientPrivilege as error:
+        return _told(f"the target's role lacks a right: {first_line(error)}", Exit.CONFIGURATION)
+    except psycopg.Error as error:
+        return _told(f"the target did not answer: {first_line(error)}", Exit.TARGET_UNREACHABLE)
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`| head`): what is still unwritten goes nowhere, and quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        return _told(f"cannot use{where}: {error.strerror or error}", Exit.CONFIGURATION)
     except KeyboardInterrupt:
         return 130
+
+
+def _told(text: str, exit_: Exit) -> int:
+    clean = redact.redactor()(text)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(clean, style="red", markup=False)
+    return int(exit_)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the lines that explain it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

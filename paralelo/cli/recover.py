@@ -12,14 +12,15 @@ from typing import Any
 import psycopg
 from rich.table import Table as Grid
 from rich.text import Text
-from sync_rules.exits import ConfigurationError, TargetUnreachable
+from sync_rules.exits import ConfigurationError, SyncError, TargetUnreachable
 
 from paralelo import history, progress, project, runlock, snapshot, states
-from paralelo.cli.options import Parser, add_recovery, guarded, policy
-from paralelo.forecast import Forecast, forecast
+from paralelo.cli.options import Parser, add_recovery, first_line, guarded, policy
+from paralelo.forecast import Forecast, forecast, key_text
 from paralelo.live import terminal_console
 from paralelo.policy import Policy
 from paralelo.project import MODES, Mode, Table
+from paralelo.report import print_json
 from paralelo.run import run
 from paralelo.track import Plan
 from paralelo.view import rows, span
@@ -67,29 +68,28 @@ def _recover(options: argparse.Namespace) -> int:
     chosen = policy(options, progress.settings())
     if options.dry_run:
         return _dry_run(table, mode, chosen, as_json=options.json)
-    console = terminal_console()
-    if options.json:
-        console.file = sys.stderr
-    found = run(Plan(mode, (table,), 1, chosen), console)
-    if options.json:
-        from paralelo.report import as_json
-
-        sys.stdout.write(json.dumps(as_json(found), default=str, indent=2) + "\n")
-    return found.exit_code
+    plan = Plan(mode, (table,), 1, chosen)
+    return run(plan, terminal_console(errors=options.json), print_json if options.json else None).exit_code
 
 
 def _dry_run(table: Table, mode: Mode, chosen: Policy, *, as_json: bool) -> int:
-    [standing] = standings([table], [mode])
+    [standing], trouble = standings([table], [mode])
     if as_json:
         sys.stdout.write(json.dumps({**standing, "policy": asdict(chosen)}, default=str, indent=2) + "\n")
-        return 0
+    else:
+        _say_plan(table, mode, chosen, standing)
+    if trouble is not None:
+        raise trouble
+    return 0
+
+
+def _say_plan(table: Table, mode: Mode, chosen: Policy, standing: Mapping[str, Any]) -> None:
     pauses = ", ".join(span(chosen.pause(number, 0.5)) for number in range(1, chosen.max_restarts + 1))
     console = terminal_console()
     console.print(f"would run: meltano run {table.job(mode)}", markup=False)
     console.print(f"it would {standing['would']}", markup=False)
     console.print(f"a stall is {span(chosen.stall)} without a commit", markup=False)
     console.print(f"restarts: {chosen.max_restarts}" + (f", after about {pauses}" if pauses else ""), markup=False)
-    return 0
 
 
 def _one(name: str) -> Table:
@@ -100,17 +100,18 @@ def _one(name: str) -> Table:
 
 
 def _check(options: argparse.Namespace) -> int:
-    found = standings(project.named(options.table, project.tables()), MODES)
+    found, trouble = standings(project.named(options.table, project.tables()), MODES)
     if options.json:
         sys.stdout.write(json.dumps(found, default=str, indent=2) + "\n")
-        return 0
-    console = terminal_console()
-    console.print(grid(found))
+    else:
+        terminal_console().print(grid(found))
+    if trouble is not None:
+        raise trouble
     return 0
 
 
-def standings(tables: Sequence[Table], modes: Sequence[Mode]) -> list[dict[str, Any]]:
-    """How each table stands: one entry for each mode it has."""
+def standings(tables: Sequence[Table], modes: Sequence[Mode]) -> tuple[list[dict[str, Any]], SyncError | None]:
+    """How each table stands: one entry for each mode it has. And why the target, if so, could not be asked."""
     settings, root = progress.settings(), project.root()
     environment = project.environment(settings, root)
     wanted = [(table, mode) for table in tables for mode in modes if mode in table.jobs]
@@ -120,8 +121,9 @@ def standings(tables: Sequence[Table], modes: Sequence[Mode]) -> list[dict[str, 
     for table, mode in wanted:
         bookmark = saved.get(table.state_id(mode, environment), {}).get(table.stream)
         newest, run_ = found.get((table.name, mode)), last.get((table.name, mode), {})
-        if trouble:
-            prediction = Forecast("unknown", bool(bookmark), f"depend on the target, which cannot be asked: {trouble}")
+        if trouble is not None:
+            begun = bookmark is not None and not bookmark.get("done")
+            prediction = Forecast("unknown", begun, "depend on the target, which cannot be asked")
         else:
             prediction = forecast(mode, bookmark, newest, _running(table, mode, locks.get(table.name)))
         entries.append(
@@ -139,7 +141,7 @@ def standings(tables: Sequence[Table], modes: Sequence[Mode]) -> list[dict[str, 
                 "last_error": run_.get("reason") if run_.get("outcome") != "finished" else None,
             }
         )
-    return entries
+    return entries, trouble
 
 
 _Key = tuple[str, str]
@@ -147,7 +149,9 @@ _Key = tuple[str, str]
 
 def _from_target(
     wanted: Sequence[tuple[Table, Mode]],
-) -> tuple[Mapping[_Key, progress.Progress], Mapping[_Key, Mapping[str, Any]], Mapping[str, str], str]:
+) -> tuple[
+    Mapping[_Key, progress.Progress], Mapping[_Key, Mapping[str, Any]], Mapping[str, str], TargetUnreachable | None
+]:
     found: dict[_Key, progress.Progress] = {}
     last: dict[_Key, Mapping[str, Any]] = {}
     locks: dict[str, str] = {}
@@ -162,9 +166,11 @@ def _from_target(
                 last[(table.name, mode)] = next(iter(history.listed(connection, table.name, mode, 1)), {})
                 if held := runlock.holder(connection, schema, table.target):
                     locks[table.name] = f"its lock is held by {held}"
-    except (psycopg.Error, TargetUnreachable) as error:
-        return found, last, locks, str(error).splitlines()[0]
-    return found, last, locks, ""
+    except TargetUnreachable as error:
+        return found, last, locks, error
+    except psycopg.OperationalError as error:
+        return found, last, locks, TargetUnreachable(f"the target did not answer: {first_line(error)}")
+    return found, last, locks, None
 
 
 def _running(table: Table, mode: Mode, lock: str | None) -> str:
@@ -181,6 +187,7 @@ def grid(found: Sequence[Mapping[str, Any]]) -> Grid:
         table.add_column(title, no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("tries", justify="right", no_wrap=True)
+    table.add_column("bookmark", overflow="fold")
     table.add_column("resumes", no_wrap=True)
     table.add_column("a run would", overflow="fold")
     for entry in found:
@@ -190,12 +197,24 @@ def grid(found: Sequence[Mapping[str, Any]]) -> Grid:
             Text(entry["state"], style=_STYLES.get(entry["state"], "")),
             rows(entry["rows"]),
             rows(entry["attempts"]),
+            _bookmark(entry["mode"], entry["bookmark"]),
             "yes" if entry["can_resume"] else "no",
             entry["would"],
         )
         if entry["last_error"]:
-            table.add_row("", "", "", "", "", "", Text(f"last error: {entry['last_error']}", style="red"))
+            table.add_row("", "", "", "", "", "", "", Text(f"last error: {entry['last_error']}", style="red"))
     return table
+
+
+def _bookmark(mode: Mode, saved: Mapping[str, Any] | None) -> str:
+    """Where it would go on: below a key, or from a moment."""
+    if not saved:
+        return "-"
+    if mode == "incremental":
+        return str(saved.get("cursor") or "-")
+    if saved.get("done"):
+        return "done"
+    return f"below {key_text(saved['last_key'])}" if saved.get("last_key") else "first page"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from paralelo import progress, project
 from paralelo.cli.options import Parser, add_recovery, guarded, policy
 from paralelo.live import terminal_console
 from paralelo.project import MODES, Mode
+from paralelo.report import print_json
 from paralelo.run import default_at_once, run, tables_of
 from paralelo.track import Plan
 
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("parallel", choices=("true", "false"), help="several tables at once, or one after the other")
     made.add_argument("--jobs", type=int, metavar="N", help="tables at once (default: by cores and connections)")
     made.add_argument("--metrics-port", type=int, metavar="PORT", help="answer at 127.0.0.1:PORT/metrics meanwhile")
+    made.add_argument("--json", action="store_true", help="the closing report as JSON; what it says goes to stderr")
     add_recovery(made)
     return made
 
@@ -66,14 +68,14 @@ def _run(options: argparse.Namespace) -> int:
     plan = Plan(mode, tuple(tables), at_once, policy(options, settings), metrics_port=options.metrics_port)
     # Settings that are missing are told now, not by eight jobs in turn.
     progress.connect().close()
-    console = terminal_console()
+    console = terminal_console(errors=options.json)
     names = ", ".join(table.name for table in tables)
     environment = project.environment(settings)
     for table in found:
         if table not in tables:
             console.print(f"{table.name} is left out: {table.plugin} has no setting", style="dim", markup=False)
     console.print(f"{mode} sync of {names} ({environment}), {at_once} at once", style="bold", markup=False)
-    return run(plan, console).exit_code
+    return run(plan, console, print_json if options.json else None).exit_code
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from sync_rules.exits import ConfigurationError
 
 from paralelo import project, units
 from paralelo.cli.options import Parser, guarded
@@ -16,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="schedule_units.py", description="Meltano's schedules as systemd units or crontab lines.")
     made.add_argument("--to", type=Path, metavar="FOLDER", help="write the units there (default: print them)")
     made.add_argument("--cron", action="store_true", help="print crontab lines instead")
+    made.add_argument("--json", action="store_true", help="the same as JSON: by name of the file or schedule")
     made.add_argument("--plain", action="store_true", help="run Meltano itself, without recovery")
     made.add_argument("--user", help="the user the services run as (default: systemd's own)")
     return made
@@ -28,6 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make(options: argparse.Namespace) -> int:
     root = project.root()
+    if options.json and options.to is not None:
+        raise ConfigurationError("--json prints, --to writes: one of them")
+    if options.cron and options.to is not None:
+        raise ConfigurationError("--cron prints, --to writes systemd's units: one of them")
+    if options.json:
+        made = (
+            units.crontab(root, plain=options.plain)
+            if options.cron
+            else units.systemd(root, plain=options.plain, user=options.user)
+        )
+        sys.stdout.write(json.dumps(made, indent=2) + "\n")
+        return 0
     if options.cron:
         sys.stdout.write("".join(f"{line}\n" for line in units.crontab(root, plain=options.plain)))
         return 0

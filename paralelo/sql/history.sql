@@ -52,6 +52,10 @@ SET ended_at = now(), outcome = %(outcome)s, exit = %(exit)s, reason = %(reason)
     seconds = %(seconds)s, peak_memory = %(peak_memory)s
 WHERE run = %(run)s AND name = %(name)s AND mode = %(mode)s
 
+-- name: bury
+UPDATE paralelo.run SET ended_at = now(), outcome = 'failed', exit = 1, reason = %(reason)s
+WHERE run = ANY (%(runs)s) AND outcome = 'running'
+
 -- name: forget_old
 DELETE FROM paralelo.run WHERE began_at < now() - make_interval(days => %(days)s)
 
@@ -72,6 +76,15 @@ SELECT * FROM (
                       WHERE (r.table_schema, r.table_name, r.mode) = (s.table_schema, s.table_name, s.mode)
                         AND s.updated_at >= r.began_at AND s.created_at <= coalesce(r.ended_at, 'infinity'))
 ) AS everything
+WHERE (%(name)s::text IS NULL OR name = %(name)s) AND (%(mode)s::text IS NULL OR mode = %(mode)s)
+ORDER BY began_at DESC, name
+LIMIT %(limit)s
+
+-- name: list_runs
+-- The same where no sync has ever written a ledger.
+SELECT run, name, table_schema, table_name, mode, began_at, ended_at, outcome, exit, reason, attempts, recoveries,
+       rows_read, rows_written, rows_unchanged, rows_stale, rows_rejected, seconds, peak_memory
+FROM paralelo.run
 WHERE (%(name)s::text IS NULL OR name = %(name)s) AND (%(mode)s::text IS NULL OR mode = %(mode)s)
 ORDER BY began_at DESC, name
 LIMIT %(limit)s

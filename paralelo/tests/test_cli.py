@@ -1,0 +1,151 @@
+"""What an operator may mistype or lack: one line that says so, the exit code that goes with it, and no traceback."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from sync_rules.exits import Exit
+
+from paralelo import history, jobs, project
+from paralelo.cli import accept, monitor, recover, run, units
+from paralelo.cli import history as shown
+from paralelo.history import Record
+
+from .conftest import Toy
+
+FULL = "parallel-full-sync-toy"
+
+
+@pytest.fixture
+def here(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The commands at work in the toy project, from another folder, with its settings in the environment."""
+    (toy.root / "ops").symlink_to(project.root() / "ops")
+    monkeypatch.setattr(project, "root", lambda: toy.root)
+    monkeypatch.chdir("/")
+    for name in ("TARGET_POSTGRES_SSL_MODE", "MELTANO_ENVIRONMENT", "PARALELO_STALL", "PARALELO_MAX_RESTARTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in toy.env.items():
+        monkeypatch.setenv(name, value)
+    return toy
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "told"),
+    [
+        (run.main, "full toy", "required: parallel"),
+        (run.main, "full toy perhaps", "true"),
+        (run.main, "bulk toy true", "incremental"),
+        (run.main, "full nosuch true", "known: toy"),
+        (run.main, "incremental toy true", "no incremental job"),
+        (run.main, "full toy true --jobs 0", "--jobs"),
+        (run.main, "full toy false --jobs 2", "--jobs"),
+        (run.main, "full toy true --stall nan", "--stall"),
+        (run.main, "full toy true --restart-delay -1", "--restart-delay"),
+        (run.main, "full toy true --metrics-port 70000", "70000"),
+        (recover.main, "full all x", "one table"),
+        (recover.main, "full toy parallel-full-sync-other", FULL),
+        (recover.main, "check_recovery nosuch", "known: toy"),
+        (monitor.main, "--run ../..", "no run"),
+        (monitor.main, "--interval 0", "--interval"),
+        (monitor.main, "--once --port 70000", "70000"),
+        (shown.main, "nosuch", "known: toy"),
+        (shown.main, "--limit 0", "--limit"),
+        (shown.main, "--mode bulk", "incremental"),
+        (units.main, "--cron --to x", "--to"),
+        (units.main, "--to /proc/nowhere", "/proc/nowhere"),
+        (accept.main, "--table all", "one table"),
+    ],
+)
+def test_a_slip_is_told_in_words_and_is_exit_2(
+    here: Toy, capsys: pytest.CaptureFixture[str], main: Callable[[list[str]], int], words: str, told: str
+) -> None:
+    try:
+        code = main(words.split())
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    said = capsys.readouterr()
+    assert code == Exit.CONFIGURATION
+    assert told in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (run.main, "full toy true --json"),
+        (recover.main, "check_recovery --json"),
+        (recover.main, f"full toy {FULL} --dry-run --json"),
+        (monitor.main, "--once --json"),
+        (shown.main, "--json"),
+        (accept.main, "--table toy --json"),
+    ],
+)
+def test_an_unreachable_target_is_exit_4_and_missing_settings_exit_2(
+    here: Toy,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    main: Callable[[list[str]], int],
+    words: str,
+) -> None:
+    if main is accept.main:
+        (here.root / ".meltano" / "extractors").mkdir(parents=True)
+        (here.root / ".meltano" / "loaders").mkdir(parents=True)
+        (here.root / "load").mkdir()
+    monkeypatch.setenv("TARGET_POSTGRES_PORT", "1")
+    assert main(words.split()) == Exit.TARGET_UNREACHABLE
+    said = capsys.readouterr()
+    assert len([line for line in said.err.splitlines() if "cannot be reached" in line]) == 1
+    if said.out:
+        json.loads(said.out)
+    monkeypatch.delenv("TARGET_POSTGRES_DATABASE")
+    assert main(words.split()) == Exit.CONFIGURATION
+    assert "TARGET_POSTGRES_DATABASE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [(run.main, "full toy true"), (recover.main, "check_recovery"), (units.main, "--cron"), (accept.main, "")],
+)
+def test_a_folder_that_is_no_meltano_project(
+    here: Toy, capsys: pytest.CaptureFixture[str], main: Callable[[list[str]], int], words: str
+) -> None:
+    (here.root / "meltano.yml").unlink()
+    assert main([*words.split(), *(["--table", "toy"] if main is accept.main else [])]) == Exit.CONFIGURATION
+    assert "no meltano.yml" in capsys.readouterr().err
+
+
+def test_no_meltano_is_a_setting_to_mend(
+    here: Toy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(jobs.sys, "executable", str(tmp_path / "python"))  # type: ignore[attr-defined]
+    assert run.main(["full", "toy", "true"]) == Exit.CONFIGURATION
+    assert "make setup" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert monitor.main(["--once", "--port", str(port)]) == Exit.CONFIGURATION
+    assert f"port {port}" in capsys.readouterr().err
+
+
+def test_history_of_runs_that_never_reached_the_target_and_of_one_whose_supervisor_died(
+    here: Toy, db: psycopg.Connection[tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Record("r1", "toy", "public", "toy", "full", FULL, "dev", "here")
+    assert history.write("begin", record, here.env) is None
+    db.execute("DROP TABLE paralelo.batch, paralelo.sync CASCADE")
+    folder = here.root / "logs" / "r1"
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text('{"run": "r1", "pid": 1, "pid_began": 0, "tables": []}')
+    assert shown.main(["--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["outcome"], row["reason"]) == ("failed", history.DIED)
+    history.bury(["r1"], here.env)
+    kept = db.execute("SELECT outcome, exit FROM paralelo.run").fetchall()
+    assert kept == [("failed", 1)]
