@@ -200,7 +200,7 @@ class SpanReader(Generic[R]):
         return self._held_bytes + coming >= self._budget
 
     def _open(self, top: int) -> _Span[R]:
-        width = max(self._page_size, math.ceil(self._rows_a_span() / self._density))
+        width = max(self._page_size, math.ceil(self._rows_a_span(top) / self._density))
         at_least = top - width
         if self._bottom is None or at_least <= self._bottom:
             # The last one has no lower end: what is below the lowest id that was known is read as well.
@@ -209,9 +209,14 @@ class SpanReader(Generic[R]):
         self._next_top = at_least
         return _Span(top, at_least)
 
-    def _rows_a_span(self) -> float:
+    def _rows_a_span(self, top: int | None = None) -> float:
+        """Rows a span is planned for. Below `top` the last spans get smaller, so that they end at about one time."""
         pages = float(self._pages_a_span)
         if self._page_bytes:
             # Half the budget: the spans in flight fill up together, and new ones have to open before the first is done.
             pages = self._budget / (self._page_bytes * self._workers.count * 2)
-        return _AIM * self._page_size * min(self._pages_a_span, max(self._smallest_span_pages, math.floor(pages)))
+        whole = min(self._pages_a_span, max(self._smallest_span_pages, math.floor(pages)))
+        if top is not None and self._bottom is not None:
+            left = self._density * (top - self._bottom) / self._page_size
+            whole = min(whole, max(1, math.floor(left / self._workers.count)))
+        return _AIM * self._page_size * whole

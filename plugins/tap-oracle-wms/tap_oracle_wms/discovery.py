@@ -22,11 +22,13 @@ _MOST_PAGES = 1_000
 
 
 def entities(client: Client) -> list[str]:
-    """Every entity the API lists: a mapping, a list, or pages of a list."""
+    """Every entity the API lists: a mapping, a list, or pages of a list. Raises BadAnswer for pages without an end."""
     found: list[str] = []
     query: str | None = ""
     asked: set[str] = set()
-    while query is not None and query not in asked and len(asked) < _MOST_PAGES:
+    while query is not None:
+        if query in asked or len(asked) >= _MOST_PAGES:
+            raise BadAnswer("the list of entities: next_page leads back to a page that was answered, or never ends")
         asked.add(query)
         names, query = client.get("the list of entities", "", query or None, _names, empty=None) or ([], None)
         found += names

@@ -75,8 +75,14 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
         return max(0.0, float(value))
     except ValueError:
         pass
+    moment = http_date(value)
+    return None if moment is None else max(0.0, (moment - (now or datetime.now(tz=timezone.utc))).total_seconds())
+
+
+def http_date(value: str) -> datetime | None:
+    """A moment in UTC from a header's date (RFC 9110), which is GMT even where it does not say so."""
     try:
         moment = parsedate_to_datetime(value)
     except (TypeError, ValueError):
         return None
-    return max(0.0, (moment - (now or datetime.now(tz=timezone.utc))).total_seconds())
+    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)

@@ -19,6 +19,7 @@ from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 from sync_rules.bookmarks import forgotten
 from sync_rules.exits import Exit, SyncError
+from sync_rules.singer.settings import read_numbers
 
 from target_postgres.encode import loads
 from target_postgres.errors import LedgerGap, describe, tell
@@ -83,6 +84,11 @@ class TargetPostgres(Target):
         super().append_builtin_config(config_jsonschema)
         for name in ("load_method", "batch_config"):
             config_jsonschema["properties"].pop(name, None)
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """The SDK's check, after numbers that Meltano handed on as text are read."""
+        read_numbers(self._config, self.config_jsonschema["properties"])
+        return super()._validate_config(raise_errors=raise_errors)
 
     @property
     def sinks(self) -> list[PostgresSink]:

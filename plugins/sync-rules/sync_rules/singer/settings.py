@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -144,6 +146,7 @@ def check(config: dict[str, Any], schema: Mapping[str, Any], settings_of: str) -
     secrets = {name for name, described in properties.items() if described.get("secret")}
     for name in [name for name, value in config.items() if value is None]:
         del config[name]
+    read_numbers(config, properties)
     problems = [_sentence(error, secrets) for error in _Validator(schema).iter_errors(config)]
     unknown = sorted(set(config) - set(properties))
     problems += [f"{settings_of} has no setting {name}" for name in unknown if not name.startswith("_")]
@@ -152,6 +155,21 @@ def check(config: dict[str, Any], schema: Mapping[str, Any], settings_of: str) -
         if name in properties and mode in by_mode:
             config.setdefault(name, by_mode[mode])
     return problems
+
+
+def read_numbers(config: dict[str, Any], properties: Mapping[str, Any]) -> None:
+    """Make numbers of the texts that stand where a number belongs; what is no number stays, and is refused as such.
+
+    Meltano 4.4 makes a Decimal of an environment variable whose setting is declared as one, and then cannot write it
+    into the plugin's configuration: number settings are declared as text there, and arrive as text.
+    """
+    for name, described in properties.items():
+        value, kinds = config.get(name), described.get("type", ())
+        if isinstance(value, str) and "number" in kinds and "string" not in kinds:
+            with contextlib.suppress(ValueError):
+                number = float(value)
+                if math.isfinite(number):
+                    config[name] = number
 
 
 def refuse(problems: Iterable[str]) -> None:

@@ -177,7 +177,7 @@ def test_incremental_by_any_page_size(wms: WmsServer, source: Make, page_size: i
 
 def test_the_limits_hold_by_the_servers_own_log(wms: WmsServer, source: Make) -> None:
     wms.latency = 0.02
-    assert len(full(source(max_requests_in_flight=3, requests_per_second=40))) == len(expected(wms, "allocation"))
+    assert len(full(source(max_requests_in_flight=3, requests_per_second="40"))) == len(expected(wms, "allocation"))
     seen = summary(read(wms.log_path))
     assert seen["most_in_flight"] <= 3
     # Whatever the machine is busy with can only make it longer.
