@@ -5,19 +5,24 @@ Three queries for the whole database, or for the tables asked for, however many 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 
 from tap_mssql.client import Connection
 from tap_mssql.sql_types import SqlColumn, quote
 
+_LOG = logging.getLogger("tap-mssql")
 _SYSTEM_TABLES = frozenset({"sysdiagrams", "dtproperties"})
 _SYSTEM_SCHEMAS = frozenset({"sys", "information_schema"})
 
 _COLUMNS = """
-SELECT s.name, o.name, RTRIM(o.type), c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale,
+SELECT s.name, o.name, RTRIM(o.type), c.name,
+       CASE WHEN t.name IN ('vector', 'json') THEN t.name ELSE COALESCE(b.name, t.name) END,
+       c.max_length, c.precision, c.scale,
        CAST(c.is_nullable AS int), c.collation_name, CAST(c.is_computed AS int)
 FROM sys.objects o
 JOIN sys.schemas s ON s.schema_id = o.schema_id
@@ -34,7 +39,7 @@ JOIN sys.objects o ON o.object_id = i.object_id
 JOIN sys.schemas s ON s.schema_id = o.schema_id
 JOIN sys.index_columns ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
 JOIN sys.columns c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
-WHERE i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND ic.key_ordinal > 0
+WHERE i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND ic.key_ordinal > 0
   AND RTRIM(o.type) IN ('U', 'V') AND o.is_ms_shipped = 0{named}
 ORDER BY s.name, o.name, i.index_id, ic.key_ordinal
 """
@@ -174,12 +179,27 @@ def describe(
     indexes = _indexes(connection, condition, values)
     rows = {
         TableName(schema, table): int(count)
-        for schema, table, count in connection.rows(_ROWS.format(named=condition), values)
+        for schema, table, count in optional(connection, _ROWS.format(named=condition), values)
+        if count is not None
     }
     return [
         TableDescription(name, name in views, tuple(found), tuple(indexes.get(name, ())), rows.get(name))
         for name, found in columns.items()
     ]
+
+
+def optional(connection: Connection, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    """What a catalog view says, or nothing where the server refuses to tell: a copy can do without.
+
+    Without the indexes a key has to be set and is checked; without the row counts there is no estimate.
+    """
+    try:
+        return connection.rows(sql, values)
+    except SourceUnreachable:
+        raise
+    except SyncError as error:
+        _LOG.warning("%s; going on without it", error)
+        return []
 
 
 def describe_one(connection: Connection, name: TableName) -> TableDescription:
@@ -190,7 +210,9 @@ def describe_one(connection: Connection, name: TableName) -> TableDescription:
 
 def _indexes(connection: Connection, condition: str, values: Sequence[str]) -> dict[TableName, list[Index]]:
     gathered: dict[tuple[TableName, int], tuple[bool, list[tuple[str, bool]]]] = {}
-    for schema, table, index_id, primary, column, nullable in connection.rows(_INDEXES.format(named=condition), values):
+    for schema, table, index_id, primary, column, nullable in optional(
+        connection, _INDEXES.format(named=condition), values
+    ):
         key = (TableName(schema, table), int(index_id))
         gathered.setdefault(key, (bool(primary), []))[1].append((column, bool(nullable)))
     found: dict[TableName, list[Index]] = {}

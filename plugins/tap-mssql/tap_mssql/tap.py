@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sync_rules.exits import ConfigurationError
 from sync_rules.singer.tap import PagedTap
 
-from tap_mssql.discovery import TableName, describe
+from tap_mssql.discovery import TableName, describe, optional
 from tap_mssql.settings import SETTINGS
 from tap_mssql.streams import TableStream
 
@@ -79,14 +79,11 @@ class TapMssql(PagedTap):
     def _choose_isolation(self, connection: Connection) -> str:
         """Which isolation the reads run in; said in the log."""
         wanted = self.config["isolation"]
-        allowed, versioned, self.database_collation = connection.rows(
-            "SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int), collation_name"
-            " FROM sys.databases WHERE name = DB_NAME()"
-        )[0]
+        allowed, versioned, self.database_collation = self._database_facts(connection)
         used = wanted
         if wanted == "auto":
-            used = "snapshot" if int(allowed) == 1 else "read_committed"
-        if used == "snapshot" and int(allowed) != 1:
+            used = "snapshot" if allowed == 1 else "read_committed"
+        if used == "snapshot" and allowed not in (1, None):
             raise ConfigurationError(
                 f"database {self.config.get('database')} does not allow snapshot isolation: set isolation to"
                 " read_committed, or ALLOW_SNAPSHOT_ISOLATION ON"
@@ -94,6 +91,18 @@ class TapMssql(PagedTap):
         how = "row versions" if used == "snapshot" or versioned else "shared locks"
         self.logger.info("reading in isolation %s (%s)", used, how)
         return str(used)
+
+    def _database_facts(self, connection: Connection) -> tuple[int | None, bool, str | None]:
+        """Whether snapshots are allowed (None: the server does not say), row versions used, and the collation."""
+        found = optional(
+            connection,
+            "SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int), collation_name"
+            " FROM sys.databases WHERE name = DB_NAME()",
+        )
+        if not found:
+            return None, False, None
+        allowed, versioned, collation = found[0]
+        return int(allowed or 0), bool(versioned), collation
 
     def _stream_of(self, entry: Any) -> TableStream:
         """A stream by its catalog entry."""
