@@ -14,6 +14,10 @@ BENCH_ROWS ?= 1000000
 BENCH_ROUNDS ?= 3
 # Each run starts several Python processes: what is compiled once need not be compiled at every start.
 export UV_COMPILE_BYTECODE := 1
+# uv trusts what the system trusts, as pip does: a company's proxy has a certificate of its own.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
+export UV_SYSTEM_CERTS := 1
+endif
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
