@@ -8,13 +8,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.console import Console
 from sync_rules.exits import SyncError
 
 from paralelo.verify import html, terminal
-from paralelo.verify.report import ExitCode, Report, to_json
+from paralelo.verify.report import ExitCode, Report, TableReport, to_json
 from paralelo.verify.runner import verify
 from paralelo.verify.table import DEFAULT_SETTLE_SECONDS, Options
 
@@ -34,15 +35,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 chosen.tables,
                 options,
                 target_table=chosen.target,
+                key_columns=chosen.key,
+                cursor_column=chosen.cursor,
+                columns=chosen.column,
                 repair="extra" if chosen.fix_extra else "rows" if chosen.fix else "no",
                 on_table=lambda done: status.update(f"{done.table}: {done.verdict}"),
             )
     except SyncError as error:
+        report = _no_report(error, chosen)
         Console(stderr=True).print(str(error), style="yellow", markup=False)
+    else:
+        if not chosen.quiet:
+            terminal.show(report, console)
+    try:
+        _write(report, chosen.json, chosen.html)
+    except OSError as error:
+        Console(stderr=True).print(
+            f"{error.filename} cannot be written: {error.strerror}", style="yellow", markup=False
+        )
         return int(ExitCode.COULD_NOT_COMPARE)
-    terminal.show(report, console)
-    _write(report, chosen.json, chosen.html)
     return int(report.exit_code)
+
+
+def _no_report(error: SyncError, chosen: argparse.Namespace) -> Report:
+    """A report that says that there is none: whoever reads the files is told as well."""
+    failed = TableReport(
+        table=", ".join(chosen.tables),
+        target=chosen.target or "",
+        check="deep" if chosen.deep else "quick",
+        verdict="could not compare",
+        error=str(error),
+        error_code=int(error.exit),
+    )
+    return Report((failed,), datetime.now(timezone.utc).isoformat(timespec="seconds"), 0.0, 0)
 
 
 def _options(chosen: argparse.Namespace) -> Options:
@@ -101,6 +126,21 @@ def _parser() -> argparse.ArgumentParser:
         help="compare one table with this one of the target, such as a staging table",
     )
     parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a key column of the one table, in order, in place of the project's or the catalog's: a view has none",
+    )
+    parser.add_argument("--cursor", metavar="COLUMN", help="the one table's modification timestamp")
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="compare this column of the one table only; again",
+    )
+    parser.add_argument(
         "--ignore-extra", action="store_true", help="rows that only the target has are told and make no difference"
     )
     parser.add_argument(
@@ -125,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fix-extra", action="store_true", help="as --fix, and delete rows that only the target has")
     parser.add_argument("--show-values", action="store_true", help="show values: they may be personal data")
+    parser.add_argument("--quiet", action="store_true", help="nothing on the terminal but errors")
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - for standard output")
     parser.add_argument("--html", metavar="FILE", help="write the report as one HTML file")
     return parser

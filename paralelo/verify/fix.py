@@ -8,10 +8,10 @@ under the target's lock, and only those that the source still does not have.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +49,8 @@ class Fixed:
     deleted: int = 0
 
 
-def fix(
-    source: SqlServer, target: Postgres, settings: Settings, env: Mapping[str, str], tally: Tally, *, extra: bool
-) -> Fixed:
-    """Mend what the tally holds. `env` goes to the target's process: its settings are there, and on no command line.
+def fix(source: SqlServer, target: Postgres, settings: Settings, tally: Tally, *, extra: bool) -> Fixed:
+    """Mend what the tally holds. The target's process gets the settings that the comparison went by.
 
     Raises ConfigurationError for a table without a key, AlreadyRunning while a sync of the table runs, and whatever
     else the target ends with.
@@ -60,14 +58,14 @@ def fix(
     table = tally.table
     if not table.key:
         raise ConfigurationError(f"{table.name}: without a key, single rows cannot be copied again: run its full sync")
-    copied = _copy(source, env, table, pa.concat_tables(tally.to_copy)) if tally.to_copy else 0
+    copied = _copy(source, settings, table, pa.concat_tables(tally.to_copy)) if tally.to_copy else 0
     deleted = 0
     if extra and tally.to_delete:
         deleted = _delete(source, target, settings, table, pa.concat_tables(tally.to_delete))
     return Fixed(copied, deleted)
 
 
-def _copy(source: SqlServer, env: Mapping[str, str], table: TablePair, keys: pa.Table) -> int:
+def _copy(source: SqlServer, settings: Settings, table: TablePair, keys: pa.Table) -> int:
     described = source.describe(TableName(table.source_schema, table.source_table))
     columns = [ReadColumn(c.name, c.type, c.nullable, c.declared) for c in described.columns]
     # Without a cursor in it, a row of the source's is written even over one that claims to be newer.
@@ -89,20 +87,27 @@ def _copy(source: SqlServer, env: Mapping[str, str], table: TablePair, keys: pa.
             address = folder.write(chunk, arrow_schema(columns), info)
             lines.append({"type": "BATCH", "stream": stream, "encoding": {"format": "arrow"}, "manifest": [address]})
             rows += count
-        _run_target("".join(f"{json.dumps(line)}\n" for line in lines), env, table)
+        _run_target("".join(f"{json.dumps(line)}\n" for line in lines), settings, table)
         folder.close(discard=True)
     return rows
 
 
-def _run_target(lines: str, env: Mapping[str, str], table: TablePair) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", _TARGET, "--config=ENV"],
-        input=lines,
-        env=dict(env),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _run_target(lines: str, settings: Settings, table: TablePair) -> None:
+    """The settings go by a file in memory: on no disk, on no command line. They cannot go by the environment, where the
+    target would let any `.env` above its folder have the last word, and so write to another server."""
+    config = os.memfd_create("target-settings")
+    try:
+        os.write(config, json.dumps(dict(settings.load)).encode())
+        ended = subprocess.run(
+            [sys.executable, "-c", _TARGET, f"--config=/dev/fd/{config}"],
+            input=lines,
+            pass_fds=(config,),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(config)
     if ended.returncode:
         said = ended.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise SyncError(f"{table.name}: the target ended with code {ended.returncode}: {said[0].rpartition('| ')[2]}")

@@ -15,13 +15,18 @@ from paralelo.verify.columns import Column, TablePair
 
 @dataclass(frozen=True)
 class Wanted:
-    """A table to compare: its names on both sides, and its key and cursor where the project sets them."""
+    """A table to compare: its names on both sides, and its key and cursor where they are set.
+
+    Without a key the source's catalog is asked for one, without a cursor it is `mod_ts` where there is such a column.
+    `columns` are those of the source that are compared; all of them when it is empty.
+    """
 
     source: str
     target_schema: str
     target_table: str
     key_columns: tuple[str, ...] = ()
     cursor_column: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def pair(wanted: Wanted, described: TableDescription, stored: Mapping[str, tuple
     """
     folded = fold_all([column.name for column in described.columns], str(described.name))
     columns, absent, incomparable = [], [], []
-    for found in described.columns:
+    for found in _chosen(described, wanted):
         name = folded[found.name]
         if name not in stored:
             absent.append(name)
@@ -69,6 +74,14 @@ def pair(wanted: Wanted, described: TableDescription, stored: Mapping[str, tuple
         cursor=cursor,
     )
     return Paired(table, tuple(absent), tuple(incomparable), tuple(notes))
+
+
+def _chosen(described: TableDescription, wanted: Wanted) -> list[SqlColumn]:
+    chosen = {name.casefold() for name in wanted.columns}
+    unknown = chosen - {column.name.casefold() for column in described.columns}
+    if unknown:
+        raise ConfigurationError(f"{wanted.source}: the source has no column {', '.join(sorted(unknown))}")
+    return [column for column in described.columns if not chosen or column.name.casefold() in chosen]
 
 
 def settle_nullability(table: TablePair, holds_null: Callable[[Column], bool]) -> TablePair:

@@ -48,7 +48,8 @@ class TableReport:
 
     `source_rows` and `target_rows` are the rows compared; `unsettled` counts rows that changed too recently to be
     judged. `columns` says in how many different rows each column differs, `unseen` what this kind of check cannot see.
-    Values are masked unless `values_shown`. `copied_again` and `deleted` are what `--fix` did before this comparison.
+    `error_code` is what a sync would end with for the error (see docs/protocol.md). Values are masked unless
+    `values_shown`. `copied_again` and `deleted` are what `--fix` did before this comparison.
     """
 
     table: str
@@ -73,6 +74,7 @@ class TableReport:
     notes: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     error: str | None = None
+    error_code: int = 0
     since: str | None = None
     values_shown: bool = False
     seconds: float = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from sync_rules.exits import ConfigurationError, SyncError
+from tap_mssql.discovery import TableName
+from target_postgres.names import fold, table_of
 from target_postgres.settings import Settings
 
 from paralelo import project
@@ -38,8 +40,11 @@ def tables_named(names: Iterable[str], target_schema: str, root: Path) -> list[W
     for name in names:
         spelled = {spelling for table in known for spelling in (table.name, table.source, table.target)}
         if "." in name and name not in spelled:
-            wanted.append(Wanted(name, target_schema, name.rpartition(".")[2].lower()))
-            continue
+            read = TableName.parse(name)
+            if str(read) not in spelled:
+                wanted.append(Wanted(name, fold(target_schema), table_of(read.stream)))
+                continue
+            name = str(read)
         wanted += [
             Wanted(table.source, target_schema, table.target, table.key_columns, table.cursor_column)
             for table in project.named(name, known)
@@ -52,6 +57,9 @@ def verify(
     options: Options | None = None,
     *,
     target_table: str | None = None,
+    key_columns: Sequence[str] = (),
+    cursor_column: str | None = None,
+    columns: Sequence[str] = (),
     repair: Repair = "no",
     root: Path | None = None,
     on_table: Callable[[TableReport], None] = lambda _: None,
@@ -59,6 +67,7 @@ def verify(
     """Compare tables of the project whose folder is `root`; `on_table` is told of each as it is done.
 
     `target_table` (`schema.table`) takes the place of one table's usual target: a staging table before its activation.
+    `key_columns`, `cursor_column` and `columns` (the source's names) hold for one table, over what the project says.
     With `repair`, rows that are missing or differ are copied again (`extra`: and extra rows deleted), and the table is
     compared once more: the report is of that second comparison.
 
@@ -69,7 +78,9 @@ def verify(
     env = environment(root)
     config, settings = source_config(env), target_settings(env)
     started, at = time.monotonic(), datetime.now(timezone.utc)
-    chosen = _redirected(tables_named(names, settings.default_target_schema, root), target_table)
+    chosen = tables_named(names, settings.default_target_schema, root)
+    if target_table or key_columns or cursor_column or columns:
+        chosen = [_overridden(chosen, target_table, key_columns, cursor_column, columns)]
     if target_table is not None and repair != "no":
         raise ConfigurationError("the target's own loads go to its usual table: --fix and --target exclude each other")
     target = Postgres(settings)
@@ -78,7 +89,7 @@ def verify(
         for wanted in chosen:
             source = SqlServer(config, nul_replacement(settings, wanted.target_table))
             try:
-                report = _verify(source, target, wanted, options, partial(_mend, source, target, settings, env, repair))
+                report = _verify(source, target, wanted, options, partial(_mend, source, target, settings, repair))
             finally:
                 source.close()
             on_table(report)
@@ -90,13 +101,28 @@ def verify(
     return Report(tuple(done), at.isoformat(timespec="seconds"), time.monotonic() - started, peak)
 
 
-def _redirected(tables: list[Wanted], target_table: str | None) -> list[Wanted]:
-    if target_table is None:
-        return tables
-    schema, _, table = target_table.rpartition(".")
-    if len(tables) != 1 or not schema or not table:
-        raise ConfigurationError("--target names one table of the target, as schema.table, for one table of the source")
-    return [replace(tables[0], target_schema=schema, target_table=table)]
+def _overridden(
+    tables: list[Wanted],
+    target_table: str | None,
+    key_columns: Sequence[str],
+    cursor_column: str | None,
+    columns: Sequence[str],
+) -> Wanted:
+    if len(tables) != 1:
+        raise ConfigurationError("--target, --key, --cursor and --column are of one table: name that one alone")
+    wanted = tables[0]
+    if target_table is not None:
+        # Split at the first dot: tables have dots in their names more often than schemas do.
+        schema, _, table = target_table.partition(".")
+        if not schema or not table:
+            raise ConfigurationError("--target names a table of the target as schema.table")
+        wanted = replace(wanted, target_schema=schema, target_table=table)
+    return replace(
+        wanted,
+        key_columns=tuple(key_columns) or wanted.key_columns,
+        cursor_column=cursor_column or wanted.cursor_column,
+        columns=tuple(columns),
+    )
 
 
 def _verify(
@@ -116,9 +142,7 @@ def _verify(
     return replace(again, copied_again=fixed.copied, deleted=fixed.deleted, seconds=report.seconds + again.seconds)
 
 
-def _mend(
-    source: SqlServer, target: Postgres, settings: Settings, env: Mapping[str, str], repair: Repair, tally: Tally
-) -> Fixed:
+def _mend(source: SqlServer, target: Postgres, settings: Settings, repair: Repair, tally: Tally) -> Fixed:
     if repair == "no" or not (tally.to_copy or tally.to_delete):
         return Fixed()
-    return fix(source, target, settings, env, tally, extra=repair == "extra")
+    return fix(source, target, settings, tally, extra=repair == "extra")

@@ -89,6 +89,7 @@ def verify_table(
             check=check,
             verdict="could not compare",
             error=str(error),
+            error_code=int(error.exit),
             since=options.since,
         )
     return replace(report, seconds=time.monotonic() - started)

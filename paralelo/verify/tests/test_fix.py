@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,15 +16,17 @@ from paralelo.verify.tests.conftest import Pair
 
 
 @pytest.fixture
-def env(postgres_uri: str) -> tuple[Settings, dict[str, str]]:
+def settings(postgres_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    # The target must not heed them: what is compared and what is mended are one server.
+    monkeypatch.setenv("TARGET_POSTGRES_HOST", "/there/is/no/such/folder")
+    (tmp_path / ".env").write_text("TARGET_POSTGRES_DATABASE=another\n")
+    monkeypatch.chdir(tmp_path)
     host = str(psycopg.conninfo.conninfo_to_dict(postgres_uri)["host"])
-    settings = Settings(host=host, user="postgres", database="postgres", ssl_mode="disable")
-    named = {"HOST": host, "USER": "postgres", "DATABASE": "postgres", "SSL_MODE": "disable"}
-    return settings, {**os.environ, **{f"TARGET_POSTGRES_{name}": value for name, value in named.items()}}
+    return Settings.of({"host": host, "user": "postgres", "database": "postgres", "ssl_mode": "disable"})
 
 
 @pytest.mark.parametrize("extra", [False, True])
-def test_a_table_is_mended(pair: Pair, env: tuple[Settings, dict[str, str]], extra: bool) -> None:
+def test_a_table_is_mended(pair: Pair, settings: Settings, extra: bool) -> None:
     pair.t_sql(
         "DROP TABLE IF EXISTS dbo.consertar",
         "CREATE TABLE dbo.consertar (id int NOT NULL PRIMARY KEY, nome varchar(20), mod_ts datetime2(7) NOT NULL)",
@@ -41,7 +43,6 @@ def test_a_table_is_mended(pair: Pair, env: tuple[Settings, dict[str, str]], ext
     wanted = Wanted("dbo.consertar", "public", "consertar")
     found: list[Tally] = []
     verify_table(pair.source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally))
-    settings, environment = env
-    assert fix(pair.source, pair.target, settings, environment, found[0], extra=extra) == Fixed(2, int(extra))
+    assert fix(pair.source, pair.target, settings, found[0], extra=extra) == Fixed(2, int(extra))
     report = verify_table(pair.source, pair.target, wanted, Options("deep"))
     assert (report.missing, report.different, report.extra) == (0, 0, 0 if extra else 1)

@@ -35,6 +35,11 @@ class TableStream(PagedStream):
             if cursor is not None and not self.is_full:
                 self.replication_key = cursor.name
 
+    @property
+    def provable_as(self) -> str:
+        """The quoted name: a table's own may hold a dot."""
+        return self.table_name.quoted
+
     def open_source(self) -> Source:
         """Describe the table, choose its key and cursor, connect."""
         from tap_mssql.table import MssqlTable, choose

@@ -11,7 +11,7 @@ from sync_rules.batch_info import BatchInfo
 from sync_rules.exits import ConfigurationError
 
 from target_postgres import catalog, ddl, encode, ledger, nul, rejects
-from target_postgres.activation import dependents
+from target_postgres.activation import dependents, proof
 from target_postgres.connection import Connection
 from target_postgres.copying import copy_in
 from target_postgres.encode import Frame
@@ -40,6 +40,7 @@ class FullLoad:
     def _open(self) -> tuple[Sync, Mapping[str, PostgresType]]:
         job, connection = self.job, self._connection
         assert job.version is not None
+        proof.check_possible(job)
         live = catalog.describe(connection, job.live)
         plan = changes(live.columns if live else {}, job.columns, str(job.live))
         if live is not None:

@@ -17,7 +17,8 @@ from target_postgres.shape import Column, columns_of
 @dataclass(frozen=True)
 class Job:
     """What a SCHEMA asks for. `key` and `cursor` are names in the database; `version` is None unless it is a full sync
-    of a tap of ours."""
+    of a tap of ours. `cursor_at_start` is the source's clock when that began, in the cursor's own terms, and
+    `provable_as` the name by which `verify` knows the source's table, None where it cannot compare it."""
 
     stream: str
     live: TableName
@@ -32,6 +33,8 @@ class Job:
     lookback_seconds: int = 0
     resumable: bool = True
     estimate: int | None = None
+    cursor_at_start: str | None = None
+    provable_as: str | None = None
 
     @property
     def ours(self) -> bool:
@@ -73,4 +76,6 @@ def job_of(stream: str, schema: Mapping[str, Any], key_properties: Sequence[str]
         lookback_seconds=int(said.get("lookback_seconds") or 0),
         resumable=bool(said.get("resumable", True)),
         estimate=said.get("estimate"),
+        cursor_at_start=said["cursor_at_start"] if isinstance(said.get("cursor_at_start"), str) else None,
+        provable_as=said.get("provable_as"),
     )

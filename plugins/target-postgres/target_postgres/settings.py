@@ -12,9 +12,11 @@ from sync_rules.exits import ConfigurationError
 Activation = Literal["auto", "swap", "merge"]
 StaleRows = Literal["delete", "flag", "keep"]
 NulCharacters = Literal["replace", "strip", "reject"]
+Verification = Literal["off", "quick", "deep"]
 
 ACTIVATIONS = ("auto", "swap", "merge")
 STALE_ROWS = ("delete", "flag", "keep")
+VERIFICATIONS = ("off", "quick", "deep")
 NUL_CHARACTERS = ("replace", "strip", "reject")
 SSL_MODES = ("auto", "disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 SYMBOL_FOR_NULL = "\u2400"
@@ -122,6 +124,21 @@ CONFIG_SCHEMA = th.PropertiesList(
         description="Rows that cannot be stored go to `paralelo.reject`; with more than this the sync stops.",
     ),
     th.Property(
+        "verify",
+        th.StringType(allowed_values=list(VERIFICATIONS)),
+        default="off",
+        title="Verify before activation",
+        description="A full sync's last step: the staging table is compared with the source, `quick` (sums by key"
+        " range) or `deep` (every cell), and is not activated unless it is equal.",
+    ),
+    th.Property(
+        "verify_command",
+        th.ArrayType(th.StringType),
+        title="Verify command",
+        description="The program that compares, and its first arguments: the target itself knows no source. Paralelo's"
+        " project sets it.",
+    ),
+    th.Property(
         "lock_timeout_seconds",
         th.NumberType(minimum=0),
         default=3,
@@ -188,6 +205,7 @@ class LoadRules:
     nul_characters: NulCharacters = "replace"
     nul_replacement: str = SYMBOL_FOR_NULL
     max_rejects: int = 0
+    verify: Verification = "off"
 
 
 @dataclass(frozen=True)
@@ -212,6 +230,7 @@ class Settings:
     staging_unlogged: bool = False
     ledger_keep_days: int = 90
     hard_delete: bool = True
+    verify_command: tuple[str, ...] = ()
     load: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -219,6 +238,7 @@ class Settings:
         """From the plugin's config, which the SDK has validated."""
         known = {f.name for f in fields(cls)} - {"load"}
         values = {name: value for name, value in config.items() if name in known and value is not None}
+        values["verify_command"] = tuple(values.get("verify_command") or ())
         return cls(**values, load=dict(config))
 
     def rules_for(self, table: str, own: Mapping[str, Any] | None = None) -> LoadRules:
@@ -237,6 +257,7 @@ class Settings:
             nul_characters=cast("NulCharacters", _one_of(given, "nul_characters", NUL_CHARACTERS, table)),
             nul_replacement=str(given.get("nul_replacement", SYMBOL_FOR_NULL)),
             max_rejects=int(_number(given, "max_rejects", 0, table)),
+            verify=cast("Verification", _one_of(given, "verify", VERIFICATIONS, table)),
         )
         if rules.stale_rows == "flag" and not rules.stale_column:
             raise ConfigurationError(f"{table}: stale_rows is flag, so stale_column must name the column to set")

@@ -67,6 +67,11 @@ class PagedStream(Stream):
         return "FULL_TABLE" if self.is_full else "INCREMENTAL"
 
     @property
+    def provable_as(self) -> str | None:
+        """How `verify` names the table, where it can compare it with its copy; None where it cannot."""
+        return None
+
+    @property
     def emit_activate_version_messages(self) -> bool:
         """The SDK would send ACTIVATE_VERSION at the start: ours comes at the end."""
         return False
@@ -109,6 +114,7 @@ class PagedStream(Stream):
         schema["x-paralelo"] = {
             **plan.describe(),
             "cursor": source.cursor,
+            "provable_as": self.provable_as,
             "lookback_seconds": 60 * int(self.config["lookback_minutes"]),
             "load": dict(self.config.get("load") or {}),
         }

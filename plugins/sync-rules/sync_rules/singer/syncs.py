@@ -47,6 +47,7 @@ class FullPlan:
             "sync_mode": "full",
             "version": self.bookmark.version,
             "started_at": self.bookmark.started_at,
+            "cursor_at_start": self.bookmark.cursor_at_start,
             "resumable": self.resumable,
             "estimate": self.bookmark.estimate,
         }

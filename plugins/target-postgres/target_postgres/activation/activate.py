@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sync_rules.exits import AlreadyRunning
 
 from target_postgres import catalog, ledger
-from target_postgres.activation import checks, dependents
+from target_postgres.activation import checks, dependents, proof
 from target_postgres.activation.merge import merge
 from target_postgres.activation.prepare import prepare
 from target_postgres.activation.swap import Unswappable, swap, wait_for_snapshots
@@ -41,6 +41,8 @@ def activate(connection: Connection, load: FullLoad, rows: int | None, still_loc
         if live is not None:
             checks.check_shrink(connection, job, sync.staging, staged, live.columns)
         checks.check_keys(connection, job, sync.staging)
+        proof.check_equal(job, sync.staging)
+        still_locked()
     for _ in range(TRIES):
         try:
             return _take_effect(connection, load, staged)
