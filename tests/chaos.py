@@ -128,7 +128,10 @@ class Chaos:
         load = {"activation": activation, "stale_rows": stale}
         if stale == "flag":
             load |= {"stale_column": "status", "stale_value": "0"}
-        print(f"episode {number}: {original}, {rows} rows, pages of {page_size}, {activation}, stale rows: {stale}")
+        print(
+            f"episode {number}: {original}, {rows} rows, pages of {page_size}, {activation}, stale rows: {stale}",
+            flush=True,
+        )
         return Episode(number, original, page_size, rows, load, choose)
 
     def _play(self, episode: Episode, kills: int) -> None:
@@ -145,6 +148,8 @@ class Chaos:
                 incremental.run(page_size=1_000)
 
             self._until_finished(full, episode, "first full", kills, change)
+            if self.result.failures:
+                return
             incremental.folder.mkdir(parents=True, exist_ok=True)
             incremental.state_file.write_bytes(full.state_file.read_bytes())
             self._change(source, episode, 20)
@@ -355,7 +360,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**9)
-    print(f"seed {seed}: play it again with --seed {seed}")
+    print(f"seed {seed}: play it again with --seed {seed}", flush=True)
     began = time.monotonic()
     with started(rows=options.rows) as servers, tempfile.TemporaryDirectory() as folder:
         result = Chaos(servers, seed, Path(folder)).run(options.kills, options.rows)

@@ -54,7 +54,7 @@ class FullLoad:
         if sync is None:
             sync = self._begin(live, plan)
         elif sync.status == "staging":
-            self._check_staging(sync)
+            self._check_staging(sync, types)
             if sync.entries:
                 logger.info("%s: version %s goes on after batch %s", job.live, job.version, sync.entries[-1].batch)
         return sync, types
@@ -91,11 +91,14 @@ class FullLoad:
             logger.info("%s: the source's columns changed: %s", job.live, plan)
         return sync
 
-    def _check_staging(self, sync: Sync) -> None:
+    def _check_staging(self, sync: Sync, types: Mapping[str, PostgresType]) -> None:
         """What the ledger says must be there. An unlogged table comes back empty after a server crash."""
         assert sync.staging is not None
-        if catalog.describe(self._connection, sync.staging) is None:
+        staging = catalog.describe(self._connection, sync.staging)
+        if staging is None:
             raise self._gap("its staging table is gone")
+        if any(name not in staging.columns or staging.columns[name].type != kind for name, kind in types.items()):
+            raise self._gap("the live table's columns changed since it began")
         written = ledger.totals(self._connection, sync).rows_written
         row = self._connection.execute(query("staging.holds_rows", staging=sync.staging.sql)).fetchone()
         if written and row != (True,):

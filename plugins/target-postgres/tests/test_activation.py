@@ -146,6 +146,27 @@ def test_of_two_rows_with_one_stamp_the_one_read_later_stays(
     assert names == ["third"] * 5 + ["second"] * 5
 
 
+# SPEC A9, F5
+@WAYS
+def test_frozen_rows_are_still_told_by_their_transactions(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
+) -> None:
+    """A vacuum may freeze rows at any time, and each table is made to freeze all of them here."""
+    sync(config, feed, things(*range(1, 21)), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(1, 20)), page=5)
+    load(config, lines[:5], activation=activation)
+    load(config, Feed(tmp_path).incremental([thing(18, Name="new", mod_ts=LATER), thing(21, mod_ts=LATER)]))
+    db.execute("VACUUM (FREEZE) things")
+    db.execute('VACUUM (FREEZE) "_paralelo_things_2"')
+    # The second page comes again, with fewer rows: what was staged of it has to go, and nothing else.
+    pages = [feed.batch(2, things(14, 13), [15]), feed.batch(3, things(*range(12, 0, -1)), [13])]
+    end = [feed.state(3, 19, [1]), feed.state(3, 19, [1], done=True), feed.activate(19)]
+    load(config, [lines[0], *pages, *end], activation=activation)
+    assert ids(db) == [*range(1, 20), 21]
+    assert ids(db, "name = 'new'") == [18]
+
+
 # SPEC A9
 @WAYS
 def test_what_an_incremental_sync_wrote_before_the_target_had_the_lock_stays(

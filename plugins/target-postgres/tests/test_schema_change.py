@@ -141,6 +141,21 @@ def test_an_unfinished_full_sync_begins_again_when_an_incremental_one_rewrites_t
     assert ids(db, "status = 5") == [*range(1, 10), 11]
 
 
+def test_an_unfinished_full_sync_begins_again_when_the_live_tables_columns_change(
+    config: Any, db: Db, loaded: Feed
+) -> None:
+    """SPEC F6. Staged rows of the old type would be refused or, at the end, live values be cut to it."""
+    loaded.version = 2
+    lines = loaded.full(things(*range(1, 11), status=5), page=5)
+    load(config, lines[:3])
+    db.execute("ALTER TABLE things ALTER COLUMN status TYPE bigint")
+    with pytest.raises(LedgerGap, match="columns changed"):
+        load(config, [lines[0], *lines[3:]])
+    loaded.version = 3
+    load(config, loaded.full(things(*range(1, 11), status=5)))
+    assert ids(db, "status = 5") == list(range(1, 11))
+
+
 # SPEC A7
 @pytest.mark.parametrize("way", ["swap", "merge"])
 def test_stale_rows_go_when_the_table_is_written_anew(config: Any, db: Db, loaded: Feed, way: str) -> None:
