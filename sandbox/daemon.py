@@ -63,10 +63,13 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
             }
         if verb == "load":
             with self.loading:
-                if question.get("if_empty") and counted(self.instance, question["table"]):
-                    return {"rows": counted(self.instance, question["table"]), "loaded": False}
-                rows = load(self.instance, question["table"], question["rows"], question.get("seed", 7))
-                return {"rows": rows, "loaded": True}
+                table, rows = question["table"], question["rows"]
+                database = question.get("database", DATABASE)
+                held = counted(self.instance, table, database)
+                if (question.get("if_empty") and held) or (question.get("keep") and held == rows):
+                    return {"rows": held, "loaded": False}
+                made = load(self.instance, table, rows, question.get("seed", 7), database)
+                return {"rows": made, "loaded": True}
         if verb == "cut":
             return {"cut": self.sql.cut_connections()}
         if verb == "stop":

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from .control import ask
+from .data import DATABASE
 from .home import PROJECT, Settings, default_folder, environment, settings
 from .postgres import Postgres
 
@@ -113,9 +114,26 @@ class Sandbox:
                 _await_end(int(found["pid"]))
             self.postgres.stop()
 
-    def load(self, table: str, rows: int, seed: int = 7, if_empty: bool = False) -> dict[str, Any]:
-        """Make a table anew with that many generated rows."""
-        return ask(self.folder, {"do": "load", "table": table, "rows": rows, "seed": seed, "if_empty": if_empty}, 7200)
+    def load(
+        self,
+        table: str,
+        rows: int,
+        seed: int = 7,
+        if_empty: bool = False,
+        keep: bool = False,
+        database: str = DATABASE,
+    ) -> dict[str, Any]:
+        """Make a table anew with that many generated rows; with `keep`, one that holds just as many stays as it is."""
+        question = {
+            "do": "load",
+            "table": table,
+            "rows": rows,
+            "seed": seed,
+            "if_empty": if_empty,
+            "keep": keep,
+            "database": database,
+        }
+        return ask(self.folder, question, 7200)
 
     def cut_connections(self) -> int:
         """Hang up on every client of the stand-in, as a network failure would."""

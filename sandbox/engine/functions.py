@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from ..tds.errors import SqlError
 from ..tds.rows import DAY, EPOCH_DAYS, OFFSET_BIAS
-from ..tds.types import BIGINT, INT, MAX, NVARCHAR, SqlType
+from ..tds.types import BIGINT, INT, MAX, NVARCHAR, SYSNAME, SqlType
 from .convert import Node, call, convert, higher, stored, text_of
 
 if TYPE_CHECKING:
@@ -310,6 +310,7 @@ FUNCTIONS["replicate"] = lambda tr, a, s: (
     )(tr.expr(a[0], s)[1]),
 )
 FUNCTIONS["quotename"] = _same("quotename", SqlType("nvarchar", 258))
+FUNCTIONS["parsename"] = _same("parsename", SYSNAME)
 FUNCTIONS["newid"] = FUNCTIONS["newsequentialid"] = _same("uuid", SqlType("uniqueidentifier"))
 for _name in ("abs", "floor", "ceiling", "round", "sign", "power", "sqrt"):
     FUNCTIONS[_name] = _same(_name)

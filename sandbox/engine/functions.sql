@@ -28,3 +28,5 @@ CREATE OR REPLACE MACRO ms_len(s) AS length(rtrim(CAST(s AS VARCHAR), ' '));
 CREATE OR REPLACE MACRO big_endian(v, n) AS unhex(right(lpad(to_hex(CAST(v AS BIGINT)), 16, CASE WHEN v < 0 THEN 'F' ELSE '0' END), n * 2));
 CREATE OR REPLACE MACRO quotename(s) AS '[' || replace(s, ']', ']]') || ']';
 CREATE OR REPLACE MACRO add_months(k, n) AS tk_from_ts(tk_to_ts(k) + to_months(CAST(n AS INTEGER))) + k % 10;
+CREATE OR REPLACE MACRO name_part(x) AS nullif(CASE x[1] WHEN '[' THEN replace(x[2:-2], ']]', ']') WHEN '"' THEN replace(x[2:-2], '""', '"') ELSE x END, '');
+CREATE OR REPLACE MACRO parsename(s, n) AS CASE WHEN n BETWEEN 1 AND 4 AND regexp_full_match(s, '(?:\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*"|[^.\[\]"]*)(?:\.(?:\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*"|[^.\[\]"]*)){0,3}') THEN name_part(list_extract(regexp_extract_all('.' || s, '\.((?:\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*"|[^.\[\]"]*))', 1), -CAST(n AS BIGINT))) END;

@@ -76,6 +76,23 @@ class Query:
         return str(self.node.sql("duckdb"))
 
 
+def _unqualify(node: exp.SetOperation) -> None:
+    """ORDER BY of a UNION may qualify a column as the first query's list does: it means that column of the result."""
+    first = node.this
+    while isinstance(first, exp.SetOperation | exp.Subquery):
+        first = first.this
+    order = node.args.get("order")
+    listed = {
+        (each.unalias().table.lower(), each.unalias().name.lower()): each.alias_or_name
+        for each in (first.expressions if order is not None else [])
+        if isinstance(each.unalias(), exp.Column)
+    }
+    for item in order.expressions if order is not None else []:
+        key = item.this
+        if isinstance(key, exp.Column) and key.table and (key.table.lower(), key.name.lower()) in listed:
+            item.set("this", exp.column(listed[key.table.lower(), key.name.lower()]))
+
+
 def parse(statement: str) -> exp.Expr:
     """sqlglot's tree of one T-SQL statement. Raises SqlError 102."""
     try:
@@ -169,6 +186,7 @@ class Translator:
             node.set("this", inner.node)
             return Query(node, inner.columns)
         if isinstance(node, exp.SetOperation):
+            _unqualify(node)
             left, right = self.query(node.this, scope), self.query(node.expression, scope)
             return self._union(node, left, right, scope)
         if isinstance(node, exp.Values):

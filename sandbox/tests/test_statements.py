@@ -32,6 +32,13 @@ EXPRESSIONS: list[tuple[str, Any]] = [
     ("TRY_CONVERT(int, '12')", 12),
     ("CAST(1.9 AS int)", 1),
     ("YEAR('2024-05-06')", 2024),
+    ("PARSENAME('LOJA.dbo.clientes', 1)", "clientes"),
+    ("PARSENAME('LOJA.dbo.clientes', 3)", "LOJA"),
+    ("PARSENAME('LOJA..clientes', 2)", None),
+    ("PARSENAME('dbo.clientes', 3)", None),
+    ('PARSENAME(\'[a.b]].c]."d.""e"\', 2)', "a.b].c"),
+    ('PARSENAME(\'[a.b]].c]."d.""e"\', 1)', 'd."e'),
+    ("PARSENAME('a.b.c.d.e', 1)", None),
     ("DB_NAME()", "LOJA"),
     ("SCHEMA_NAME(1)", "dbo"),
     ("SERVERPROPERTY('EngineEdition')", 3),
@@ -101,6 +108,11 @@ def test_joins_subqueries_and_common_table_expressions(sql: Any, fresh: Any) -> 
     assert [tuple(r) for r in rows] == [(10, "um", 1), (20, None, 0)]
     rows = sql.execute(f"SELECT id FROM {left} UNION ALL SELECT id FROM {right} ORDER BY id").fetchall()
     assert [r[0] for r in rows] == [1, 1, 2]
+    # ORDER BY may name a column of a UNION as the first query does.
+    rows = sql.execute(
+        f"SELECT l.v, l.id AS n FROM {left} l UNION SELECT id, 0 FROM {right} ORDER BY l.id DESC, l.v"
+    ).fetchall()
+    assert [tuple(r) for r in rows] == [(20, 2), (10, 1), (1, 0)]
 
 
 def test_update_and_delete_through_a_join(sql: Any, fresh: Any) -> None:
@@ -175,3 +187,11 @@ def test_several_databases(connect: Any, sql: Any) -> None:
         assert "OUTRA" in [r[0] for r in sql.execute("SELECT name FROM sys.databases").fetchall()]
     finally:
         sql.execute("DROP DATABASE OUTRA")
+
+
+def test_referential_constraints_have_the_columns_that_reflection_reads(sql: Any) -> None:
+    # SQLAlchemy joins on these for every table it reflects.
+    assert not sql.execute(
+        "SELECT constraint_name, unique_constraint_schema, unique_constraint_name, match_option, update_rule,"
+        " delete_rule FROM INFORMATION_SCHEMA.REFERENTIAL_CONSTRAINTS"
+    ).fetchall()
