@@ -7,19 +7,24 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 
 import psutil
 
-from paralelo.usage import Meter
+from paralelo.usage import members
 
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.2
+ROLES = ("meltano", "tap", "target")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds, but for `memory`: the most resident bytes the client's processes held together when sampled."""
+    """Seconds, but for `memory`: the most bytes the client's processes held together when sampled.
+
+    A page that several processes share counts once over all of them (PSS). `roles` is the CPU of the processes by
+    what they are, as last sampled: together up to one sample less than `client_cpu`, which the kernel sums.
+    """
 
     code: int
     wall: float
@@ -27,6 +32,7 @@ class Cost:
     source_cpu: float
     target_cpu: float
     memory: int
+    roles: dict[str, float] = field(default_factory=dict)
 
 
 def run(command: Sequence[str], env: Mapping[str, str], log: Path, source: int, target: int) -> Cost:
@@ -37,14 +43,13 @@ def run(command: Sequence[str], env: Mapping[str, str], log: Path, source: int, 
         process = subprocess.Popen(
             list(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    meter, ended = Meter(), threading.Event()
-    sampler = threading.Thread(target=_sample, args=(meter, process.pid, ended), daemon=True)
+    sampler = _Sampler(process.pid)
     sampler.start()
     # The kernel's own sum: every descendant that its parent waited for is in it.
     _, status, used = os.wait4(process.pid, 0)
     wall = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
-    ended.set()
+    sampler.ended.set()
     sampler.join()
     return Cost(
         process.returncode,
@@ -52,7 +57,8 @@ def run(command: Sequence[str], env: Mapping[str, str], log: Path, source: int, 
         used.ru_utime + used.ru_stime,
         tree_cpu(source) - before[0],
         tree_cpu(target) - before[1],
-        meter.peak_memory,
+        sampler.peak_memory,
+        sampler.by_role(),
     )
 
 
@@ -68,6 +74,46 @@ def tree_cpu(pid: int) -> float:
     return float(spent)
 
 
-def _sample(meter: Meter, group: int, ended: threading.Event) -> None:
-    while not ended.wait(SAMPLE_SECONDS):
-        meter.measure([group])
+class _Sampler(threading.Thread):
+    """Looks at a process group's members again and again until `ended` is set."""
+
+    def __init__(self, group: int) -> None:
+        super().__init__(daemon=True)
+        self.group, self.ended, self.peak_memory = group, threading.Event(), 0
+        self._cpu: dict[tuple[int, float], float] = {}
+        self._role: dict[tuple[int, float], str] = {}
+
+    def run(self) -> None:
+        while not self.ended.wait(SAMPLE_SECONDS):
+            self.sample()
+
+    def sample(self) -> None:
+        memory = 0
+        for process in members([self.group]):
+            try:
+                with process.oneshot():
+                    key, times = (process.pid, process.create_time()), process.cpu_times()
+                    memory += process.memory_full_info().pss
+                    self._cpu[key] = times.user + times.system
+                    # What a process is shows only after its exec.
+                    if self._role.get(key, "other") == "other":
+                        self._role[key] = role(process.cmdline())
+            except (psutil.Error, OSError):
+                continue
+        self.peak_memory = max(self.peak_memory, memory)
+
+    def by_role(self) -> dict[str, float]:
+        spent: dict[str, float] = {}
+        for key, seconds in self._cpu.items():
+            spent[self._role[key]] = spent.get(self._role[key], 0.0) + seconds
+        return spent
+
+
+def role(command: Sequence[str]) -> str:
+    """Which part of a pipeline a command line runs: `meltano`, `tap`, `target` or `other`."""
+    for word in command[:3]:
+        name = PurePath(word).name
+        for known in ROLES:
+            if name == known or name.startswith(f"{known}-"):
+                return known
+    return "other"

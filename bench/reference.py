@@ -3,7 +3,8 @@
     python -m bench.reference copy | read | fetch FOLDER | load FOLDER
 
 `read` throws away what it reads, `fetch` keeps the files and `load` loads them. The servers come from the same
-TAP_MSSQL_* and TARGET_POSTGRES_* variables that Paralelo takes; the table made is bench_reference.bi_credores.
+TAP_MSSQL_* and TARGET_POSTGRES_* variables that Paralelo takes, the table's name from BENCH_TABLE; the table made is
+of the same name in the schema bench_reference.
 """
 
 from __future__ import annotations
@@ -20,22 +21,27 @@ import pgpq
 import psycopg
 import pyarrow as pa
 
+from bench.growth import connect
+
 PAGE_ROWS, BATCH_ROWS, PAGES_AHEAD = 25_000, 8_192, 4
 SCHEMA = "bench_reference"
-TABLE = f"{SCHEMA}.bi_credores"
 PLAIN_TYPES = {pa.int16(): "smallint", pa.int32(): "integer", pa.int64(): "bigint", pa.date32(): "date"}
+
+
+def source() -> mssql_python.Connection:
+    """A connection to the source."""
+    e = os.environ
+    return mssql_python.connect(
+        f"SERVER={e['TAP_MSSQL_HOST']},{e['TAP_MSSQL_PORT']};UID={e['TAP_MSSQL_USER']};PWD={e['TAP_MSSQL_PASSWORD']};"
+        f"DATABASE={e['TAP_MSSQL_DATABASE']};Encrypt=yes;TrustServerCertificate=yes;"
+    )
 
 
 def pages() -> Iterator[list[pa.RecordBatch]]:
     """The source table's pages, from the highest key down."""
-    e = os.environ
-    connection = mssql_python.connect(
-        f"SERVER={e['TAP_MSSQL_HOST']},{e['TAP_MSSQL_PORT']};UID={e['TAP_MSSQL_USER']};PWD={e['TAP_MSSQL_PASSWORD']};"
-        f"DATABASE={e['TAP_MSSQL_DATABASE']};Encrypt=yes;TrustServerCertificate=yes;"
-    )
-    cursor, below = connection.cursor(), 2**62
+    cursor, below, table = source().cursor(), 2**62, os.environ["BENCH_TABLE"]
     while True:
-        cursor.execute(f"SELECT TOP ({PAGE_ROWS}) * FROM dbo.bi_credores WHERE id < ? ORDER BY id DESC", [below])
+        cursor.execute(f"SELECT TOP {PAGE_ROWS} * FROM dbo.{table} WHERE id < {below} ORDER BY id DESC")
         page = [batch for batch in cursor.arrow_reader(batch_size=BATCH_ROWS) if batch.num_rows]
         if not page:
             return
@@ -55,21 +61,15 @@ def fetch(folder: Path) -> Iterator[Path]:
 
 def load(paths: Iterable[Path], remove: bool) -> int:
     """COPY each file into the table made anew, a transaction a file; returns the rows."""
-    e, rows, made = os.environ, 0, False
-    connection = psycopg.connect(
-        host=e["TARGET_POSTGRES_HOST"],
-        port=e["TARGET_POSTGRES_PORT"],
-        user=e["TARGET_POSTGRES_USER"],
-        password=e["TARGET_POSTGRES_PASSWORD"],
-        dbname=e["TARGET_POSTGRES_DATABASE"],
-    )
+    table = f"{SCHEMA}.{os.environ['BENCH_TABLE']}"
+    rows, made, connection = 0, False, connect(os.environ)
     for path in paths:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         if not made:
-            _create(connection, reader.schema)
+            _create(connection, table, reader.schema)
             made = True
         encoder = pgpq.ArrowToPostgresBinaryEncoder(reader.schema)
-        with connection.cursor().copy(f"COPY {TABLE} FROM STDIN (FORMAT BINARY)") as copy:
+        with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
             copy.write(encoder.write_header())
             for index in range(reader.num_record_batches):
                 batch = reader.get_batch(index)
@@ -82,11 +82,22 @@ def load(paths: Iterable[Path], remove: bool) -> int:
     return rows
 
 
-def _create(connection: psycopg.Connection, schema: pa.Schema) -> None:
-    columns = ", ".join(f'"{field.name.lower()}" {_type(field.type)}' for field in schema)
+def _create(connection: psycopg.Connection, table: str, schema: pa.Schema) -> None:
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-    connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
-    connection.execute(f"CREATE TABLE {TABLE} ({columns})")
+    connection.execute(f"DROP TABLE IF EXISTS {table}")
+    connection.execute(f"CREATE TABLE {table} ({columns_of(schema)})")
+
+
+def columns_of(schema: pa.Schema) -> str:
+    """The columns of the table that is made, as CREATE TABLE takes them."""
+    return ", ".join(f'"{field.name.lower()}" {_type(field.type)}' for field in schema)
+
+
+def source_schema() -> pa.Schema:
+    """The Arrow schema of the source's table, asked without a row."""
+    cursor = source().cursor()
+    cursor.execute(f"SELECT TOP 0 * FROM dbo.{os.environ['BENCH_TABLE']}")
+    return cursor.arrow_reader().schema
 
 
 def _type(kind: pa.DataType) -> str:

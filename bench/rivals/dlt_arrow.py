@@ -9,7 +9,9 @@ e = os.environ
 
 
 @dlt.resource(
-    name="bi_credores", write_disposition="replace", columns={"mod_ts": {"data_type": "timestamp", "timezone": False}}
+    name=e["BENCH_TABLE"],
+    write_disposition="replace",
+    columns={"mod_ts": {"data_type": "timestamp", "timezone": False}},
 )
 def rows():
     """The whole table, one query."""
@@ -18,7 +20,7 @@ def rows():
         f"DATABASE={e['TAP_MSSQL_DATABASE']};Encrypt=yes;TrustServerCertificate=yes;"
     )
     cursor = connection.cursor()
-    cursor.execute("SELECT * FROM dbo.bi_credores")
+    cursor.execute(f"SELECT * FROM dbo.{e['BENCH_TABLE']}")
     yield from cursor.arrow_reader(batch_size=50_000)
 
 
@@ -27,6 +29,6 @@ target = (
     f":{e['TARGET_POSTGRES_PORT']}/{e['TARGET_POSTGRES_DATABASE']}"
 )
 pipeline = dlt.pipeline(
-    "bench", destination=dlt.destinations.postgres(target), dataset_name="bench_dlt", pipelines_dir=".bench/dlt"
+    "bench", destination=dlt.destinations.postgres(target), dataset_name="bench_dlt", pipelines_dir=e["BENCH_WORK"]
 )
 pipeline.run(rows(), loader_file_format="parquet").raise_on_failed_jobs()
