@@ -9,6 +9,7 @@ from typing import Literal
 
 from sync_rules.exits import ConfigurationError
 
+from paralelo.score import Past, comparable
 from paralelo.snapshot import LIVE, Line, Snapshot
 from paralelo.view import rows, size, span
 
@@ -58,21 +59,26 @@ class Alert:
 
 
 def alerts(
-    snapshot: Snapshot, limits: Limits, history: Mapping[str, Sequence[float]], disks: Sequence[Disk] = ()
+    snapshot: Snapshot, limits: Limits, history: Mapping[tuple[str, str], Sequence[Past]], disks: Sequence[Disk] = ()
 ) -> tuple[Alert, ...]:
-    """What is out of bounds. `history` holds, by table, the rates (rows/s) of its earlier runs."""
+    """What is out of bounds. `history` holds, by (table, mode), the earlier runs."""
     return (*_of_tables(snapshot, limits, history), *_of_machine(snapshot, limits, disks))
 
 
-def _of_tables(snapshot: Snapshot, limits: Limits, history: Mapping[str, Sequence[float]]) -> Iterator[Alert]:
+def _of_tables(
+    snapshot: Snapshot, limits: Limits, history: Mapping[tuple[str, str], Sequence[Past]]
+) -> Iterator[Alert]:
+    lagging = set()
     for line in snapshot.lines:
         idle = line.idle_seconds
         if line.phase in LIVE and idle is not None and idle >= limits.stalled_seconds:
             yield Alert("stalled", line.table, f"{line.table}: nothing committed for {span(idle)} ({line.phase})")
-        usual = _usual(line, history.get(line.table, ()))
+        usual = _usual(line, comparable(history.get((line.table, line.mode), ()), line.estimate or line.committed))
         if usual is not None and line.rate_average is not None and line.rate_average < limits.slow_share * usual:
             yield Alert("slow", line.table, f"{line.table}: {rows(line.rate_average)} rows/s, usually {rows(usual)}")
-        if line.lag_seconds is not None and line.lag_seconds > limits.lag_seconds:
+        if line.lag_seconds is not None and line.lag_seconds > limits.lag_seconds and line.table not in lagging:
+            # The lag is the table's, whichever of its syncs is looked at.
+            lagging.add(line.table)
             yield Alert("lag", line.table, f"{line.table}: {span(line.lag_seconds)} behind the source")
 
 

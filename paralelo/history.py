@@ -13,6 +13,7 @@ from sync_rules.exits import SyncError
 
 from paralelo import progress
 from paralelo.queries import query
+from paralelo.score import Past
 
 KEEP_DAYS = 400
 DIED = "its supervisor was killed, or its machine stopped"
@@ -101,12 +102,13 @@ def listed(
 
 def rates(
     connection: progress.Connection, name: str, mode: str, *, except_run: str | None = None, limit: int = 20
-) -> list[float]:
-    """Rows a second of the newest finished runs of one table that needed no recovery."""
+) -> list[Past]:
+    """The newest finished runs of one table that needed no recovery."""
     if not _there(connection):
         return []
     values = {"name": name, "mode": mode, "limit": limit, "least_rows": LEAST_ROWS, "except_run": except_run}
-    return [float(row["rate"]) for row in connection.execute(query("history.pace"), values)]
+    found = connection.execute(query("history.pace"), values)
+    return [Past(row["rows_read"], float(row["rate"])) for row in found]
 
 
 def recoveries(connection: progress.Connection) -> dict[tuple[str, str, str], int]:

@@ -19,7 +19,7 @@ from paralelo.project import Mode, Table
 from paralelo.queries import query
 from paralelo.redact import Redactor, redactor
 from paralelo.runlog import RunLog
-from paralelo.score import Score, score
+from paralelo.score import Past, Score, comparable, score
 from paralelo.snapshot import LIVE, Snapshot
 from paralelo.watch import LedgerView
 
@@ -44,7 +44,7 @@ class Observer:
     run: str | None = None
     redact: Redactor = field(default_factory=redactor)
     metrics: Metrics = field(default_factory=Metrics)
-    rates: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    rates: dict[tuple[str, str], list[Past]] = field(default_factory=dict)
     _facts: Facts = field(default_factory=Facts)
     _written_at: float | None = None
     _facts_at: float | None = None
@@ -52,8 +52,7 @@ class Observer:
 
     def judge(self, snapshot: Snapshot) -> tuple[Snapshot, tuple[Alert, ...]]:
         """The snapshot with its alerts in words, and the alerts themselves."""
-        by_table = {line.table: self.rates.get((line.table, line.mode), []) for line in snapshot.lines}
-        found = alerts(snapshot, self.limits, by_table, self.disks())
+        found = alerts(snapshot, self.limits, self.rates, self.disks())
         return replace(snapshot, alerts=tuple(alert.text for alert in found)), found
 
     def write(self, snapshot: Snapshot, found: tuple[Alert, ...], now: float, *, recoveries: int = 0) -> None:
@@ -75,7 +74,8 @@ class Observer:
         found = {}
         for line in snapshot.lines:
             key = (line.table, line.mode)
-            judged = score(line.rate_average, self.rates.get(key, []), recoveries) if line.phase in LIVE else None
+            past = comparable(self.rates.get(key, []), line.estimate or line.committed)
+            judged = score(line.rate_average, past, recoveries) if line.phase in LIVE else None
             if judged is not None:
                 found[key] = judged
         return found

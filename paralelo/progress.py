@@ -170,7 +170,8 @@ def _progress(row: Mapping[str, Any]) -> Progress:
         mode=row["mode"],
         status=row["status"],
         committed=row["committed"] or 0,
-        estimate=row["estimate"],
+        # An incremental sync's is the whole table's count, which its rows are no share of.
+        estimate=row["estimate"] if row["mode"] == "full" else None,
         inserted=row["inserted"],
         updated=row["updated"],
         unchanged=row["unchanged"],

@@ -22,6 +22,7 @@ from paralelo.view import rows, size, span
 
 _STYLES = {"finished": "green", "failed": "bold red", "stopped": "yellow"}
 INTERRUPTED = 130
+WIDE = 100
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,25 @@ def counts(found: Progress | None) -> dict[str, Any]:
     }
 
 
-def grid(report: Report) -> RenderableType:
-    """The closing table."""
+def grid(report: Report, width: int = WIDE) -> RenderableType:
+    """The closing table; on a terminal of fewer columns than it needs, the same in lines: no figure is ever cut."""
+    return Group(_table(report) if width >= WIDE else _lines(report), *_notes(report))
+
+
+def _lines(report: Report) -> Text:
+    texts = []
+    for part in report.tables:
+        tries = "1 attempt" if len(part.attempts) == 1 else f"{len(part.attempts)} attempts"
+        counted = {"read": part.read, "written": part.written, "unchanged": part.unchanged, "stale": part.stale,
+                   "rejected": part.rejected}  # fmt: skip
+        memory = "-" if part.peak_memory is None else size(part.peak_memory)
+        counts = ", ".join(f"{rows(count)} {name}" for name, count in counted.items())
+        texts.append(f"{part.table} {part.outcome} in {span(part.seconds)}, {tries}")
+        texts.append(f"  {counts}\n  {rows(part.rows_per_second)} rows/s, {memory} at most")
+    return Text("\n".join(texts))
+
+
+def _table(report: Report) -> Grid:
     table = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("table", no_wrap=True)
     table.add_column("ended", no_wrap=True)
@@ -114,14 +132,18 @@ def grid(report: Report) -> RenderableType:
             str(len(part.attempts)),
             "-" if part.peak_memory is None else size(part.peak_memory),
         )
-    notes: list[RenderableType] = []
+    return table
+
+
+def _notes(report: Report) -> list[Text]:
+    notes = []
     for part in report.tables:
         if part.outcome == "failed":
             notes.append(Text(f"{part.table}: {part.reason} (exit {int(part.exit)})", style="red"))
         if part.score is not None:
             why = f": {part.score.why}" if part.score.why else ""
             notes.append(Text(f"{part.table}: {part.score.grade}, {part.score.points} of 100{why}", style="dim"))
-    return Group(table, *notes)
+    return notes
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def run(plan: Plan, console: Console, say: Callable[[Report], None] | None = Non
         say(found)
     else:
         console.print()
-        console.print(report.grid(found))
+        console.print(report.grid(found, console.width))
         total = f"{report.ended_tables(found.tables)} in {span(found.seconds)}, {len(found.tables)} tables"
         console.print(f"{total}; peak memory {found.peak_memory / 1e6:,.0f} MB", style="dim")
         console.print(f"logs and report.json: {_short(Path(found.logs), plan.root)}", style="dim", markup=False)

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import psutil
 import psycopg
-from sync_rules.exits import TargetUnreachable
+from sync_rules.exits import SyncError, TargetUnreachable
 
-from paralelo import progress
-from paralelo.project import Mode, Table
+from paralelo import progress, status
+from paralelo.project import MODES, Mode, Table
 from paralelo.queries import query
+from paralelo.snapshot import ENDED
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,28 @@ def prove_gone(table: Table, mode: Mode, root: Path, env: Mapping[str, str] | No
     except (TargetUnreachable, psycopg.Error) as error:
         return Proof(False, f"the target cannot be asked who holds the table's lock: {error}")
     return Proof(False, f"its lock in the target is held by {found}") if found else Proof(True)
+
+
+def running(table: Table, root: Path, logs: Path, env: Mapping[str, str] | None = None) -> str:
+    """Who runs this table in either mode, or is about to; "" if nobody, or if nobody can be asked.
+
+    A first look that costs no start of Meltano. It decides nothing: the locks do.
+    """
+    try:
+        with progress.connect(env) as connection:
+            if found := holder(connection, progress.default_schema(env), table.target):
+                return f"its lock in the target is held by {found}"
+    except (SyncError, psycopg.Error):
+        # Whoever goes on will say so better.
+        return ""
+    for run in status.alive(logs):
+        for entry in run.tables:
+            if entry.table == table.name and entry.phase not in ENDED:
+                return f"run {run.run} has its {entry.mode} sync ({entry.phase})"
+    for mode in MODES:
+        if mode in table.jobs and (living := processes_of(table, mode, root)):
+            return f"process {', '.join(str(process.pid) for process in living)} runs its {mode} sync"
+    return ""
 
 
 def holder(connection: progress.Connection, schema: str, table: str) -> Holder | None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 Grade = Literal["excellent", "good", "needs attention"]
 LEAST_RUNS = 3
+_ALIKE = 4
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,21 @@ class Score:
     points: int
     grade: Grade
     why: str = ""
+
+
+@dataclass(frozen=True)
+class Past:
+    """An earlier run: its rows, and its rows a second."""
+
+    rows: int
+    rate: float
+
+
+def comparable(history: Sequence[Past], rows: int | None) -> list[float]:
+    """The rates of earlier runs of about this many rows: of a small run, most of the time is Meltano's start."""
+    if not rows:
+        return []
+    return [past.rate for past in history if rows / _ALIKE <= past.rows <= rows * _ALIKE]
 
 
 def score(

@@ -23,7 +23,7 @@ from paralelo.project import Mode, Table
 from paralelo.redact import Redactor
 from paralelo.report import TableReport
 from paralelo.runlog import RunLog
-from paralelo.score import score
+from paralelo.score import comparable, score
 from paralelo.snapshot import Line
 from paralelo.supervise import Event, Ports, Process, Sign, Supervisor
 from paralelo.view import span
@@ -39,7 +39,7 @@ class Plan:
     at_once: int
     policy: Policy = field(default_factory=Policy)
     env: Mapping[str, str] = field(default_factory=dict)
-    root: Path = field(default_factory=project.root)
+    root: Path = field(default_factory=lambda: project.root())
     logs: Path | None = None
     metrics_port: int | None = None
 
@@ -149,7 +149,7 @@ class Track:
         counts = report.counts(found)
         rate = counts["read"] / seconds if counts and seconds > 0 else None
         ended = {"done": "finished", "stopped": "stopped"}.get(supervisor.phase, "failed")
-        rates = self.run.observer.rates.get((self.table.name, self.mode), [])
+        rates = comparable(self.run.observer.rates.get((self.table.name, self.mode), []), counts.get("read"))
         enough = counts.get("read", 0) >= history.LEAST_ROWS and ended == "finished"
         return TableReport(
             self.table.name,
@@ -213,13 +213,14 @@ class Track:
         self.run.notifier.about(event)
 
     def _say(self, event: Event) -> None:
-        if event.kind not in ("stalled", "recovering", "failed"):
+        """In the terminal's scroll, what a line of the live view would not keep. That it failed, the end tells."""
+        if event.kind not in ("stalled", "recovering"):
             return
-        words = {"stalled": event.reason, "failed": f"failed: {event.reason}"}
+        said = event.reason
         if event.kind == "recovering":
-            words["recovering"] = f"{event.reason}; attempt {event.attempt} in {span(event.pause)}"
-        text = self.run.redact(f"{self.run.clock.now():%H:%M:%S} {self.table.name}: {words[event.kind]}")
-        self.run.console.print(text, markup=False, style="red" if event.kind == "failed" else "yellow")
+            said = f"{event.reason}; attempt {event.attempt} in {span(event.pause)}"
+        text = self.run.redact(f"{self.run.clock.now():%H:%M:%S} {self.table.name}: {said}")
+        self.run.console.print(text, markup=False, style="yellow")
 
     def _refresh_and_remember(self) -> None:
         if self.began is not None:

@@ -25,6 +25,7 @@ def grid(snapshot: Snapshot, width: int = _WITH_BAR) -> RenderableType:
         table.add_column("mode", no_wrap=True)
     table.add_column("phase", no_wrap=True)
     wide = width >= _WITH_BAR
+    count = rows if wide else brief
     for title in ("rows", "of", "%", *([""] if wide else []), "rows/s", "avg", "ETA", "try", "lag"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     for line in snapshot.lines:
@@ -32,8 +33,8 @@ def grid(snapshot: Snapshot, width: int = _WITH_BAR) -> RenderableType:
             line.table,
             *([line.mode] if both else []),
             Text(line.phase, style=_STYLES.get(line.phase, "cyan")),
-            f"{line.committed:,}",
-            rows(line.estimate),
+            count(line.committed),
+            count(line.estimate),
             "" if line.percent is None else f"{line.percent:.0f}",
             *([bar(line.percent)] if wide else []),
             rows(line.rate_now),
@@ -96,6 +97,11 @@ def bar(percent: float | None) -> str:
 def rows(count: float | None) -> str:
     """A count or a rate with thousands apart; a dash where nobody knows."""
     return "-" if count is None else f"{count:,.0f}"
+
+
+def brief(count: float | None) -> str:
+    """The same where there is little room: `1,234.5M` from ten million on."""
+    return rows(count) if count is None or count < 10_000_000 else f"{count / 1_000_000:,.1f}M"
 
 
 def span(seconds: float | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from rich.table import Table as Grid
 from rich.text import Text
-from sync_rules.exits import ConfigurationError, SyncError, TargetUnreachable
+from sync_rules.exits import AlreadyRunning, ConfigurationError, SyncError, TargetUnreachable
 
 from paralelo import history, progress, project, runlock, snapshot, states
 from paralelo.cli.options import Parser, add_recovery, first_line, guarded, policy
@@ -69,6 +69,9 @@ def _recover(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(table, mode, chosen, as_json=options.json)
     plan = Plan(mode, (table,), 1, chosen)
+    if held := runlock.running(table, plan.root, plan.logs_folder, plan.env):
+        # A schedule's overlap is no event: one line, no log, nothing in the history.
+        raise AlreadyRunning(f"{table.name} is already running: {held}")
     return run(plan, terminal_console(errors=options.json), print_json if options.json else None).exit_code
 
 

@@ -97,7 +97,7 @@ GROUP BY r.name, r.mode, e.key
 
 -- name: pace
 -- The rates of finished runs big enough to tell, the newest first.
-SELECT mode, rows_read / seconds AS rate
+SELECT rows_read, rows_read / seconds AS rate
 FROM paralelo.run
 WHERE name = %(name)s AND mode = %(mode)s AND outcome = 'finished' AND attempts = 1 AND seconds > 0
   AND rows_read >= %(least_rows)s AND (%(except_run)s::text IS NULL OR run <> %(except_run)s)

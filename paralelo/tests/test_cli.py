@@ -11,10 +11,11 @@ import psycopg
 import pytest
 from sync_rules.exits import Exit
 
-from paralelo import history, jobs, project
+from paralelo import history, jobs, project, status
 from paralelo.cli import accept, monitor, recover, run, units
 from paralelo.cli import history as shown
 from paralelo.history import Record
+from paralelo.status import TableStatus
 
 from .conftest import Toy
 
@@ -149,3 +150,22 @@ def test_history_of_runs_that_never_reached_the_target_and_of_one_whose_supervis
     history.bury(["r1"], here.env)
     kept = db.execute("SELECT outcome, exit FROM paralelo.run").fetchall()
     assert kept == [("failed", 1)]
+
+
+def test_a_schedule_that_overlaps_is_refused_in_one_line_and_leaves_no_trace(
+    here: Toy, db: psycopg.Connection[tuple[object, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SPEC O1. By the lock in the target, whoever holds it; by a run that pauses and holds nothing."""
+    words = ["full", "toy", FULL]
+    db.execute("SELECT pg_advisory_lock(hashtextextended('paralelo:public.toy', 0))")
+    assert recover.main(words) == Exit.ALREADY_RUNNING
+    db.execute("SELECT pg_advisory_unlock_all()")
+    [line] = capsys.readouterr().err.splitlines()
+    assert "lock in the target is held" in line
+    status.write(here.root / "logs" / "r1", "r1", (TableStatus("toy", "incremental", "pausing", 2),))
+    assert recover.main(words) == Exit.ALREADY_RUNNING
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["toy is already running: run r1 has its incremental sync (pausing)"]
+    assert said.out == ""
+    assert [path.name for path in (here.root / "logs").iterdir()] == ["r1"]
+    assert db.execute("SELECT to_regclass('paralelo.run')").fetchone() == (None,)

@@ -16,7 +16,7 @@ from sync_rules.exits import ConfigurationError
 
 from paralelo.alerts import Alert, Disk, Limits, alerts
 from paralelo.metrics import Facts, Metrics
-from paralelo.score import Score, score
+from paralelo.score import Past, Score, comparable, score
 from paralelo.snapshot import Line, Snapshot
 from paralelo.usage import Usage
 
@@ -100,7 +100,8 @@ def test_rules_point_at_headings_that_the_runbook_has() -> None:
 
 
 def kinds(line: Line, limits: Limits | None = None, history: tuple[float, ...] = ()) -> set[str]:
-    found = alerts(Snapshot(AT, (line,)), limits or Limits(), {"t": history})
+    past = [Past(1_000, rate) for rate in history]
+    found = alerts(Snapshot(AT, (line,)), limits or Limits(), {("t", "full"): past})
     return {alert.kind for alert in found}
 
 
@@ -108,9 +109,21 @@ def test_alerts_of_a_table() -> None:
     assert kinds(Line("t", "full", "loading", idle_seconds=301.0)) == {"stalled"}
     assert kinds(Line("t", "full", "done", idle_seconds=301.0)) == set()
     assert kinds(Line("t", "full", "done", lag_seconds=3_601.0)) == {"lag"}
-    slow = Line("t", "full", "loading", rate_average=40.0, seconds=31.0)
+    slow = Line("t", "full", "loading", 1_240, 2_000, rate_average=40.0, seconds=31.0)
     assert kinds(slow, history=(100.0, 100.0, 100.0)) == {"slow"}
     assert kinds(slow, history=(100.0, 100.0)) == set(), "two runs are no history"
+
+
+def test_a_table_that_lags_is_told_once_though_both_its_syncs_are_looked_at() -> None:
+    lines = (Line("t", "full", "done", lag_seconds=3_601.0), Line("t", "incremental", "done", lag_seconds=3_601.0))
+    assert len(alerts(Snapshot(AT, lines), Limits(), {})) == 1
+
+
+def test_only_runs_of_about_the_same_size_are_compared() -> None:
+    past = [Past(1_000, 10.0), Past(1_000_000, 900.0), Past(4_000_000, 1_000.0)]
+    assert comparable(past, 1_500) == [10.0]
+    assert comparable(past, 2_000_000) == [900.0, 1_000.0]
+    assert comparable(past, None) == []
 
 
 def test_alerts_of_the_machine() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from rich.console import Console
+from sync_rules.exits import Exit
 
+from paralelo import report
+from paralelo.live import show
 from paralelo.progress import Progress
-from paralelo.snapshot import Line, Snapshot, of_this_run, pace, phase
+from paralelo.report import Report, TableReport
+from paralelo.snapshot import Line, Phase, Snapshot, of_this_run, pace, phase
 from paralelo.usage import Usage
-from paralelo.view import bar, plain, rows, size, span
+from paralelo.view import bar, grid, plain, rows, size, span
 
 BEGAN = datetime(2025, 11, 3, 22, 0, tzinfo=timezone.utc)
 
@@ -91,6 +98,42 @@ def test_plain_lines_stay_under_100_columns() -> None:
                 note="the target cannot be reached: connection refused, is the server running there")  # fmt: skip
     assert len(plain(line)) < 100
     assert plain(line).startswith("a-table-with-quite-a-long-name: loading, 123,456,789 rows of 999,999,999 (12%)")
+    short = Line("t", "full", "loading", 500, 1_000, 12.0, 10.0, 2, 75.0)
+    assert plain(short) == "t: loading, 500 rows of 1,000 (50%), 12 rows/s, ETA 0:42, attempt 2, average 10, lag 1:15"
+
+
+@pytest.mark.parametrize("width", [80, 110])
+def test_no_figure_is_cut_on_a_terminal_of_80_columns(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    line = Line("resumo-faixas", "full", "activating", 9_876_543, 1_999_999_999, 123_456.0, 98_765.0, 2, 99.0)
+    console.print(grid(Snapshot(BEGAN, (line,)), width))
+    part = TableReport("resumo-faixas", "full", "finished", Exit.FINISHED, "", 4_000.0, read=1_234_567_890,
+                       written=1_234_567_889, unchanged=7, stale=8, rejected=9, peak_memory=450_000_000)  # fmt: skip
+    console.print(report.grid(Report("r", BEGAN, 4_000.0, (part,), 1, ""), width))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    for figure in ("9,876,543", "123,456", "98,765", "1:39", "1,234,567,890", "1,234,567,889", "1:06:40", "450 MB"):
+        assert figure in shown
+    assert "…" not in shown
+
+
+def test_plain_lines_come_at_once_when_a_phase_changes_and_become_rare_while_it_lasts() -> None:
+    phases = iter(["starting"] + ["loading", "reading"] * 60 + ["done"])
+    committed = itertools.count()
+    seen: list[Phase] = []
+
+    def look() -> Snapshot:
+        seen.append(next(phases))  # type: ignore[arg-type]  # all of them are phases
+        return Snapshot(BEGAN, (Line("t", "full", seen[-1], next(committed)),))
+
+    console = Console(file=io.StringIO(), width=110)
+    show(look, lambda: len(seen) > 120, console, sleep=lambda _: None)
+    assert isinstance(console.file, io.StringIO)
+    told = [line.partition("t: ")[2] for line in console.file.getvalue().splitlines()]
+    assert told[0] == "starting, 0 rows"
+    assert told[1] == "loading, 1 rows"
+    assert told[-1] == "done, 121 rows (100%)"
+    assert 12 <= len(told) <= 18, "600 seconds: at 0, 5, 15, 35, 75, then each minute"
 
 
 def test_a_snapshot_sums_its_tables() -> None:
