@@ -19,6 +19,7 @@ from stores.migration.files import Store, find
 from stores.migration.landing import LandingFailed, land
 from stores.migration.mapping import Connection, DoesNotAddUp, StoreAccount, map_store, prepare
 from stores.migration.rollback import NewRows, roll_back
+from stores.migration.statements import statement
 from stores.migration.verify import verify_store
 from stores.settings import DatabaseSettings, SettingsError
 from stores.tables import initialize_database
@@ -35,11 +36,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), Exit.CONFIGURATION)
     except LandingFailed as error:
         return _fail(str(error), error.code)
-    except (DoesNotAddUp, NewRows) as error:
+    except (DoesNotAddUp, NewRows, NotMigrated) as error:
         return _fail(str(error), Exit.CHECK_REFUSED)
-    except (psycopg.OperationalError, SQLAlchemyError, OSError) as error:
+    except psycopg.Error as error:
+        return _fail(*_refusal(error))
+    except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         return _fail(f"the database cannot be used: {' '.join(str(cause).split())}", Exit.TARGET_UNREACHABLE)
+
+
+class NotMigrated(Exception):
+    """There is nothing in the database that could be compared or taken back."""
+
+
+def _refusal(error: psycopg.Error) -> tuple[str, int]:
+    """What PostgreSQL said, and the exit code. What it says of data (classes 22 and 23) repeats a row's values."""
+    state = error.sqlstate
+    if state is None or state[:2] in ("08", "28", "3D", "53", "57"):
+        return f"the database cannot be used: {' '.join(str(error).split())}", Exit.TARGET_UNREACHABLE
+    told = "" if state[:2] in ("22", "23") else f": {error.diag.message_primary}"
+    code = Exit.CONFIGURATION if state[:2] == "42" else Exit.UNEXPECTED
+    return f"PostgreSQL refused ({type(error).__name__}, {state}){told}; nothing of this store was kept", code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,11 +83,19 @@ def _run(given: argparse.Namespace) -> int:
         raise NotADirectoryError(f"{folder}: there is no such folder")
     stores, unknown = find(folder, given.only)
     if not stores:
-        left = "".join(f"\n  {one.path}: {one.reason}" for one in unknown)
-        raise SettingsError(f"{folder}: no store was found in it{left}")
+        wanted = f" named {' or '.join(given.only)}" if given.only else ""
+        left = "".join(f"; {one.path.relative_to(folder)}: {one.reason}" for one in unknown)
+        raise SettingsError(f"{folder}: no store{wanted} was found in it{left}")
     _say(report.plan(stores, unknown))
-    if given.dry_run:
-        return Exit.FINISHED
+    unreadable = [one for one in unknown if one.unreadable]
+    done = Exit.FINISHED if given.dry_run else _do(given, stores)
+    if unreadable and done == Exit.FINISHED and not given.only:
+        left = "; ".join(f"{one.path.relative_to(folder)}: {one.reason}" for one in unreadable)
+        return _fail(f"not everything is done: {left}. Name the others with --only to do without", Exit.CONFIGURATION)
+    return done
+
+
+def _do(given: argparse.Namespace, stores: Sequence[Store]) -> int:
     settings = DatabaseSettings.from_environment()
     if given.verify:
         return _with_connection(settings, lambda connection: _verify(connection, stores))
@@ -89,17 +114,29 @@ def _map(connection: Connection, stores: Sequence[Store]) -> int:
 
 
 def _verify(connection: Connection, stores: Sequence[Store]) -> int:
+    _must_exist(connection)
     found = [one for store in stores for one in verify_store(connection, store)]
     _say(report.comparison(found))
     return Exit.FINISHED if all(one.equal for one in found) else Exit.CHECK_REFUSED
 
 
 def _roll_back(connection: Connection, stores: Sequence[Store]) -> int:
+    _must_exist(connection)
     for store in reversed(stores):
+        known = connection.execute(statement("ledger.known"), {"store": store.name}).fetchone()
+        if not known or not known[0]:
+            _say(f"{store.name}: was not migrated, there is nothing to roll back")
+            continue
         deleted = roll_back(connection, store)
         what = ", ".join(f"{rows} from {target}" for target, rows in deleted.items()) or "its archive"
         _say(f"{store.name}: rolled back; deleted {what}")
     return Exit.FINISHED
+
+
+def _must_exist(connection: Connection) -> None:
+    found = connection.execute(statement("ledger.exists")).fetchone()
+    if not found or not found[0]:
+        raise NotMigrated("nothing was migrated to this database yet")
 
 
 def _with_connection(settings: DatabaseSettings, do: Callable[[Connection], int]) -> int:

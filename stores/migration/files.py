@@ -17,16 +17,28 @@ LANDING = "landing"
 
 _MAGIC = b"SQLite format 3\0"
 _NAME_LENGTH = 36  # with a table's name behind it, it has to fit into 63 bytes
+_ROWIDS = ("rowid", "_rowid_", "oid")
 _SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 
 @dataclass(frozen=True)
 class SourceTable:
-    """One old table. `target` is the model's table, or None for one that is archived."""
+    """One old table. `target` is the model's table, or None for one that is archived.
+
+    `rowid` is how SQL spells its hidden row number, or None where there is none to be had: in a WITHOUT ROWID table, or
+    one whose columns took every name of it. Then `key` are the columns that tell its rows apart, as they land.
+    """
 
     name: str
     rows: int
     target: str | None
+    rowid: str | None = "rowid"
+    key: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What the layouts call it: SQLite's names know no case."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True)
@@ -56,10 +68,11 @@ class Store:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A file that is left alone, and why."""
+    """A file that is left alone, and why. `unreadable`: what is in it is not known, so it may be a store."""
 
     path: Path
     reason: str
+    unreadable: bool = False
 
 
 def find(folder: Path, only: Sequence[str] = ()) -> tuple[list[Store], list[Unknown]]:
@@ -76,34 +89,50 @@ def find(folder: Path, only: Sequence[str] = ()) -> tuple[list[Store], list[Unkn
 
 
 def _look(path: Path, folder: Path) -> Store | Unknown:
-    with path.open("rb") as file:
-        if file.read(16) != _MAGIC:
-            return Unknown(path, "no SQLite file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        return Unknown(path, f"cannot be read: {error.strerror}", unreadable=True)
+    if not start:
+        return Unknown(path, "empty")
+    if start != _MAGIC:
+        return Unknown(path, "no SQLite file, or an encrypted one", unreadable=True)
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
             connection.execute("BEGIN")
-            kinds = connection.execute("SELECT name, type FROM pragma_table_list WHERE schema = 'main'").fetchall()
-            ordinary = sorted(name for name, kind in kinds if kind == "table" and not name.startswith("sqlite_"))
-            columns = {name: frozenset(_columns(connection, name)) for name in ordinary}
+            kinds = connection.execute("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'").fetchall()
+            ordinary = sorted((n, bool(wr)) for n, kind, wr in kinds if kind == "table" and not n.startswith("sqlite_"))
+            columns = {name.lower(): frozenset(_columns(connection, name)) for name, _ in ordinary}
             layout = recognise(columns)
             if layout is None:
-                return Unknown(path, f"none of the layouts known; it has {', '.join(ordinary) or 'no tables'}")
-            tables = tuple(_table(connection, name, layout) for name in ordinary)
-            indexes = tuple(name for name, kind in kinds if kind == "virtual")
+                there = ", ".join(name for name, _ in ordinary) or "no tables"
+                return Unknown(path, f"none of the layouts known; it has {there}")
+            tables = tuple(_table(connection, name, layout, without_rowid=without) for name, without in ordinary)
+            indexes = tuple(name for name, kind, _ in kinds if kind == "virtual")
     except sqlite3.Error as error:
-        return Unknown(path, f"cannot be read: {error}")
+        return Unknown(path, f"cannot be read: {error}", unreadable=True)
     return Store(_name(path, folder), path, layout, tables, indexes)
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    return [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+    """Names of the columns, in lower case, as they land."""
+    sql = "SELECT lower(name) FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid"
+    return [name for (name,) in connection.execute(sql, (table,))]
 
 
-def _table(connection: sqlite3.Connection, table: str, layout: Layout) -> SourceTable:
+def _table(connection: sqlite3.Connection, table: str, layout: Layout, *, without_rowid: bool) -> SourceTable:
     quoted = table.replace('"', '""')
     rows = connection.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0]  # noqa: S608
-    destination = layout.mapped.get(table)
-    return SourceTable(table, rows, destination.target if destination else None)
+    destination = layout.mapped.get(table.lower())
+    target = destination.target if destination else None
+    names = _columns(connection, table)
+    rowid = None if without_rowid else next((name for name in _ROWIDS if name not in names), None)
+    if rowid is not None:
+        return SourceTable(table, rows, target, rowid)
+    sql = "SELECT lower(name) FROM pragma_table_info(?) WHERE pk ORDER BY pk"
+    key = tuple(name for (name,) in connection.execute(sql, (table,)))
+    return SourceTable(table, rows, target, None, key if without_rowid else tuple(names))
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -45,10 +45,10 @@ def executable(name: str) -> str:
 def land(stores: Sequence[Store], settings: DatabaseSettings) -> None:
     """Copy every table that has rows. Values stay as they are: what is not of its column's type is JSON.
 
-    The rowid goes along as the key. One tap process reads the files one after the other, one target process writes
-    them all. Raises LandingFailed.
+    The rowid goes along as the key, where a table has one. One tap process reads the files one after the other, one
+    target process writes them all. Raises LandingFailed.
     """
-    configs = [_tap_config(store) for store in stores if store.rows]
+    configs = [config for store in stores for config in _tap_configs(store)]
     if not configs:
         return
     with tempfile.TemporaryDirectory(prefix="paralelo-landing-") as name:
@@ -97,15 +97,18 @@ def _python_path() -> str:
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
-def _tap_config(store: Store) -> dict[str, Any]:
-    return {
+def _tap_configs(store: Store) -> list[dict[str, Any]]:
+    """One for the tables with a rowid, one for those without: they land by their own key."""
+    config: dict[str, Any] = {
         "path": str(store.path),
-        "tables": [table.name for table in store.tables if table.rows],
         "table_prefix": store.prefix,
-        "key_columns": ["rowid"],
         "off_type_values": "json",
         "batch_config": {"encoding": {"format": "arrow"}},
     }
+    numbered = [table.name for table in store.tables if table.rows and table.rowid is not None]
+    others = [table.name for table in store.tables if table.rows and table.rowid is None]
+    configs = [{**config, "tables": numbered, "key_columns": ["_rowid"]}] if numbered else []
+    return [*configs, *([{**config, "tables": others}] if others else [])]
 
 
 def _target_config(stores: Sequence[Store], settings: DatabaseSettings) -> dict[str, Any]:

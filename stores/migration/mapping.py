@@ -9,13 +9,13 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from stores.migration.files import LANDING, SourceTable, Store
-from stores.migration.statements import functions, mapping, statement
+from stores.migration.files import SourceTable, Store
+from stores.migration.statements import functions, mapping, source_of, statement
 
 Connection = psycopg.Connection[TupleRow]
 
 _CALLS = "paralelo_stores, pg_catalog"
-_KEPT = ("_rowid", "_reason", "_note", "_part", "_row", "_id", "row_hash")
+_KEPT = ("_rowid", "_reason", "_note", "_part", "_row", "_id", "_binary", "row_hash")
 
 
 class DoesNotAddUp(Exception):
@@ -83,7 +83,7 @@ def map_store(connection: Connection, store: Store) -> StoreAccount:
 def in_order(store: Store) -> list[SourceTable]:
     """The tables as the layout orders them, then those that are archived."""
     order = list(store.layout.mapped)
-    return sorted(store.tables, key=lambda t: (order.index(t.name) if t.name in order else len(order), t.name))
+    return sorted(store.tables, key=lambda t: (order.index(t.kind) if t.kind in order else len(order), t.name))
 
 
 def accounts(connection: Connection, store: Store, new: dict[str, int]) -> StoreAccount:
@@ -114,15 +114,11 @@ def accounts(connection: Connection, store: Store, new: dict[str, int]) -> Store
     return StoreAccount(store.name, tuple(tables), tuple((t, o, r, n) for t, o, r, n in reasons))
 
 
-def source_of(store: Store, table: SourceTable) -> sql.Identifier:
-    """The landing table."""
-    return sql.Identifier(LANDING, store.landing_table(table.name))
-
-
 def _landed(connection: Connection, store: Store, table: SourceTable) -> tuple[int, int, int]:
     """Rows in the landing table, ledger rows whose source row is gone, and those whose source row has changed."""
-    if not table.rows:
-        return 0, 0, 0
+    if not table.rows:  # nothing landed; what the ledger has of it went from the file since
+        found = connection.execute(statement("ledger.of_table"), {"store": store.name, "table": table.name}).fetchone()
+        return 0, found[0] if found else 0, 0
     source = source_of(store, table)
     rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(source)).fetchone()
     since = connection.execute(
@@ -147,10 +143,11 @@ def _one_table(connection: Connection, store: Store, table: SourceTable) -> int:
         ),
         named,
     )
+    connection.execute(statement("engine.reject_binary"))
     target = sql.Identifier(*table.target.split("."))
     columns = judged_columns(connection)
     parted = "_part" in columns
-    unique = store.layout.mapped[table.name].unique
+    unique = store.layout.mapped[table.kind].unique
     if unique:
         keys = [sql.Identifier(name) for name in unique]
         about = {"unique": ", ".join(unique)}
@@ -179,6 +176,7 @@ def _archive(connection: Connection, store: Store, table: SourceTable) -> int:
     source, name = source_of(store, table), store.landing_table(table.name)
     archive = sql.Identifier("archive", name)
     named: dict[str, Any] = {"store": store.name, "table": table.name, "target": f"archive.{name}"}
-    connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} (LIKE {})").format(archive, source))
+    shape = sql.SQL("CREATE TABLE IF NOT EXISTS {} AS SELECT s.* FROM {} AS s WITH NO DATA")
+    connection.execute(shape.format(archive, source))
     connection.execute(statement("engine.archive", archive=archive, source=source), named)
     return connection.execute(statement("engine.note_archived", source=source), named).rowcount

@@ -35,7 +35,7 @@ def plan(stores: Sequence[Store], unknown: Sequence[Unknown]) -> str:
     indexes = [f"{store.name}.{name}" for store in stores for name in store.indexes]
     if indexes:
         parts.append(f"Full-text indexes, made anew in PostgreSQL and not copied: {', '.join(indexes)}")
-    parts += [f"Left alone: {one.path}: {one.reason}" for one in unknown]
+    parts += [f"{'NOT READ' if one.unreadable else 'Left alone'}: {one.path}: {one.reason}" for one in unknown]
     parts.append(f"{sum(store.rows for store in stores)} rows in {len(stores)} stores")
     return "\n".join(parts)
 

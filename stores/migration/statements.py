@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from string import Formatter
 
 from psycopg import sql
 
 from stores.migration.files import LANDING, SourceTable, Store
+
+_NOTHING = sql.SQL("(SELECT NULL::bigint AS _rowid, NULL::text AS threshold_name WHERE false)")
+"""In place of a table that a mapping looks into, and that is not in the file or empty."""
 
 _HEADING = re.compile(r"^-- name: ([\w.]+)$", re.MULTILINE)
 
@@ -37,7 +41,22 @@ def functions() -> sql.SQL:
 
 def mapping(store: Store, table: SourceTable) -> sql.Composed:
     """The query that maps an old table. `{name}` in it is another of the store's landing tables."""
-    text = _statements("mappings")[f"{store.layout.name}.{table.name}"]
-    others = {other.name: sql.Identifier(LANDING, store.landing_table(other.name)) for other in store.tables}
+    text = _statements("mappings")[f"{store.layout.name}.{table.kind}"]
+    landed = {other.kind: source_of(store, other) for other in store.tables if other.rows}
     braces = text.replace("{}", "{{}}")
-    return sql.SQL(braces).format(**others)
+    named = {name for _, name, _, _ in Formatter().parse(braces) if name}
+    return sql.SQL(braces).format(**{name: landed.get(name, _NOTHING) for name in named})
+
+
+def source_of(store: Store, table: SourceTable) -> sql.Composable:
+    """The landing table, for FROM. Where the old table had no rowid, its rows get a number from their key's values: the
+    same row gets the same number each time, and where two keys got one, the ledger would refuse them.
+    """
+    landing = sql.Identifier(LANDING, store.landing_table(table.name))
+    if table.rowid is not None:
+        return landing
+    key = sql.SQL(", ").join(sql.Identifier("t", name) for name in table.key)
+    return sql.SQL(
+        "(SELECT hashtextextended(k.key || ' ' || row_number() OVER (PARTITION BY k.key), 0) AS _rowid, t.*"
+        " FROM {} AS t CROSS JOIN LATERAL (SELECT json_build_array({})::text AS key) AS k)"
+    ).format(landing, key)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-import math
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from psycopg import sql
 from psycopg.types.json import set_json_loads
 
 from stores.migration.files import LANDING, SourceTable, Store
-from stores.migration.mapping import Connection, in_order, source_of
-from stores.migration.statements import mapping, statement
+from stores.migration.mapping import Connection, in_order
+from stores.migration.statements import mapping, source_of, statement
 
 _FETCH = 5_000
+Row = tuple[int, tuple[Any, ...]]
+
 _META = ("_rowid", "_reason", "_note", "_part")
 
 
@@ -50,7 +52,7 @@ def verify_store(connection: Connection, store: Store) -> list[TableComparison]:
         for table in in_order(store):
             file_rows, landed_rows, differing = _file_against_landing(connection, store, table)
             mapped, mapped_differing = (0, 0)
-            if table.target is not None and table.rows:
+            if table.target is not None and _landed_at_all(connection, store, table):
                 mapped, mapped_differing = _landing_against_model(connection, store, table)
             found.append(
                 TableComparison(store.name, table.name, file_rows, landed_rows, differing, mapped, mapped_differing)
@@ -59,75 +61,90 @@ def verify_store(connection: Connection, store: Store) -> list[TableComparison]:
 
 
 def _file_against_landing(connection: Connection, store: Store, table: SourceTable) -> tuple[int, int, int]:
-    """Rows in the file, rows landed, rows that differ or are on one side only; both sides read by rowid."""
+    """Rows in the file, rows landed, rows that differ or are on one side only."""
+    with closing(sqlite3.connect(f"{store.path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as file:
+        file.text_factory = _Text
+        one_side = _from_file(file, table)
+        other_side = _from_landing(connection, store, table) if _landed_at_all(connection, store, table) else iter(())
+        return (_by_rowid if table.rowid is not None else _by_content)(one_side, other_side)
+
+
+def _by_rowid(one_side: Iterator[Row], other_side: Iterator[Row]) -> tuple[int, int, int]:
+    """Both sides come by rowid, and are never held."""
     counts = [0, 0]
     differing = 0
-    with closing(sqlite3.connect(f"{store.path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as file:
-        file.text_factory = bytes
-        one_side = _from_file(file, table.name)
-        other_side = _from_landing(connection, store, table) if table.rows else iter(())
-        left, right = next(one_side, None), next(other_side, None)
-        while left is not None or right is not None:
-            if right is None or (left is not None and left[0] < right[0]):
-                counts[0] += 1
-                differing += 1
-                left = next(one_side, None)
-            elif left is None or right[0] < left[0]:
-                counts[1] += 1
-                differing += 1
-                right = next(other_side, None)
-            else:
-                counts[0] += 1
-                counts[1] += 1
-                differing += left[1] != right[1]
-                left, right = next(one_side, None), next(other_side, None)
+    left, right = next(one_side, None), next(other_side, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left[0] < right[0]):
+            counts[0] += 1
+            differing += 1
+            left = next(one_side, None)
+        elif left is None or right[0] < left[0]:
+            counts[1] += 1
+            differing += 1
+            right = next(other_side, None)
+        else:
+            counts[0] += 1
+            counts[1] += 1
+            differing += left[1] != right[1]
+            left, right = next(one_side, None), next(other_side, None)
     return counts[0], counts[1], differing
 
 
-Row = tuple[int, tuple[Any, ...]]
+def _by_content(one_side: Iterator[Row], other_side: Iterator[Row]) -> tuple[int, int, int]:
+    """Rows without a number: whether each is as often on one side as on the other. Holds a digest of each."""
+    left, right = (Counter(_digest(values) for _, values in side) for side in (one_side, other_side))
+    return left.total(), right.total(), max((left - right).total(), (right - left).total())
 
 
-def _from_file(file: sqlite3.Connection, table: str) -> Iterator[Row]:
-    quoted = table.replace('"', '""')
-    for rowid, *values in file.execute(f'SELECT rowid, * FROM "{quoted}" ORDER BY rowid'):  # noqa: S608
-        yield rowid, tuple(map(_stored, values))
+def _digest(values: tuple[Any, ...]) -> bytes:
+    alike = tuple(int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
+    return hashlib.blake2b(repr(alike).encode(), digest_size=16).digest()
+
+
+class _Text(bytes):
+    """Text as the file holds it, told apart from a blob."""
+
+
+def _from_file(file: sqlite3.Connection, table: SourceTable) -> Iterator[Row]:
+    quoted = table.name.replace('"', '""')
+    rowid = table.rowid or "0"
+    order = f" ORDER BY {rowid}" if table.rowid else ""
+    for number, *values in file.execute(f'SELECT {rowid}, * FROM "{quoted}"{order}'):  # noqa: S608
+        yield number, tuple(map(_stored, values))
 
 
 def _stored(value: Any) -> Any:
-    """A value of the file in terms both sides share. The sqlite3 module gives text as bytes here, and blobs too: a
-    blob equals a text of the same bytes, and that is the one thing this comparison does not tell apart.
-    """
-    if isinstance(value, bytes):
-        return _text_or_bytes(value)
-    return _number(value)
-
-
-def _text_or_bytes(value: bytes) -> Any:
+    """A value of the file in terms both sides share."""
+    if not isinstance(value, _Text):
+        return value
     try:
         return value.decode().replace("\0", "\u2400")
     except UnicodeDecodeError:
-        return value
+        return ("text", bytes(value))
 
 
-def _number(value: Any) -> Any:
-    """Integers and reals as they are; NaN cannot be in the file."""
-    return float(value) if isinstance(value, float) else value
+def _landed_at_all(connection: Connection, store: Store, table: SourceTable) -> bool:
+    name = sql.Identifier(LANDING, store.landing_table(table.name)).as_string(connection)
+    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
+    return bool(table.rows and found and found[0])
 
 
 def _from_landing(connection: Connection, store: Store, table: SourceTable) -> Iterator[Row]:
+    landing = sql.Identifier(LANDING, store.landing_table(table.name))
     names = [
         row[0]
         for row in connection.execute(
             "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
             " AND attname <> '_rowid' ORDER BY attnum",
-            [f'{LANDING}."{store.landing_table(table.name)}"'],
+            [landing.as_string(connection)],
         )
     ]
     columns = sql.SQL(", ").join(map(sql.Identifier, ["_rowid", *names]))
     with connection.cursor(f"verify_{store.name}"[:60]) as cursor:
         cursor.itersize = _FETCH
         set_json_loads(_loads, cursor)
-        cursor.execute(sql.SQL("SELECT {} FROM {} ORDER BY _rowid").format(columns, source_of(store, table)))
+        cursor.execute(sql.SQL("SELECT {} FROM {} AS s ORDER BY _rowid").format(columns, source_of(store, table)))
         for rowid, *values in cursor:
             yield rowid, tuple(map(_landed, values))
 
@@ -147,17 +164,15 @@ def _landed(value: Any) -> Any:
     if isinstance(value, _Json):
         value = value.value
         if isinstance(value, dict):
-            packed = value.get("base64") or value.get("text_base64")
-            return float(value["real"]) if "real" in value else _text_or_bytes(base64.b64decode(packed or ""))
-    if isinstance(value, bytes):
-        return _text_or_bytes(value)
+            if "real" in value:
+                return float(value["real"])
+            packed = base64.b64decode(value.get("base64") or value.get("text_base64") or "")
+            return packed if "base64" in value else ("text", packed)
     if isinstance(value, str):
         return value.replace("\0", "\u2400")
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, Decimal):
-        return float(value) if not math.isfinite(value) else value
-    return value
+    return bytes(value) if isinstance(value, memoryview) else value
 
 
 def _landing_against_model(connection: Connection, store: Store, table: SourceTable) -> tuple[int, int]:

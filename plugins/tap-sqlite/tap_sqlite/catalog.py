@@ -135,7 +135,7 @@ def natural_key(table: TableDescription) -> tuple[str, ...]:
         return (table.alias,)
     if table.primary_key:
         return table.primary_key
-    return (ROWID_COLUMN,) if table.rowid else ()
+    return (ROWID_COLUMN,) if table.rowid and table.column(ROWID_COLUMN) is None else ()
 
 
 def source_name(table: TableDescription, column: TableColumn) -> str:

@@ -61,6 +61,10 @@ def _found(table: TableDescription, name: str, setting: str) -> TableColumn:
     if name.casefold() in (ROWID, ROWID_COLUMN):
         if table.rowid is None:
             raise ConfigurationError(f"{table.name}: has no rowid: set key_columns to columns of its own")
+        if table.column(ROWID_COLUMN) is not None:
+            raise ConfigurationError(
+                f"{table.name}: has a column {ROWID_COLUMN}, which its rowid would be called: set key_columns"
+            )
         return rowid_column()
     raise ConfigurationError(f"{table.name}: setting {setting} names {name}, which the table does not have")
 

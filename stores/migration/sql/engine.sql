@@ -7,12 +7,15 @@ WITH source AS (
 ), mapped AS (
     {mapping}
 )
-SELECT m.*, s.row_hash, s.r AS _row, NULL::bigint AS _id
+SELECT m.*, s.row_hash, s.r AS _row, NULL::bigint AS _id, paralelo_stores.binary_in(s.r) AS _binary
 FROM mapped AS m JOIN source AS s USING (_rowid)
 WHERE NOT EXISTS (
     SELECT FROM paralelo_stores.migrated_row AS l
     WHERE l.store = %(store)s AND l.source_table = %(table)s AND l.source_rowid = m._rowid
 );
+
+-- name: reject_binary
+UPDATE judged SET _reason = concat_ws('; ', _reason, _binary) WHERE _binary IS NOT NULL;
 
 -- name: reject_repeated
 -- Of rows that are one by the target's key the last one written stays, as the old class's reader would have found it.

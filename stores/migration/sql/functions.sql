@@ -7,13 +7,16 @@ CREATE OR REPLACE FUNCTION paralelo_stores.as_row(line json) RETURNS jsonb LANGU
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.as_text(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE jsonb_typeof(value) WHEN 'string' THEN value #>> '{}' WHEN 'number' THEN value #>> '{}' END
+    SELECT CASE jsonb_typeof(value) WHEN 'string' THEN value #>> '{}' WHEN 'number' THEN value #>> '{}'
+        WHEN 'object' THEN value ->> 'real' END
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.as_number(value jsonb) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN jsonb_typeof(value) = 'number' THEN value::double precision
-        -- An infinity travels as text: JSON has no number for it, and row_to_json quotes it.
-        WHEN value #>> '{}' IN ('Infinity', '-Infinity') THEN (value #>> '{}')::double precision END
+        -- An infinity travels as text: JSON has no number for it, and row_to_json quotes it. In a column of mixed kinds it
+        -- is the object that tap-sqlite makes of it.
+        WHEN value #>> '{}' IN ('Infinity', '-Infinity') THEN (value #>> '{}')::double precision
+        WHEN value ->> 'real' IN ('inf', '-inf') THEN (value ->> 'real')::double precision END
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.as_integer(value jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
@@ -25,16 +28,21 @@ CREATE OR REPLACE FUNCTION paralelo_stores.as_boolean(value jsonb) RETURNS boole
     SELECT CASE value WHEN 'true' THEN true WHEN '1' THEN true WHEN 'false' THEN false WHEN '0' THEN false END
 $$;
 
+CREATE OR REPLACE FUNCTION paralelo_stores.since_1970(number numeric) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN number >= 0 AND number < 1e11 THEN timestamptz 'epoch' + (round(number * 1000000)::text || ' us')::interval
+        WHEN number >= 1e11 AND number < 1e14 THEN timestamptz 'epoch' + (round(number * 1000)::text || ' us')::interval
+    END
+$$;
+
 CREATE OR REPLACE FUNCTION paralelo_stores.as_time(value jsonb) RETURNS timestamptz LANGUAGE sql STABLE AS $$
     -- A number counts from 1970: seconds up to 10^11 (the year 5138), milliseconds from there to 10^14. Text is ISO 8601,
-    -- with T or a space; without an offset it is UTC, which is what the old classes wrote.
+    -- with T or a space; without an offset it is UTC, which is what the old classes wrote. A number that was written to
+    -- a text column is text since: one of nine digits or more before the point is no date, and counts from 1970.
     SELECT CASE
-        WHEN jsonb_typeof(value) = 'number' THEN CASE
-            WHEN value::numeric >= 0 AND value::numeric < 1e11
-                THEN timestamptz 'epoch' + (round(value::numeric * 1000000)::text || ' us')::interval
-            WHEN value::numeric >= 1e11 AND value::numeric < 1e14
-                THEN timestamptz 'epoch' + (round(value::numeric * 1000)::text || ' us')::interval
-            END
+        WHEN jsonb_typeof(value) = 'number' THEN paralelo_stores.since_1970(value::numeric)
+        WHEN jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^\d{9,14}(\.\d{1,20})?$'
+            THEN paralelo_stores.since_1970((value #>> '{}')::numeric)
         WHEN jsonb_typeof(value) = 'string' AND value #>> '{}'
             ~ '^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$'
             AND pg_input_is_valid(value #>> '{}', 'timestamptz') THEN (value #>> '{}')::timestamptz
@@ -65,6 +73,12 @@ CREATE OR REPLACE FUNCTION paralelo_stores.missing(name text, value jsonb) RETUR
     SELECT CASE WHEN value IS NULL OR value = 'null' THEN name || ' is missing' END
 $$;
 
+CREATE OR REPLACE FUNCTION paralelo_stores.binary_in(line jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    -- A blob, or text that is not UTF-8, in a column that becomes text, a number, a time or JSON: none of these holds it.
+    SELECT string_agg(key || ' is binary', '; ' ORDER BY key) FROM jsonb_each(line)
+    WHERE jsonb_typeof(value) = 'object' AND value ?| ARRAY['base64', 'text_base64']
+$$;
+
 CREATE OR REPLACE FUNCTION paralelo_stores.wrong(name text, value jsonb, kind text) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN value IS NOT NULL AND value <> 'null' AND CASE kind
         WHEN 'text' THEN paralelo_stores.as_text(value) IS NULL
@@ -91,8 +105,9 @@ CREATE OR REPLACE FUNCTION paralelo_stores.rest(line jsonb, VARIADIC used text[]
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.uncertainty(scores jsonb) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
-    -- The least of the confidence scores, taken from 1; 1 where there is no number among them.
-    SELECT coalesce(1 - (SELECT min(value::double precision)
-        FROM jsonb_each(CASE WHEN jsonb_typeof(scores) = 'object' THEN scores ELSE '{}' END)
-        WHERE jsonb_typeof(value) = 'number'), 1)
+    -- The least of the confidence scores, an object's or a list's, taken from 1; 1 where there is no number among them.
+    -- In numeric: JSON may hold numbers that no double does, and a score beyond -1 to 1 is none.
+    SELECT coalesce(1 - min(value::numeric), 1)::double precision
+    FROM (SELECT jsonb_path_query(scores, '$.*') UNION ALL SELECT jsonb_path_query(scores, '$[*]')) AS found (value)
+    WHERE jsonb_typeof(value) = 'number' AND abs(value::numeric) <= 1
 $$;

@@ -43,6 +43,16 @@ SELECT source_table, outcome, reason, count(*) AS rows
 FROM paralelo_stores.migrated_row WHERE store = %(store)s AND reason IS NOT NULL
 GROUP BY source_table, outcome, reason ORDER BY source_table, outcome, rows DESC, reason;
 
+-- name: of_table
+SELECT count(*) FROM paralelo_stores.migrated_row WHERE store = %(store)s AND source_table = %(table)s;
+
+-- name: exists
+SELECT to_regclass('paralelo_stores.migrated_row') IS NOT NULL AND EXISTS (
+    SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'tws' AND tablename = 'tws_events');
+
+-- name: known
+SELECT EXISTS (SELECT FROM paralelo_stores.migrated_store WHERE store = %(store)s);
+
 -- name: gone
 -- Rows of the ledger whose source row is gone, or is another than it was.
 SELECT count(*) FILTER (WHERE s._rowid IS NULL) AS gone,

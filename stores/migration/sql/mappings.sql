@@ -229,8 +229,8 @@ SELECT _rowid, _reason,
     period_start + CAST('1 ' || CASE WHEN _reason IS NULL THEN aggregation_type ELSE 'hour' END AS interval) AS period_end,
     min(lowest) OVER together AS min_value,
     max(highest) OVER together AS max_value,
-    sum(total) OVER together / nullif(sum(points) OVER together, 0) AS avg_value,
-    sum(total) OVER together AS sum_value,
+    sum(total) FILTER (WHERE _reason IS NULL) OVER together / nullif(sum(points) OVER together, 0) AS avg_value,
+    sum(total) FILTER (WHERE _reason IS NULL) OVER together AS sum_value,
     sum(points) OVER together AS count
 FROM (
     SELECT _rowid,
@@ -238,6 +238,8 @@ FROM (
             wrong('period_start', r -> 'period_start', 'time'), missing('count', r -> 'count'),
             wrong('count', r -> 'count', 'integer'), wrong('sum_value', r -> 'sum_value', 'number'),
             wrong('min_value', r -> 'min_value', 'number'), wrong('max_value', r -> 'max_value', 'number'),
+            CASE WHEN abs(as_number(r -> 'sum_value')) > 1e300 AND abs(as_number(r -> 'sum_value')) < 'infinity'
+                THEN 'sum_value is too large to be added to others' END,
             CASE WHEN coalesce(as_text(r -> 'period'), '') NOT IN ('minute', 'hour', 'day', 'week', 'month')
                 THEN 'period is none of minute, hour, day, week, month' END) AS _reason,
         as_text(r -> 'name') AS metric_name, as_text(r -> 'period') AS aggregation_type,

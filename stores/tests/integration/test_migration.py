@@ -86,7 +86,8 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     done = migrate(command_environment, folder, "--dry-run")
     (folder / "notes.db").unlink()
     (folder / "other.sqlite").unlink()
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2, "a file that cannot be read may be a store: that is no success"
+    assert "notes.db" in done.stderr
     for layout in FILES:
         assert layout in done.stdout
     assert re.search(r"notes\.db: no SQLite file", done.stdout)
@@ -177,6 +178,98 @@ def test_rows_that_came_later_are_added_and_changes_are_told(
     assert "1 rows changed and 0 went" in done.stdout
     row = db.execute("SELECT count(*) FROM audit.audit_queue WHERE payload ->> 'memory_id' = 'new'").fetchone()
     assert row == (1,)
+
+
+ODD = {
+    "no_log.db": "CREATE TABLE thresholds (name TEXT PRIMARY KEY, current_value REAL, default_value REAL);"
+    "INSERT INTO thresholds VALUES ('t', 0.5, 0.5);",
+    "no_rowid.db": "CREATE TABLE feedback (id TEXT PRIMARY KEY, query_hash TEXT, doc_id TEXT, rating INTEGER,"
+    " timestamp TIMESTAMP) WITHOUT ROWID; INSERT INTO feedback VALUES ('x', 'q', 'd', 5, 1735689600.5);"
+    "CREATE TABLE document_scores (doc_id TEXT PRIMARY KEY, n) WITHOUT ROWID;"
+    "INSERT INTO document_scores VALUES ('a', 1), ('b', 'two'), ('c', x'00');",
+    "upper.db": "CREATE TABLE Conversations (ID INTEGER PRIMARY KEY, User_Query TEXT, Agent_Response TEXT,"
+    " Created_At TIMESTAMP DEFAULT CURRENT_TIMESTAMP); INSERT INTO Conversations (User_Query) VALUES ('q');",
+    "more.db": "CREATE TABLE job_patterns (pattern_key TEXT PRIMARY KEY, pattern_data TEXT);"
+    'CREATE TABLE "a ""b; é" ("x y" TEXT); INSERT INTO "a ""b; é" VALUES (\'v\');'
+    "CREATE TABLE taken (rowid TEXT, _rowid_ TEXT, oid TEXT);"
+    "INSERT INTO taken VALUES ('a', 'b', 'c'), ('a', 'b', 'c');"
+    "CREATE TABLE named (rowid TEXT); INSERT INTO named VALUES ('z'), ('z');",
+    "values.db": "CREATE TABLE review_queue (query TEXT, response TEXT, confidence_scores TEXT, created_at TEXT,"
+    " reviewed_by TEXT);"
+    "INSERT INTO review_queue (query, response, confidence_scores, created_at) VALUES"
+    " ('huge', 'r', '{\"a\": 1e400, \"b\": 0.75}', '2025-01-01'), (x'00ff', 'r', NULL, '2025-01-01'),"
+    " ('blob', x'00ff', NULL, '2025-01-01'), (CAST(x'ff' AS TEXT), 'r', NULL, '2025-01-01'),"
+    " ('epoch', 'r', NULL, 1735689600.25), ('day', 'r', NULL, '20250101'), ('never', 'r', NULL, '2025-02-30');",
+    "sums.db": "CREATE TABLE raw_metrics (name TEXT, value REAL, tag_hash TEXT, timestamp TEXT);"
+    "INSERT INTO raw_metrics VALUES ('m', -9e999, '', '2025-01-01'), ('m', 'n/a', '', '2025-01-01');"
+    "CREATE TABLE aggregated_metrics (name TEXT, period TEXT, period_start TEXT, count INTEGER, sum_value REAL);"
+    "INSERT INTO aggregated_metrics SELECT 'm', 'hour', '2025-01-01', 1, 1e308 FROM raw_metrics;",
+}
+"""Files beside the samples' shapes: tables missing or keyed otherwise, other names, values of every wrong kind."""
+
+
+def test_files_of_odd_shapes_and_values(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    for name, script in ODD.items():
+        with closing(sqlite3.connect(tmp_path / name)) as file:
+            file.executescript(script)
+    before = migrate(command_environment, tmp_path, "--verify")
+    assert (before.returncode, before.stderr.strip()) == (7, "nothing was migrated to this database yet")
+    assert migrate(command_environment, tmp_path, "--rollback").returncode == 7
+
+    secret = tmp_path / "secret.db"
+    secret.write_bytes(os.urandom(5000))
+    done = migrate(command_environment, tmp_path)
+    assert (done.returncode, "secret.db" in done.stderr) == (2, True), done.stderr
+    secret.unlink()
+    assert totals(done.stdout)[:4] == [22, 6, 8, 8]
+    candidates = db.execute(
+        "SELECT query_text, uncertainty_score, extract(epoch FROM created_at)::float8"
+        " FROM learning.active_learning_candidates ORDER BY id"
+    ).fetchall()
+    assert candidates == [("huge", 0.25, 1735689600.0), ("epoch", 1.0, 1735689600.25)]
+    assert db.execute("SELECT value FROM metrics.metric_data_points").fetchall() == [(float("-inf"),)]
+    reasons = db.execute("SELECT reason, count(*) FROM archive.rejected_rows GROUP BY reason").fetchall()
+    assert dict(reasons) == {
+        "query is binary": 2, "response is binary": 1, "created_at is no time": 2, "value is no number": 1,
+        "sum_value is too large to be added to others": 2,
+    }  # fmt: skip
+    assert db.execute("SELECT query_id FROM learning.feedback").fetchall() == [("q",)]
+
+    with closing(sqlite3.connect(tmp_path / "upper.db")) as file:
+        file.execute("DELETE FROM conversations")
+        file.commit()
+    kept = contents(db)
+    again = migrate(command_environment, tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "0 rows changed and 1 went" in again.stdout
+    assert contents(db) == kept
+    verified = migrate(command_environment, tmp_path, "--verify", *_only("no_rowid", "more", "values"))
+    assert verified.returncode == 0, verified.stdout
+    for statement in ("UPDATE landing.no_rowid__feedback SET rating = 1", "DELETE FROM landing.more__taken"):
+        db.execute(statement)
+    assert migrate(command_environment, tmp_path, "--verify", *_only("no_rowid")).returncode == 7
+    assert migrate(command_environment, tmp_path, "--verify", *_only("more")).returncode == 7
+    assert migrate(command_environment, tmp_path, "--rollback", *_only("no_rowid", "more")).returncode == 0
+    assert db.execute("SELECT count(*) FROM learning.feedback").fetchone() == (0,)
+
+
+def _only(*stores: str) -> list[str]:
+    return [part for store in stores for part in ("--only", store)]
+
+
+def test_what_postgresql_refuses_is_one_line_without_values(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "feedback_store.db")) as file:
+        file.executescript(ODD["no_rowid.db"].replace("'q'", "'a secret'"))
+    db.execute("ALTER TABLE learning.feedback ADD CONSTRAINT refuses CHECK (query_id <> 'a secret')")
+    done = migrate(command_environment, tmp_path)
+    db.execute("ALTER TABLE learning.feedback DROP CONSTRAINT refuses")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1), done.stderr
+    assert "CheckViolation" in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_killed_in_the_middle_and_run_again(
