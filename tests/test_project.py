@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +98,28 @@ def test_a_table_has_its_jobs_and_schedules(name: str) -> None:
 
 def test_environments() -> None:
     assert [one["name"] for one in _yaml(ROOT / "meltano.yml")["environments"]] == ["dev", "staging", "prod"]
+
+
+@pytest.mark.parametrize("plugin", sorted(path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml")))
+def test_a_plugin_declares_what_it_imports(plugin: str) -> None:
+    """Meltano gives each plugin an environment of its own: what only another plugin needs is not there."""
+    folder = ROOT / "plugins" / plugin
+    said = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    declared = {re.split(r"[^\w-]", name)[0].lower() for name in re.findall(r'"([\w.-]+[^"\n]*)"', said)}
+    homes = packages_distributions()
+    imported = set()
+    for path in (folder / plugin.replace("-", "_")).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    others = imported - set(sys.stdlib_module_names) - {plugin.replace("-", "_")}
+    # These come with singer-sdk, which hands their objects on.
+    known = declared | {"click", "jsonschema"}
+    missing = {
+        module
+        for module in others
+        if not {home.lower().replace("_", "-") for home in homes.get(module, [module])} & known
+    }
+    assert missing == set()
