@@ -13,6 +13,8 @@ from typing import Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from sync_rules.exits import ConfigurationError
+from tap_mssql.discovery import TableName
+from target_postgres.names import fold, table_of
 
 Mode = Literal["full", "incremental"]
 MODES: tuple[Mode, ...] = ("full", "incremental")
@@ -94,6 +96,11 @@ def _content(path: Path) -> Mapping[str, Any]:
     return content
 
 
+def tables_of(path: Path) -> list[Table]:
+    """The tables of one file. Raises ConfigurationError where it cannot be read."""
+    return list(_tables_in(_content(path)))
+
+
 def named(wanted: str, among: Iterable[Table]) -> list[Table]:
     """The table of that name (`bi-credores`, `bi_credores` or `dbo.bi_credores`), or every one for `all`."""
     known = list(among)
@@ -122,17 +129,33 @@ def _tables_in(content: Mapping[str, Any]) -> Iterator[Table]:
                 by_source.setdefault(sources[0], {})[mode] = (job["name"], extractor)
     for source, modes in by_source.items():
         config = extractors[next(iter(modes.values()))[1]]
-        schema, _, bare = source.rpartition(".")
+        plugin = plugins[next(iter(modes.values()))[1]]
+        source = unescaped(source)
+        schema, bare = _parts(source, plugin)
         job_name = next(iter(modes.values()))[0]
         yield Table(
             name=job_name.removeprefix("parallel-").partition("-sync-")[2] or bare.replace("_", "-"),
             source=source,
-            target=bare.lower(),
+            target=table_of(f"{schema}-{bare}") if plugin == "tap-mssql" else fold(bare),
             stream=f"{schema}-{bare}" if schema else bare,
             jobs={mode: names[0] for mode, names in modes.items()},
             extractors={mode: names[1] for mode, names in modes.items()},
-            key_columns=tuple(config.get("key_columns") or ()),
-            cursor_column=config.get("cursor_column"),
+            key_columns=tuple(unescaped(name) for name in config.get("key_columns") or ()),
+            cursor_column=unescaped(config["cursor_column"]) if config.get("cursor_column") else None,
             loader=loaders[next(iter(modes.values()))[1]],
-            plugin=plugins[next(iter(modes.values()))[1]],
+            plugin=plugin,
         )
+
+
+def _parts(source: str, plugin: str) -> tuple[str, str]:
+    """Schema and table of a source's name; SQL Server's may be in brackets."""
+    if plugin == "tap-mssql":
+        name = TableName.parse(source)
+        return name.schema, name.table
+    schema, _, bare = source.rpartition(".")
+    return schema, bare
+
+
+def unescaped(text: str) -> str:
+    """A name as Meltano hands it on: a backslash before a dollar keeps it from being taken for a variable."""
+    return str(text).replace("\\$", "$")

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from sync_rules.exits import Exit
 
 from paralelo import project
+from paralelo.propose import slug
 
 ROOT = project.root()
 PAGES = sorted(
@@ -130,6 +131,8 @@ def test_meltano_jobs_exist(name: str) -> None:
     files = [path.read_text(encoding="utf-8") for path in (ROOT / "extract").glob("*.meltano.yml")]
     for block in [*files, *(block for language, block in FENCED.findall(text) if language == "yaml")]:
         jobs |= {job["name"] for job in (YAML(typ="safe").load(block) or {}).get("jobs") or []}
+    for added in re.findall(r"add_table\.py (?:\w+\.)(\w+)", text):
+        jobs |= {f"parallel-{mode}-sync-{slug(added)}" for mode in project.MODES}
     for named in re.findall(r"meltano run (?:--[\w-]+ )*(parallel-[\w-]*\w)", text):
         assert named in jobs or named.endswith("-sync"), f"{name}: no job is called {named}"
 

@@ -26,7 +26,7 @@ def environment(project: Path) -> dict[str, str]:
 
 def source_config(env: Mapping[str, str]) -> dict[str, Any]:
     """The tap's connection settings. Raises ConfigurationError where the server or the database is missing."""
-    config = _typed(env, SOURCE_PREFIX, SETTINGS["properties"])
+    config = typed(env, SOURCE_PREFIX, SETTINGS["properties"])
     if not config.get("dsn"):
         _require(config, SOURCE_PREFIX, "host", "database")
     return config
@@ -34,7 +34,7 @@ def source_config(env: Mapping[str, str]) -> dict[str, Any]:
 
 def target_settings(env: Mapping[str, str]) -> Settings:
     """The target's settings. Raises ConfigurationError where the server, the role or the database is missing."""
-    config = _typed(env, TARGET_PREFIX, CONFIG_SCHEMA.to_dict()["properties"])
+    config = typed(env, TARGET_PREFIX, CONFIG_SCHEMA.to_dict()["properties"])
     _require(config, TARGET_PREFIX, "host", "user", "database")
     return Settings.of(config)
 
@@ -45,7 +45,7 @@ def nul_replacement(settings: Settings, table: str) -> str | None:
     return {"replace": rules.nul_replacement, "strip": ""}.get(rules.nul_characters)
 
 
-def _typed(env: Mapping[str, str], prefix: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+def typed(env: Mapping[str, str], prefix: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with this prefix, in the types of the plugin's own schema; lists and the like are left to it."""
     config: dict[str, Any] = {}
     for name, described in schema.items():

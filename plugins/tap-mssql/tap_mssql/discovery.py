@@ -69,6 +69,12 @@ class TableName:
         return f"{quote(self.schema)}.{quote(self.table)}"
 
     @property
+    def setting(self) -> str:
+        """As the setting `tables` writes it: in brackets only where a plain name could not be read back."""
+        plain = not any(mark in part for part in (self.schema, self.table) for mark in ".[]")
+        return str(self) if plain and str(self) == str(self).strip() else self.quoted
+
+    @property
     def stream(self) -> str:
         """The Singer stream's name."""
         return f"{self.schema}-{self.table}"
@@ -149,7 +155,7 @@ def describe(
     connection: Connection, wanted: Sequence[TableName] = (), schemas: Sequence[str] = ()
 ) -> list[TableDescription]:
     """The wanted tables, or all of the given schemas, or all. Raises ConfigurationError for one that is not there."""
-    condition, values = _named(wanted, schemas)
+    condition, values = named(wanted, schemas)
     columns: dict[TableName, list[SqlColumn]] = {}
     views: set[TableName] = set()
     for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in connection.rows(
@@ -222,7 +228,7 @@ def _indexes(connection: Connection, condition: str, values: Sequence[str]) -> d
     return found
 
 
-def _named(wanted: Sequence[TableName], schemas: Iterable[str]) -> tuple[str, list[str]]:
+def named(wanted: Sequence[TableName], schemas: Iterable[str]) -> tuple[str, list[str]]:
     """The condition that picks tables or schemas, and its values."""
     if wanted:
         one = "(s.name = ? AND o.name = ?)"

@@ -1,0 +1,84 @@
+"""The source as the operator's commands look at it before a sync: SQL Server, through tap-mssql."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from sync_rules.exits import ConfigurationError
+from sync_rules.singer.settings import DEFAULTS_BY_MODE
+from tap_mssql import survey
+from tap_mssql.client import Connection, connect
+from tap_mssql.discovery import TableName, describe
+from tap_mssql.settings import SETTINGS
+
+from paralelo import progress, project
+from paralelo.propose import Looked
+from paralelo.verify.settings import source_config
+
+CONNECT_SECONDS = 10
+QUERY_SECONDS = 60
+log = logging.getLogger("tap-mssql")
+
+
+def config(env: Mapping[str, str] | None = None, *, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The tap's settings: its defaults, over them the environment's, over them a table's own.
+
+    Raises ConfigurationError where the server or the database is missing.
+    """
+    merged = {name: given["default"] for name, given in SETTINGS["properties"].items() if "default" in given}
+    merged.update(source_config(progress.settings(env)))
+    merged.update(own or {})
+    for name, by_mode in DEFAULTS_BY_MODE.items():
+        merged.setdefault(name, by_mode[merged["sync_mode"]])
+    return merged
+
+
+def own_config(extractor: str, root: Path | None = None) -> dict[str, Any]:
+    """What a table's file sets for one extractor."""
+    for path in sorted(((root or project.root()) / "extract").glob("*.meltano.yml")):
+        declared = (YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}).get("plugins") or {}
+        for one in declared.get("extractors") or []:
+            if one.get("name") == extractor:
+                return dict(one.get("config") or {})
+    return {}
+
+
+@contextmanager
+def opened(env: Mapping[str, str] | None = None) -> Iterator[Connection]:
+    """A connection that soon gives up: somebody waits for the answer. Raises SourceUnreachable."""
+    wanted = config(env)
+    patience = min(CONNECT_SECONDS, int(wanted["connect_timeout_seconds"]))
+    connection = connect({**wanted, "connect_timeout_seconds": patience, "query_timeout_seconds": QUERY_SECONDS}, log)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def look(connection: Connection, names: Sequence[TableName] = ()) -> list[Looked]:
+    """The named tables as the catalog shows them, or all. Raises ConfigurationError for one that is not there."""
+    found = describe(connection, names)
+    exact = [one.name for one in found] if names else []
+    leading, sizes = survey.leading_columns(connection, exact), survey.sizes(connection, exact)
+    return [Looked(one, frozenset(leading.get(one.name, ())), sizes.get(one.name)) for one in found]
+
+
+def matching(found: Sequence[Looked], pattern: str) -> list[Looked]:
+    """Those whose `schema.table` is like the pattern (`dbo.bi_*`), whatever the case. Views are asked for by name.
+
+    Raises ConfigurationError where none is.
+    """
+    chosen = [
+        one
+        for one in found
+        if not one.description.is_view and fnmatch.fnmatchcase(str(one.description.name).lower(), pattern.lower())
+    ]
+    if not chosen:
+        raise ConfigurationError(f"no table is like {pattern}; the pattern is for schema.table, as in 'dbo.bi_*'")
+    return chosen

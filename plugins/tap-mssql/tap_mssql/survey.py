@@ -1,0 +1,108 @@
+"""What a sync need not know and whoever plans one does: the order of indexes, sizes, the server's version and clock.
+
+Only `leading_columns` and `clock` are standard catalog views and functions that every login sees. The rest is asked
+for and done without where the server refuses: a login of few rights is the usual one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+
+from tap_mssql.client import Connection
+from tap_mssql.discovery import TableName, named
+from tap_mssql.queries import TableQueries
+from tap_mssql.sql_types import SqlColumn
+
+PAGE_BYTES = 8_192
+
+_LEADING = """
+SELECT s.name, o.name, c.name
+FROM sys.indexes i
+JOIN sys.objects o ON o.object_id = i.object_id
+JOIN sys.schemas s ON s.schema_id = o.schema_id
+JOIN sys.index_columns ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
+JOIN sys.columns c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
+WHERE ic.key_ordinal = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND i.type IN (1, 2)
+  AND RTRIM(o.type) IN ('U', 'V') AND o.is_ms_shipped = 0{named}
+"""
+_SIZES = """
+SELECT s.name, o.name, SUM(a.used_pages)
+FROM sys.partitions p
+JOIN sys.allocation_units a ON a.container_id = CASE WHEN a.type = 2 THEN p.partition_id ELSE p.hobt_id END
+JOIN sys.objects o ON o.object_id = p.object_id
+JOIN sys.schemas s ON s.schema_id = o.schema_id
+WHERE p.index_id IN (0, 1) AND RTRIM(o.type) = 'U' AND o.is_ms_shipped = 0{named}
+GROUP BY s.name, o.name
+"""
+_DATABASE = """
+SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int), collation_name
+FROM sys.databases WHERE name = DB_NAME()
+"""
+_VERSION = (
+    "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)), CAST(SERVERPROPERTY('Edition') AS nvarchar(128))"
+)
+_ENCRYPTED = "SELECT encrypt_option FROM sys.dm_exec_connections WHERE session_id = @@SPID"
+
+
+def leading_columns(connection: Connection, wanted: Sequence[TableName] = ()) -> dict[TableName, set[str]]:
+    """For each table, the columns that an index begins with: those a range of can be sought instead of scanned."""
+    condition, values = named(wanted, ())
+    found: dict[TableName, set[str]] = {}
+    for schema, table, column in connection.rows(_LEADING.format(named=condition), values):
+        found.setdefault(TableName(schema, table), set()).add(column)
+    return found
+
+
+def sizes(connection: Connection, wanted: Sequence[TableName] = ()) -> dict[TableName, int]:
+    """Bytes of each table's rows, large values included, indexes not; nothing where the server does not say."""
+    condition, values = named(wanted, ())
+    found = _asked(connection, _SIZES.format(named=condition), values)
+    return {TableName(schema, table): int(pages or 0) * PAGE_BYTES for schema, table, pages in found}
+
+
+def database(connection: Connection) -> tuple[bool, bool, str | None]:
+    """Whether the database allows snapshot isolation, whether READ COMMITTED reads row versions, its collation."""
+    found = connection.rows(_DATABASE)
+    if not found:
+        raise ConfigurationError("the server does not show this login its own database in sys.databases")
+    allowed, versioned, collation = found[0]
+    return int(allowed) == 1, bool(versioned), collation
+
+
+def version(connection: Connection) -> tuple[str, str]:
+    """The product's version and edition; empty where the server does not say."""
+    found = _asked(connection, _VERSION)
+    return (str(found[0][0] or ""), str(found[0][1] or "")) if found else ("", "")
+
+
+def encrypted(connection: Connection) -> bool | None:
+    """Whether this connection runs inside TLS; None where the login may not know (it takes VIEW SERVER STATE)."""
+    found = _asked(connection, _ENCRYPTED)
+    return str(found[0][0]).upper() == "TRUE" if found else None
+
+
+def clock(connection: Connection) -> datetime:
+    """The server's clock."""
+    text = str(connection.rows("SELECT CONVERT(varchar(33), SYSUTCDATETIME(), 126)")[0][0])
+    return datetime.fromisoformat(text[:26].ljust(26, "0") if "." in text else text).replace(tzinfo=timezone.utc)
+
+
+def readable(connection: Connection, name: TableName, columns: Sequence[SqlColumn]) -> None:
+    """See that every column may be selected, reading no row. Raises a SyncError where it may not."""
+    queries = TableQueries(name.quoted, tuple(columns), (), None, (), None)
+    statement, values = queries.whole()
+    connection.rows(statement.replace("SELECT ", "SELECT TOP (0) ", 1), values, table=str(name))
+
+
+def _asked(connection: Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """The rows, or none where the server refuses the question."""
+    try:
+        return connection.rows(sql, values)
+    except SourceUnreachable:
+        raise
+    except SyncError:
+        return []

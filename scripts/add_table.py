@@ -1,0 +1,8 @@
+"""Look at a table of the source, propose how to copy it, write its file: `python scripts/add_table.py dbo.clientes`."""
+
+import sys
+
+from paralelo.cli.add_table import main
+
+if __name__ == "__main__":
+    sys.exit(main())
