@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from sync_rules.exits import ConfigurationError
 from sync_rules.singer.settings import DEFAULTS_BY_MODE
 from tap_mssql import survey
@@ -41,9 +40,8 @@ def config(env: Mapping[str, str] | None = None, *, own: Mapping[str, Any] | Non
 
 def own_config(extractor: str, root: Path | None = None) -> dict[str, Any]:
     """What a table's file sets for one extractor."""
-    for path in sorted(((root or project.root()) / "extract").glob("*.meltano.yml")):
-        declared = (YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}).get("plugins") or {}
-        for one in declared.get("extractors") or []:
+    for content in project.files(root):
+        for one in (content.get("plugins") or {}).get("extractors") or []:
             if one.get("name") == extractor:
                 return dict(one.get("config") or {})
     return {}
