@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Literal
 
 from dotenv import dotenv_values
-from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 from sync_rules.exits import Exit, SyncError
@@ -33,7 +32,7 @@ from paralelo.watch import Watched, watch
 
 TABLES = ("bi-credores", "resumo-faixas")
 CHECKS: tuple[Literal["quick", "deep"], ...] = ("quick", "deep")
-console = Console(record=True)
+console = Console(record=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -138,12 +137,14 @@ def _compare(tables: Sequence[Table]) -> tuple[bool, list[Line]]:
 
 
 def _closing_table(lines: Sequence[Line], seconds: float) -> None:
-    grid = Grid(title=f"make demo: {seconds:.0f} s", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    """One line a step, within 80 columns."""
+    console.print(f"\nmake demo: {seconds:.0f} s", style="bold")
+    grid = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for name in ("table", "step"):
         grid.add_column(name, no_wrap=True)
-    for name in ("rows", "seconds", "rows/s"):
+    for name in ("rows", "sec", "rows/s"):
         grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_column("result")
+    grid.add_column("result", no_wrap=True)
     for line in lines:
         rate = f"{line.rows / line.seconds:,.0f}" if line.seconds else ""
         grid.add_row(line.table, line.step, f"{line.rows:,}", f"{line.seconds:.1f}", rate, line.result)
