@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ended_well &= _case(bed, name, asked.rows, found)
             _write(kept, found)
     _write(kept, found)
-    for name in asked.tables:
+    for name in dict.fromkeys(result.table for result in found.results):
         print(f"\n{name}\n{figures.table(_of(found, name), asked.against)}")
     if found.cases:
         print(f"\n{figures.case_lines(found.cases)}")

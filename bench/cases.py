@@ -60,13 +60,17 @@ def incremental(bed: Bed, table: Table, rows: int) -> Iterator[Line]:
         bed.clear(env)
         _run(bed, table, env, full_sync(table), "incremental-full")
         command = [str(BIN / "meltano"), "run", f"parallel-incremental-sync-{table.job}"]
-        for changes in (0, min(CHANGES, held)):
+        for what, changes in (
+            ("first after the full sync", 0),
+            ("nothing changed", 0),
+            (f"{min(CHANGES, held):,} rows changed", min(CHANGES, held)),
+        ):
             if changes:
                 mutate(_source(env), changes, seed=11, deletes=False, table=table.name)
             cost = _run(bed, table, env, command, "incremental")
             yield Line(
                 "incremental",
-                f"{changes:,} changed rows out of {held:,}",
+                f"{what}, of {held:,}",
                 cost.wall,
                 f"CPU: client {cost.client_cpu:.2f} s, source {cost.source_cpu:.2f} s, server {cost.target_cpu:.2f} s",
             )
