@@ -1,4 +1,4 @@
-"""`verify`: compare tables of SQL Server with their copies in PostgreSQL."""
+"""`verify`: compare tables of SQL Server and entities of Oracle WMS with their copies in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="verify",
         allow_abbrev=False,
-        description="Compare tables of SQL Server with their copies in PostgreSQL.",
+        description="Compare tables of SQL Server and entities of Oracle WMS with their copies in PostgreSQL.",
         epilog="Exit code: 0 equal, 1 different, 2 could not compare. Settings come from .env and the environment.",
     )
-    parser.add_argument("tables", nargs="+", metavar="TABLE", help="bi_credores, dbo.bi_credores, … or all")
+    parser.add_argument("tables", nargs="+", metavar="TABLE", help="bi_credores, dbo.bi_credores, allocation, … or all")
     parser.add_argument("--deep", action="store_true", help="compare every cell; without it, sums by key range")
     parser.add_argument("--since", metavar="TIME", help="only rows whose cursor is at or after this time (ISO 8601)")
     parser.add_argument("--sample", type=_positive, metavar="N", help="compare about N rows, every cell, picked by key")

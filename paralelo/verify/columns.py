@@ -158,7 +158,7 @@ class TablePair:
     @property
     def name(self) -> str:
         """How people call it: the source's name."""
-        return f"{self.source_schema}.{self.source_table}"
+        return f"{self.source_schema}.{self.source_table}".removeprefix(".")
 
     @property
     def ordered(self) -> bool:

@@ -22,7 +22,6 @@ from sync_rules.batch_info import BatchInfo
 from sync_rules.exits import ConfigurationError, SyncError
 from sync_rules.singer.source import Column as ReadColumn
 from sync_rules.singer.source import arrow_schema, json_schema
-from tap_mssql.discovery import TableName
 from target_postgres import catalog
 from target_postgres.connection import connect
 from target_postgres.errors import tell
@@ -34,7 +33,7 @@ from paralelo.verify import statements
 from paralelo.verify.columns import TablePair
 from paralelo.verify.comparison import compare, rows_of_keys
 from paralelo.verify.postgres import Postgres, plain
-from paralelo.verify.sqlserver import SqlServer
+from paralelo.verify.sides import Source
 from paralelo.verify.tally import Tally
 
 _TARGET = "from target_postgres.target import main; main()"
@@ -49,7 +48,7 @@ class Fixed:
     deleted: int = 0
 
 
-def fix(source: SqlServer, target: Postgres, settings: Settings, tally: Tally, *, extra: bool) -> Fixed:
+def fix(source: Source, target: Postgres, settings: Settings, tally: Tally, *, extra: bool) -> Fixed:
     """Mend what the tally holds. The target's process gets the settings that the comparison went by.
 
     Raises ConfigurationError for a table without a key, AlreadyRunning while a sync of the table runs, and whatever
@@ -65,8 +64,8 @@ def fix(source: SqlServer, target: Postgres, settings: Settings, tally: Tally, *
     return Fixed(copied, deleted)
 
 
-def _copy(source: SqlServer, settings: Settings, table: TablePair, keys: pa.Table) -> int:
-    described = source.describe(TableName(table.source_schema, table.source_table))
+def _copy(source: Source, settings: Settings, table: TablePair, keys: pa.Table) -> int:
+    described = source.again(table)
     columns = [ReadColumn(c.name, c.type, c.nullable, c.declared) for c in described.columns]
     # Without a cursor in it, a row of the source's is written even over one that claims to be newer.
     schema = {
@@ -113,7 +112,7 @@ def _run_target(lines: str, settings: Settings, table: TablePair) -> None:
         raise SyncError(f"{table.name}: the target ended with code {ended.returncode}: {said[0].rpartition('| ')[2]}")
 
 
-def _delete(source: SqlServer, target: Postgres, settings: Settings, table: TablePair, keys: pa.Table) -> int:
+def _delete(source: Source, target: Postgres, settings: Settings, table: TablePair, keys: pa.Table) -> int:
     """One transaction, under the lock that syncs take: rows may have come back since they were found to be extra."""
     names = [column.target for column in table.key]
     found = rows_of_keys(target.read_keys(table, keys), keys, names).select(names)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sync_rules.exits import ConfigurationError
-from tap_mssql.discovery import TableDescription
-from tap_mssql.sql_types import SqlColumn
 from target_postgres.names import fold_all
 
 from paralelo.verify.columns import Column, TablePair
+from paralelo.verify.sides import SourceColumn, SourceTable
 
 
 @dataclass(frozen=True)
@@ -19,6 +18,7 @@ class Wanted:
 
     Without a key the source's catalog is asked for one, without a cursor it is `mod_ts` where there is such a column.
     `columns` are those of the source that are compared; all of them when it is empty.
+    `plugin` is the tap that copies it, `extractor` its full sync's extractor: empty for one the project does not know.
     """
 
     source: str
@@ -27,6 +27,8 @@ class Wanted:
     key_columns: tuple[str, ...] = ()
     cursor_column: str | None = None
     columns: tuple[str, ...] = ()
+    plugin: str = ""
+    extractor: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,12 @@ class Paired:
     notes: tuple[str, ...]
 
 
-def pair(wanted: Wanted, described: TableDescription, stored: Mapping[str, tuple[str, bool]]) -> Paired:
+def pair(wanted: Wanted, described: SourceTable, stored: Mapping[str, tuple[str, bool]]) -> Paired:
     """Pair by the target's rule for names. `stored` holds each target column's type and whether it is NOT NULL.
 
     Raises ConfigurationError for a key or cursor column that the source does not have.
     """
-    folded = fold_all([column.name for column in described.columns], str(described.name))
+    folded = fold_all([column.name for column in described.columns], wanted.source)
     columns, absent, incomparable = [], [], []
     for found in _chosen(described, wanted):
         name = folded[found.name]
@@ -76,7 +78,7 @@ def pair(wanted: Wanted, described: TableDescription, stored: Mapping[str, tuple
     return Paired(table, tuple(absent), tuple(incomparable), tuple(notes))
 
 
-def _chosen(described: TableDescription, wanted: Wanted) -> list[SqlColumn]:
+def _chosen(described: SourceTable, wanted: Wanted) -> list[SourceColumn]:
     chosen = {name.casefold() for name in wanted.columns}
     unknown = chosen - {column.name.casefold() for column in described.columns}
     if unknown:
@@ -93,7 +95,7 @@ def settle_nullability(table: TablePair, holds_null: Callable[[Column], bool]) -
     return replace(table, key=key)
 
 
-def _column(found: SqlColumn, name: str, stored: tuple[str, bool]) -> Column:
+def _column(found: SourceColumn, name: str, stored: tuple[str, bool]) -> Column:
     kind, not_null = stored
     return Column(
         source=found.name,

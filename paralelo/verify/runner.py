@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -18,24 +18,31 @@ from target_postgres.settings import Settings
 
 from paralelo import project
 from paralelo.verify.fix import Fixed, fix
+from paralelo.verify.oracle_wms import OracleWms, settings_of
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.report import Report, TableReport
 from paralelo.verify.settings import environment, nul_replacement, source_config, target_settings
+from paralelo.verify.sides import Source
 from paralelo.verify.sqlserver import SqlServer
-from paralelo.verify.table import Options, verify_table
+from paralelo.verify.table import Options, cannot_compare, verify_table
 from paralelo.verify.tally import Tally
 
 Repair = Literal["no", "rows", "extra"]
+_SQL_SERVER = ("", "tap-mssql")
 
 
-def tables_named(names: Iterable[str], target_schema: str, root: Path) -> list[Wanted]:
-    """The project's tables by any of their names, `all` for every one.
+def tables_named(
+    names: Iterable[str], target_schema: str, root: Path, env: Mapping[str, str] | None = None
+) -> list[Wanted]:
+    """The project's tables by any of their names, `all` for every one whose source has a setting in `env`.
 
     A name with a schema that the project does not know (`dbo.other`) is compared all the same: its key comes from the
     source's catalog. Raises ConfigurationError for any other unknown name.
     """
     known = project.tables(root)
+    # Where nothing is set up, all are named: each then says what is missing.
+    used = [table for table in known if env is not None and table.configured(env)] or known
     wanted: list[Wanted] = []
     for name in names:
         spelled = {spelling for table in known for spelling in (table.name, table.source, table.target)}
@@ -46,8 +53,16 @@ def tables_named(names: Iterable[str], target_schema: str, root: Path) -> list[W
                 continue
             name = str(read)
         wanted += [
-            Wanted(table.source, target_schema, table.target, table.key_columns, table.cursor_column)
-            for table in project.named(name, known)
+            Wanted(
+                table.source,
+                target_schema,
+                table.target,
+                table.key_columns,
+                table.cursor_column,
+                plugin=table.plugin,
+                extractor=table.extractors.get("full") or next(iter(table.extractors.values()), ""),
+            )
+            for table in project.named(name, used if name == "all" else known)
         ]
     return wanted
 
@@ -73,12 +88,14 @@ def verify(
 
     Raises ConfigurationError for settings and names; what goes wrong with a table stands in its report.
     """
-    options = options or Options()
+    names, options = list(names), options or Options()
     root = root or project.root()
     env = environment(root)
-    config, settings = source_config(env), target_settings(env)
+    if any(wanted.plugin in _SQL_SERVER for wanted in tables_named(names, "", root, env)):
+        source_config(env)
+    settings = target_settings(env)
     started, at = time.monotonic(), datetime.now(timezone.utc)
-    chosen = tables_named(names, settings.default_target_schema, root)
+    chosen = tables_named(names, settings.default_target_schema, root, env)
     if target_table or key_columns or cursor_column or columns:
         chosen = [_overridden(chosen, target_table, key_columns, cursor_column, columns)]
     if target_table is not None and repair != "no":
@@ -87,7 +104,12 @@ def verify(
     done: list[TableReport] = []
     try:
         for wanted in chosen:
-            source = SqlServer(config, nul_replacement(settings, wanted.target_table))
+            try:
+                source = _source_of(wanted, settings, root, env)
+            except SyncError as error:
+                done.append(cannot_compare(wanted, options, error))
+                on_table(done[-1])
+                continue
             try:
                 report = _verify(source, target, wanted, options, partial(_mend, source, target, settings, repair))
             finally:
@@ -99,6 +121,15 @@ def verify(
     # Linux counts it in KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Report(tuple(done), at.isoformat(timespec="seconds"), time.monotonic() - started, peak)
+
+
+def _source_of(wanted: Wanted, settings: Settings, root: Path, env: Mapping[str, str]) -> Source:
+    nul = nul_replacement(settings, wanted.target_table)
+    if wanted.plugin == "tap-oracle-wms":
+        return OracleWms(wanted.source, settings_of(wanted.extractor, root, env), nul)
+    if wanted.plugin in _SQL_SERVER:
+        return SqlServer(source_config(env), nul)
+    raise ConfigurationError(f"{wanted.source}: tables that {wanted.plugin} copies cannot be compared")
 
 
 def _overridden(
@@ -126,7 +157,7 @@ def _overridden(
 
 
 def _verify(
-    source: SqlServer, target: Postgres, wanted: Wanted, options: Options, mend: Callable[[Tally], Fixed]
+    source: Source, target: Postgres, wanted: Wanted, options: Options, mend: Callable[[Tally], Fixed]
 ) -> TableReport:
     found: list[Tally] = []
     report = verify_table(source, target, wanted, options, lambda _paired, tally: found.append(tally))
@@ -142,7 +173,7 @@ def _verify(
     return replace(again, copied_again=fixed.copied, deleted=fixed.deleted, seconds=report.seconds + again.seconds)
 
 
-def _mend(source: SqlServer, target: Postgres, settings: Settings, repair: Repair, tally: Tally) -> Fixed:
+def _mend(source: Source, target: Postgres, settings: Settings, repair: Repair, tally: Tally) -> Fixed:
     if repair == "no" or not (tally.to_copy or tally.to_delete):
         return Fixed()
     return fix(source, target, settings, tally, extra=repair == "extra")

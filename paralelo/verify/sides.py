@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
+from sync_rules.column_types import ColumnType
 from sync_rules.exits import SyncError
+from sync_rules.singer.source import Column as ReadColumn
 
-from paralelo.verify.columns import TablePair
+from paralelo.verify.columns import Column, TablePair
 from paralelo.verify.segments import TableSegment
 
 Value = int | float | Decimal | None
@@ -48,3 +50,88 @@ class Side(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
+
+
+class SourceName(Protocol):
+    """A table's name at the source; `schema` is empty where there are none."""
+
+    @property
+    def schema(self) -> str:
+        """Its schema."""
+
+    @property
+    def table(self) -> str:
+        """Its own name."""
+
+    @property
+    def stream(self) -> str:
+        """The Singer stream's name."""
+
+
+class SourceColumn(Protocol):
+    """One of its columns: the neutral type, the type as the source spells it, and what is selected for it."""
+
+    @property
+    def name(self) -> str:
+        """As the source spells it."""
+
+    @property
+    def type(self) -> ColumnType:
+        """What the tap makes of it."""
+
+    @property
+    def declared(self) -> str:
+        """The source's own type."""
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it may be NULL."""
+
+    @property
+    def selected(self) -> str:
+        """What the tap selects."""
+
+
+class SourceTable(Protocol):
+    """A table as the source describes it."""
+
+    @property
+    def name(self) -> SourceName:
+        """Its name."""
+
+    @property
+    def columns(self) -> Sequence[SourceColumn]:
+        """In the source's order."""
+
+    @property
+    def natural_key(self) -> Sequence[str]:
+        """The key where the project sets none."""
+
+
+class Source(Side, Protocol):
+    """The side that is copied."""
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether `measure` can be asked for."""
+
+    @property
+    def parallel(self) -> int:
+        """How many readers suit it at least."""
+
+    def named(self, name: str) -> SourceTable:
+        """The table of that name, as the project spells it."""
+
+    def again(self, table: TablePair) -> SourceTable:
+        """The table of a pair."""
+
+    def clock(self, zone: str) -> str:
+        """The server's time now, as the cursor is stamped by it (`local` or `utc`), in ISO 8601 without an offset."""
+
+    def holds_null(self, table: TablePair, column: Column) -> bool:
+        """Whether any row has NULL in the column."""
+
+    def read_as_tap(
+        self, description: Any, columns: Sequence[ReadColumn], table: TablePair, keys: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows with these keys, every column, as the tap puts them into its batch files."""

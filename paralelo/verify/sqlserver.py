@@ -34,10 +34,21 @@ log = logging.getLogger("paralelo.verify")
 class SqlServer:
     """The source. `config` holds the tap's settings; `nul_replacement` what the target makes of a NUL character."""
 
+    adds_up = True
+    parallel = 1
+
     def __init__(self, config: Mapping[str, Any], nul_replacement: str | None) -> None:
         self._config = with_defaults(config)
         self._nul = nul_replacement
         self._pool: Pool[Connection] = Pool(lambda: connect(self._config, log))
+
+    def named(self, name: str) -> TableDescription:
+        """See `Source`."""
+        return self.describe(TableName.parse(name))
+
+    def again(self, table: TablePair) -> TableDescription:
+        """See `Source`."""
+        return self.describe(TableName(table.source_schema, table.source_table))
 
     def describe(self, name: TableName) -> TableDescription:
         """The table as the catalog has it. Raises ConfigurationError where there is none."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 from sync_rules.exits import ConfigurationError, SyncError
-from tap_mssql.discovery import TableName
 
-from paralelo.verify import deep, quick
+from paralelo.verify import deep, oracle_wms, quick
 from paralelo.verify.columns import TablePair
 from paralelo.verify.deep import Sides
 from paralelo.verify.measures import UNSEEN
@@ -21,8 +20,7 @@ from paralelo.verify.postgres import Postgres
 from paralelo.verify.rendering import masked, shown_key
 from paralelo.verify.report import Bucket, Check, TableReport, verdict_of
 from paralelo.verify.segments import KeyRange, TableSegment, label, position
-from paralelo.verify.sides import Bounds
-from paralelo.verify.sqlserver import SqlServer
+from paralelo.verify.sides import Bounds, Source
 from paralelo.verify.tally import Difference, Tally
 
 DEFAULT_SETTLE_SECONDS = 1800.0
@@ -68,7 +66,7 @@ OnFound = Callable[[Paired, Tally], None]
 
 
 def verify_table(
-    source: SqlServer,
+    source: Source,
     target: Postgres,
     wanted: Wanted,
     options: Options,
@@ -83,16 +81,21 @@ def verify_table(
     try:
         report = _compare(source, target, wanted, options, check, on_found)
     except SyncError as error:
-        report = TableReport(
-            table=wanted.source,
-            target=f"{wanted.target_schema}.{wanted.target_table}",
-            check=check,
-            verdict="could not compare",
-            error=str(error),
-            error_code=int(error.exit),
-            since=options.since,
-        )
+        report = cannot_compare(wanted, options, error)
     return replace(report, seconds=time.monotonic() - started)
+
+
+def cannot_compare(wanted: Wanted, options: Options, error: SyncError) -> TableReport:
+    """The report of a table of which nothing could be told."""
+    return TableReport(
+        table=wanted.source,
+        target=f"{wanted.target_schema}.{wanted.target_table}",
+        check="sample" if options.sample else options.check,
+        verdict="could not compare",
+        error=str(error),
+        error_code=int(error.exit),
+        since=options.since,
+    )
 
 
 def _moment(name: str, text: str) -> datetime:
@@ -104,9 +107,9 @@ def _moment(name: str, text: str) -> datetime:
     return moment if moment.tzinfo is None else moment.astimezone(timezone.utc)
 
 
-def describe_pair(source: SqlServer, target: Postgres, wanted: Wanted) -> Paired:
+def describe_pair(source: Source, target: Postgres, wanted: Wanted) -> Paired:
     """Both sides' columns, paired. Raises a SyncError where a side has no such table."""
-    described = source.describe(TableName.parse(wanted.source))
+    described = source.named(wanted.source)
     paired = pair(wanted, described, target.describe(wanted.target_schema, wanted.target_table))
     settled = settle_nullability(
         paired.table,
@@ -116,12 +119,16 @@ def describe_pair(source: SqlServer, target: Postgres, wanted: Wanted) -> Paired
 
 
 def _compare(
-    source: SqlServer, target: Postgres, wanted: Wanted, options: Options, check: Check, on_found: OnFound
+    source: Source, target: Postgres, wanted: Wanted, options: Options, check: Check, on_found: OnFound
 ) -> TableReport:
     paired = describe_pair(source, target, wanted)
     table, notes = paired.table, list(paired.notes)
     if options.since is not None and table.cursor is None:
         raise ConfigurationError(f"{table.name}: since needs a cursor column, and the table has none")
+    surveyed = check == "quick" and source.adds_up
+    if check == "quick" and not surveyed:
+        table = replace(table, columns=tuple(one for one in table.columns if one in (*table.key, table.cursor)))
+    parallel = max(options.parallel, source.parallel)
     sides = Sides(source, target, options.since)
     settled = _settled(source, table, options)
     bounds = _both(source.bounds(table), target.bounds(table))
@@ -130,28 +137,28 @@ def _compare(
 
     first: list[quick.Range] = []
     leaves: list[quick.Range] = []
-    if check == "quick":
-        first, leaves = quick.survey(sides, whole, parallel=options.parallel)
+    if surveyed:
+        first, leaves = quick.survey(sides, whole, parallel=parallel)
         cuts = tuple(found.segment.range.lower or 0 for found in first[1:])
         segments: Sequence[TableSegment] = [found.segment for found in leaves]
         rows = sum(found.rows for found in leaves)
     elif check == "sample":
         segments, rows = _sample(whole, bounds, options), options.sample or 0
     else:
-        segments, rows = whole.split(options.parallel), bounds.rows
+        segments, rows = whole.split(parallel), bounds.rows
     tally = Tally(table, cuts=cuts, settled=settled, keep=options.keep)
-    deep.compare_segments(sides, segments, tally, parallel=options.parallel, rows=rows)
+    deep.compare_segments(sides, segments, tally, parallel=parallel, rows=rows)
     if tally.pending:
         when = f"since {options.settled_at}" if options.settled_at else f"within {options.settle_seconds:g} s"
         notes.append(f"{tally.pending_rows:,} rows had changed {when}: looked at again")
         time.sleep(options.settle_wait_seconds)
         deep.look_again(sides, tally)
     on_found(paired, tally)
-    if check == "quick":
+    if surveyed:
         notes += _about_quick(leaves, tally)
     counts = (
         (sum(found.source_rows for found in first), sum(found.target_rows for found in first))
-        if check == "quick"
+        if surveyed
         else (tally.rows["source"], tally.rows["target"])
     )
     return TableReport(
@@ -177,13 +184,13 @@ def _compare(
         absent_columns=paired.absent,
         incomparable_columns=paired.incomparable,
         notes=tuple(notes),
-        unseen=UNSEEN if check == "quick" else (),
+        unseen=() if check != "quick" else UNSEEN if surveyed else oracle_wms.UNSEEN,
         since=options.since,
         values_shown=options.show_values,
     )
 
 
-def _settled(source: SqlServer, table: TablePair, options: Options) -> int | None:
+def _settled(source: Source, table: TablePair, options: Options) -> int | None:
     """The youngest cursor that is judged, by the source's clock; None where the cursor is no time."""
     if table.cursor is None or table.cursor.family not in ("timestamp", "instant"):
         return None

@@ -178,6 +178,41 @@ class EntitySource:
         if upper is not None:
             yield from self._spans(upper + 1, self._count_leniently(id__lt=upper + 1))
 
+    def bounds(self) -> tuple[int, int | None, int | None, datetime]:
+        """How many rows there are, the lowest and the highest id, and the server's clock."""
+        highest, now = self._edge("-id")
+        lowest, _ = self._edge("id")
+        return self.count(), lowest, highest, now
+
+    def ascending(self, at_least: int | None, below: int | None, since: str | None) -> Iterator[pa.RecordBatch]:
+        """The rows with `at_least <= id < below` and, with `since`, a cursor not before it, one page after another.
+
+        Raises BadAnswer for rows that are not in order.
+        """
+        cursor = {} if since is None else {f"{self.cursor}__gte": since}
+        above: int | None = None
+        while True:
+            low = {"id__gte": at_least} if above is None else {"id__gt": above}
+            page, more = self._list(self._choices.query.ask(KEY, id__lt=below, **low, **cursor))
+            ids = page.batch.column(KEY).to_numpy()
+            if len(ids):
+                first = at_least if above is None else above + 1
+                if bool(np.any(np.diff(ids) <= 0)) or (first is not None and ids[0] < first):
+                    raise BadAnswer(f"{self._entity}: rows came out of order, or a page came again")
+                yield page.batch
+                above = int(ids[-1])
+            elif more:
+                raise BadAnswer(f"{self._entity}: the API answered an empty page and says that more follow")
+            if not more:
+                return
+
+    def with_ids(self, ids: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """The rows with these ids, as far as there are any; no more of them than a page holds are asked for at once."""
+        size = self._choices.query.page_size
+        for start in range(0, len(ids), size):
+            some = ",".join(str(one) for one in ids[start : start + size])
+            yield self._list(self._choices.query.ask(KEY, id__in=some))[0].batch
+
     def count(self, **bounds: object) -> int:
         """How many rows the API has within the bounds, under the filters."""
 
