@@ -9,6 +9,8 @@ UV := $(BIN)/uv
 DEMO_ROWS ?= 1000000
 PICTURE_ROWS ?= 200000
 KILLS ?= 200
+TABLES ?= 8
+ROWS ?= 500000
 TEST_PROCESSES ?= 2
 BENCH_ROWS ?= 1000000
 BENCH_ROUNDS ?= 3
@@ -27,7 +29,7 @@ PACKAGES := $(PLUGINS:%=-e plugins/%) -e .
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 MELTANO_FILES := meltano.yml $(wildcard extract/*.meltano.yml load/*.meltano.yml)
 
-.PHONY: help demo test chaos bench lint format docs picture setup sandbox-up stop clean lock
+.PHONY: help demo test chaos many bench lint format docs picture setup sandbox-up stop clean lock
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +42,9 @@ test: setup ## Set up everything and run all tests
 
 chaos: setup ## Kill anything at any moment, KILLS times, and compare both sides; SEED=n plays one again
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+many: setup ## TABLES tables of ROWS rows at once, one of them killed again and again, then every cell compared
+	@$(BIN)/python -m tests.many --tables $(TABLES) --rows $(ROWS)
 
 bench: setup ## Paralelo and its rivals on the same BENCH_ROWS rows, BENCH_ROUNDS rounds: docs/benchmark.md
 	@bench/run --rows $(BENCH_ROWS) --rounds $(BENCH_ROUNDS) $(BENCH_ARGS)

@@ -14,11 +14,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import psycopg
 from psycopg import sql
 from rich.console import Console
@@ -85,18 +87,13 @@ class Saboteur:
             for blow in self.blows:
                 while not self._over.wait(0.1):
                     found = _staging(connection, self.table)
-                    if found is not None and found.committed >= blow.share * self.rows and self._deal(blow):
+                    if (
+                        found is not None
+                        and found.committed >= blow.share * self.rows
+                        and strike(self.table, "full", self.root, blow.victim, blow.signum)
+                    ):
                         self.dealt.append((blow, progress.clock(connection), found.committed))
                         break
-
-    def _deal(self, blow: Blow) -> bool:
-        groups = {os.getpgid(process.pid) for process in runlock.processes_of(self.table, "full", self.root)}
-        for process in usage.members(groups):
-            words = [Path(word).name for word in process.cmdline()[:2]]
-            if any(word == blow.victim or word.startswith(f"{blow.victim}-") for word in words):
-                os.kill(process.pid, blow.signum)
-                return True
-        return False
 
     def stop(self) -> None:
         """Deal no more."""
@@ -112,10 +109,7 @@ class Acceptance:
         self.root = self.main_root / FOLDER
         self.env = {
             "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": SCHEMA,
-            "MELTANO_STATE_BACKEND_URI": (self.root / "state").as_uri(),
-            "MELTANO_DATABASE_URI": f"sqlite:///{self.root / 'meltano.db'}",
-            "MELTANO_ENVIRONMENT": "dev",
-            "PARALELO_NOTIFY_URLS": "",
+            **own_environment(self.root),
         }
         self.settings = progress.settings(self.env, self.main_root)
         self.checks: list[Check] = []
@@ -133,23 +127,7 @@ class Acceptance:
         return self.checks
 
     def _prepare(self) -> None:
-        """A project of its own, of the same files, with the same plugins installed."""
-        project.main_file(self.main_root)
-        shutil.rmtree(self.root, ignore_errors=True)
-        (self.root / ".meltano").mkdir(parents=True)
-        (self.root / "state").mkdir()
-        # Meltano wants its own files inside the project; what they point at may be elsewhere.
-        for name in ("extract", "load"):
-            shutil.copytree(self.main_root / name, self.root / name)
-        shutil.copyfile(self.main_root / "meltano.yml", self.root / "meltano.yml")
-        for name in ("plugins", "requirements", ".env"):
-            if (self.main_root / name).exists():
-                (self.root / name).symlink_to(self.main_root / name)
-        for kind in ("extractors", "loaders"):
-            installed = self.main_root / ".meltano" / kind
-            if not installed.is_dir():
-                raise ConfigurationError("Meltano's plugins are not installed: run make setup")
-            (self.root / ".meltano" / kind).symlink_to(installed)
+        private_project(self.root, self.main_root)
         self._drop_schema()
 
     def _run(self, mode: Mode, what: str) -> Report:
@@ -259,6 +237,50 @@ class Acceptance:
             connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
             if progress.ledger_exists(connection):
                 connection.execute(query("progress.forget_schema"), {"schema": SCHEMA})
+
+
+def private_project(root: Path, main_root: Path) -> None:
+    """A project of its own, of the same files, with the same plugins installed; what was there before is gone.
+
+    Raises ConfigurationError where there is no project, or one that was not set up.
+    """
+    project.main_file(main_root)
+    shutil.rmtree(root, ignore_errors=True)
+    (root / ".meltano").mkdir(parents=True)
+    (root / "state").mkdir()
+    # Meltano wants its own files inside the project; what they point at may be elsewhere.
+    for name in ("extract", "load"):
+        shutil.copytree(main_root / name, root / name)
+    shutil.copyfile(main_root / "meltano.yml", root / "meltano.yml")
+    for name in ("plugins", "requirements", ".venv", ".env"):
+        if (main_root / name).exists():
+            (root / name).symlink_to(main_root / name)
+    for kind in ("extractors", "loaders"):
+        installed = main_root / ".meltano" / kind
+        if not installed.is_dir():
+            raise ConfigurationError("Meltano's plugins are not installed: run make setup")
+        (root / ".meltano" / kind).symlink_to(installed)
+
+
+def own_environment(root: Path) -> dict[str, str]:
+    """What keeps such a project's state, runs and notices its own."""
+    return {
+        "MELTANO_STATE_BACKEND_URI": (root / "state").as_uri(),
+        "MELTANO_DATABASE_URI": f"sqlite:///{root / 'meltano.db'}",
+        "MELTANO_ENVIRONMENT": "dev",
+        "PARALELO_NOTIFY_URLS": "",
+    }
+
+
+def strike(table: Table, mode: Mode, root: Path, victim: Victim, signum: signal.Signals) -> bool:
+    """Send a signal to the tap, the target or the Meltano of a running sync. Returns whether there was one."""
+    for process in usage.members(runlock.groups_of(table, mode, root)):
+        with suppress(psutil.Error, ProcessLookupError):
+            words = [Path(word).name for word in process.cmdline()[:2]]
+            if any(word == victim or word.startswith(f"{victim}-") for word in words):
+                process.send_signal(signum)
+                return True
+    return False
 
 
 def _staging(connection: progress.Connection, table: Table) -> progress.Progress | None:

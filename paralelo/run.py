@@ -14,7 +14,20 @@ from types import FrameType
 
 from rich.console import Console
 
-from paralelo import history, jobs, leftovers, notify, progress, project, redact, report, runlog, status, usage
+from paralelo import (
+    history,
+    jobs,
+    leftovers,
+    notify,
+    progress,
+    project,
+    redact,
+    report,
+    runlog,
+    status,
+    systemdb,
+    usage,
+)
 from paralelo.alerts import Alert, Limits
 from paralelo.clock import Clock, SystemClock
 from paralelo.live import can_redraw, show
@@ -85,6 +98,8 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         runlog.forget_old(self.plan.logs_folder)
         leftovers.remove(self.plan.root)
+        if self.plan.at_once > 1:
+            systemdb.prepare(self.plan.root, self.settings)
         history.bury(status.dead(self.plan.logs_folder), self.plan.env)
         if self.plan.metrics_port is not None:
             port = self.observer.metrics.serve(self.plan.metrics_port)

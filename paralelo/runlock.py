@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -106,6 +107,15 @@ def processes_of(table: Table, mode: Mode, root: Path) -> list[psutil.Process]:
                 found.append(process)
         except (ProcessLookupError, psutil.Error, OSError):
             continue
+    return found
+
+
+def groups_of(table: Table, mode: Mode, root: Path) -> set[int]:
+    """The process groups of `processes_of`."""
+    found = set()
+    for process in processes_of(table, mode, root):
+        with suppress(ProcessLookupError):
+            found.add(os.getpgid(process.pid))
     return found
 
 

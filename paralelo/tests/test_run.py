@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from sync_rules.exits import Exit
 
-from paralelo import history, jobs, leftovers, progress, runlock, usage
+from paralelo import history, jobs, leftovers, progress, runlock, systemdb, usage
 from paralelo.policy import Policy
 from paralelo.report import Report, grid
 from paralelo.run import Run
@@ -200,6 +200,24 @@ def test_settings_files_of_the_dead_are_removed_and_those_of_the_living_kept(toy
         assert leftovers.remove(toy.root, young_seconds=0) == [], "a Meltano that has yet to start the plugin"
         starting.kill()
     assert leftovers.remove(toy.root, young_seconds=0) == [living]
+
+
+def test_several_runs_that_find_no_system_database_make_it_once(toy: Toy) -> None:
+    made: list[bool] = []
+
+    def prepare() -> None:
+        made.append(systemdb.prepare(toy.root, toy.env))
+
+    threads = [threading.Thread(target=prepare) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [True, True, True]
+    assert (toy.root / ".meltano" / "meltano.db").exists()
+    away = {**toy.env, "MELTANO_DATABASE_URI": "nonsense:///"}
+    assert not systemdb.prepare(toy.root, away), "what cannot be had is not remembered as ready"
+    assert not systemdb.prepare(toy.root, away)
 
 
 @pytest.mark.parametrize("held", [True, False])
