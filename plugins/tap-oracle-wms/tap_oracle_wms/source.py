@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sync_rules.exits import CheckRefused, ConfigurationError, SyncError
+from sync_rules.exits import CheckRefused, ConfigurationError, SourceUnreachable, SyncError
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, fingerprint
@@ -87,6 +87,7 @@ class EntitySource:
         self._full: Iterator[Page] | None = None
         self._changes: Iterator[CursorPage] | None = None
         self._closed = False
+        self._not_found = False
 
     @property
     def name(self) -> str:
@@ -239,6 +240,7 @@ class EntitySource:
             rows += batch.num_rows
             total += batch.num_rows
             size += batch.nbytes
+        self._check_entity()
         self._check_count(below, total, began)
         yield self._page_of(held, last=True)
 
@@ -315,7 +317,9 @@ class EntitySource:
             return page, next_query(page.next_page, answer.address) is not None
 
         nothing = WirePage(pa.RecordBatch.from_pylist([], self._decoder.schema), None), False
-        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=nothing)
+        found = self._client.get(self._entity, f"{self._entity}/", query, read, empty=nothing)
+        self._not_found = self._not_found or found is nothing
+        return found
 
     def _edge(self, ordering: str) -> tuple[int | None, datetime]:
         """The first id in that order, and the server's clock."""
@@ -342,6 +346,14 @@ class EntitySource:
         except SyncError as error:
             self._log.warning("%s: not counted: %s", self._entity, error)
             return None
+
+    def _check_entity(self) -> None:
+        """Tell an empty list from an entity that went away meanwhile: the API answers both with 404."""
+        path = f"{self._entity}/describe/"
+        if self._not_found and not self._client.get(f"describe of {self._entity}", path, None, bool, empty=False):
+            raise SourceUnreachable(
+                f"{self._entity}: the API answered 404 and knows the entity no more: what is left of it was not read"
+            )
 
     def _check_count(self, below: int, rows: int, began: datetime) -> None:
         """Refuse to end well when the API counts more rows than it answered.

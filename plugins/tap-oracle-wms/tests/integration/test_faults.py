@@ -147,6 +147,13 @@ def test_an_entity_that_is_not_there_is_an_error(source: Make) -> None:
         source("nothing")
 
 
+def test_an_entity_that_goes_away_meanwhile_is_no_end(wms: WmsServer, source: Make) -> None:
+    opened = source()
+    wms.faults.set([Fault("status", status=404, skip=9, times=1_000)])
+    with pytest.raises(SourceUnreachable, match="knows the entity no more"):
+        full(opened)
+
+
 def test_filters_without_rows_are_no_rows(wms: WmsServer, source: Make) -> None:
     assert full(source(filters={"allocation": {"status_id__gt": 1_000}})) == []
     assert changed(source(sync_mode="incremental"), "2090-01-01T00:00:00+00:00") == []
