@@ -14,6 +14,7 @@ from paralelo.verify.tests.conftest import Pair
 SEED_ROWS = 50
 # PARALELO_VERIFY_DOUBLINGS=15 makes 1,638,400 rows of it.
 ROWS = SEED_ROWS * 2 ** int(os.environ.get("PARALELO_VERIFY_DOUBLINGS", "3"))
+MIDDLE = ROWS // 2
 EXTRA = ROWS + 5000
 
 TABLE = """CREATE TABLE dbo.tipos (
@@ -70,16 +71,20 @@ def row(number: int) -> str:
 
 @pytest.fixture
 def planted(pair: Pair) -> Pair:
+    """A faithful copy: the first rows value by value, then each side doubled by itself."""
     pair.t_sql("DROP TABLE IF EXISTS dbo.tipos", TABLE)
     pair.t_sql("INSERT INTO dbo.tipos VALUES " + ", ".join(row(n) for n in range(1, SEED_ROWS + 1)))
+    pair.copy("tipos", "id")
     others = TABLE.partition("PRIMARY KEY, ")[2].rpartition(")")[0].split(",\n")
-    names = [piece.split()[0] for line in others for piece in line.split(", ")]
+    names = ", ".join(piece.split()[0] for line in others for piece in line.split(", "))
     rows = SEED_ROWS
     while rows < ROWS:
-        pair.t_sql(f"INSERT INTO dbo.tipos SELECT id + {rows}, {', '.join(names)} FROM dbo.tipos")
+        pair.t_sql(f"INSERT INTO dbo.tipos SELECT id + {rows}, {names} FROM dbo.tipos")
+        pair.sql(f"INSERT INTO tipos (id, {names}) SELECT id + {rows}, {names} FROM tipos")
         rows *= 2
-    pair.t_sql(f"INSERT INTO dbo.tipos (id, mod_ts) VALUES ({ROWS + 1}, '2024-03-01')")
-    pair.copy("tipos", "id")
+    last = f"(id, mod_ts) VALUES ({ROWS + 1}, '2024-03-01')"
+    pair.t_sql(f"INSERT INTO dbo.tipos {last}")
+    pair.sql(f"INSERT INTO tipos {last}")
     return pair
 
 
@@ -123,7 +128,7 @@ def test_each_types_smallest_change(planted: Pair, check: str) -> None:
 @pytest.mark.parametrize("check", ["quick", "deep"])
 def test_missing_extra_and_swapped_rows(planted: Pair, check: str) -> None:
     planted.sql(
-        f"DELETE FROM tipos WHERE id IN (1, 200, {ROWS + 1})",
+        f"DELETE FROM tipos WHERE id IN (1, {MIDDLE}, {ROWS + 1})",
         "INSERT INTO tipos SELECT (t).* FROM (SELECT t FROM tipos AS t WHERE id = 50) AS s ON CONFLICT DO NOTHING",
         "CREATE TEMP TABLE copies AS SELECT * FROM tipos WHERE id = 60",
         f"UPDATE copies SET id = {EXTRA}",
@@ -134,7 +139,7 @@ def test_missing_extra_and_swapped_rows(planted: Pair, check: str) -> None:
         "UPDATE tipos SET id = 302 WHERE id = -1",
     )
     report = verified(planted, check)
-    assert keys(report, "missing") == [1, 200, ROWS + 1]
+    assert keys(report, "missing") == [1, MIDDLE, ROWS + 1]
     assert keys(report, "extra") == [EXTRA]
     assert keys(report, "different") == [300, 302]
     assert (report.missing, report.extra, report.different) == (3, 1, 2)
@@ -156,6 +161,8 @@ def test_a_sample_reads_a_part(planted: Pair) -> None:
     report = verified(planted, sample=64, seed=3)
     assert report.verdict == "equal"
     assert 32 <= report.source_rows <= 128
+    planted.sql("UPDATE tipos SET whole = 0")
+    assert verified(planted, sample=64, seed=3).different == report.source_rows
 
 
 def test_since_compares_only_later_rows_and_finds_an_old_copy(planted: Pair) -> None:
