@@ -28,8 +28,13 @@ class Running:
     told: TableStatus | None = None
 
 
-def find(tables: Iterable[Table], root: Path, logs: Path, run: str | None = None) -> list[Running]:
+def find(
+    tables: Iterable[Table], root: Path, logs: Path, run: str | None = None, census: usage.Census | None = None
+) -> list[Running]:
     """The syncs that run now; with `run`, all tables of that run, whether they run or not."""
+    # Nothing without this word in its command line is a Meltano or has its settings.
+    everyone = (census or usage.Census()).look()
+    seen = [one for one in everyone if any("meltano" in word for word in one.words)]
     given = status.read(logs / run) if run else None
     statuses = status.alive(logs) if not run else [given] if given else []
     told = {(entry.table, entry.mode): entry for one in statuses for entry in one.tables}
@@ -38,15 +43,17 @@ def find(tables: Iterable[Table], root: Path, logs: Path, run: str | None = None
         for mode in MODES:
             if mode not in table.jobs or (run and (table.name, mode) not in told):
                 continue
-            running = _running(table, mode, root, told.get((table.name, mode)))
+            running = _running(table, mode, root, told.get((table.name, mode)), seen)
             if running is not None:
                 found.append(running)
     return found
 
 
-def _running(table: Table, mode: Mode, root: Path, told: TableStatus | None) -> Running | None:
+def _running(
+    table: Table, mode: Mode, root: Path, told: TableStatus | None, seen: Sequence[usage.Seen]
+) -> Running | None:
     groups, began = set(), None
-    for process in runlock.processes_of(table, mode, root):
+    for process in runlock.processes_of(table, mode, root, seen):
         try:
             groups.add(os.getpgid(process.pid))
             moment = datetime.fromtimestamp(process.create_time(), timezone.utc)

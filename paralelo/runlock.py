@@ -22,7 +22,7 @@ import psutil
 import psycopg
 from sync_rules.exits import SyncError, TargetUnreachable
 
-from paralelo import progress, status
+from paralelo import progress, status, usage
 from paralelo.project import MODES, Mode, Table
 from paralelo.queries import query
 from paralelo.snapshot import ENDED
@@ -89,23 +89,28 @@ def holder(connection: progress.Connection, schema: str, table: str) -> Holder |
     return None if row is None else Holder(row["application_name"], row["pid"], row["since"])
 
 
-def processes_of(table: Table, mode: Mode, root: Path) -> list[psutil.Process]:
+def processes_of(
+    table: Table, mode: Mode, root: Path, seen: Iterable[usage.Seen] | None = None
+) -> list[psutil.Process]:
     """Living processes of this table's job, whoever started them: its `meltano run`, and plugins with its settings.
 
     A loader is shared by all tables: it is told apart by its process group, which Meltano and its plugins share.
+    `seen` saves a monitor that asks for many tables a look at all processes for each.
     """
     ours = os.getpgid(0)
     job, extractor = table.jobs.get(mode, ""), table.extractors.get(mode, "")
     settings = f"{root}{os.sep}.meltano{os.sep}run{os.sep}{extractor}{os.sep}"
     found = []
-    for process in psutil.process_iter():
+    for one in usage.Census().look() if seen is None else seen:
+        process, words = one.process, one.words
         try:
-            words = process.cmdline()
-            if process.status() == psutil.STATUS_ZOMBIE or os.getpgid(process.pid) == ours:
+            if one.group == ours or not (
+                any(word.startswith(settings) for word in words) or _runs(process, words, job, extractor, root)
+            ):
                 continue
-            if any(word.startswith(settings) for word in words) or _runs(process, words, job, extractor, root):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-        except (ProcessLookupError, psutil.Error, OSError):
+        except (psutil.Error, OSError):
             continue
     return found
 

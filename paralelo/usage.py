@@ -10,6 +10,8 @@ from pathlib import PurePath
 
 import psutil
 
+_YOUNG_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -52,6 +54,41 @@ class Meter:
         self._seen, self._at = seen, now
         self.peak_memory = max(self.peak_memory, memory)
         return Usage(100 * spent / elapsed if elapsed > 0 else 0.0, memory, len(seen), read, written)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A process: its command line and its process group."""
+
+    process: psutil.Process
+    words: tuple[str, ...]
+    group: int
+
+
+@dataclass
+class Census:
+    """All processes, looked at again and again by a monitor that must cost nothing.
+
+    A process's command line is read again only while it is young: between fork and exec it still shows its parent's.
+    """
+
+    clock: Callable[[], float] = time.time
+    _known: dict[int, Seen] = field(default_factory=dict)
+
+    def look(self) -> list[Seen]:
+        """Every process there is now. Zombies among them: whoever needs to know asks for those few that matter."""
+        found: dict[int, Seen] = {}
+        for pid in psutil.pids():
+            known = self._known.get(pid)
+            try:
+                if known is None or self.clock() - known.process.create_time() < _YOUNG_SECONDS:
+                    process = psutil.Process(pid)
+                    known = Seen(process, tuple(process.cmdline()), os.getpgid(pid))
+                found[pid] = known
+            except (psutil.Error, OSError):
+                continue
+        self._known = found
+        return list(found.values())
 
 
 def members(groups: Iterable[int]) -> list[psutil.Process]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -84,6 +85,11 @@ class LedgerView:
     _offset: timedelta = timedelta(0)
     trouble: str = ""
 
+    @cached_property
+    def schema(self) -> str:
+        """Where the tables are: read once, since a look every second must cost nothing."""
+        return ledger.default_schema(self.env)
+
     def refresh(self, since: datetime) -> None:
         """Look again. `since` is when the oldest run began, by this machine's clock. Trouble is noted, not raised."""
         try:
@@ -117,7 +123,7 @@ class LedgerView:
 
     def covered(self, table: Table) -> Covered | None:
         """Up to when the table is in the target."""
-        return self._covered.get((ledger.default_schema(self.env), table.target))
+        return self._covered.get((self.schema, table.target))
 
     def line(
         self,
@@ -156,7 +162,7 @@ class LedgerView:
         )
 
     def _find(self, table: Table, mode: Mode) -> Progress | None:
-        return self._entries.get((ledger.default_schema(self.env), table.target, mode))
+        return self._entries.get((self.schema, table.target, mode))
 
     def close(self) -> None:
         """End the connection."""

@@ -61,12 +61,13 @@ class Monitor:
         clean = redact.redactor(redact.secrets(settings))
         limits = Limits.from_settings(settings, memory_limit())
         self.observer = Observer(self.pairs, self.view, self.logs, limits, run=options.run, redact=clean)
+        self.census = usage.Census()
         self.running: list[attach.Running] = []
         self.alerts: tuple[Alert, ...] = ()
 
     def look(self) -> Snapshot:
         """One look, judged and written down."""
-        self.running = attach.find(self.tables, self.root, self.logs, self.options.run)
+        self.running = attach.find(self.tables, self.root, self.logs, self.options.run, self.census)
         active = {(one.table.name, one.mode) for one in self.running}
         idle = [] if self.options.run else [pair for pair in self.pairs if (pair[0].name, pair[1]) not in active]
         snapshot, self.alerts = self.observer.judge(attach.look(self.view, self.meter, self.running, idle))
