@@ -125,14 +125,13 @@ def _compare(tables: Sequence[Table]) -> tuple[bool, list[Line]]:
     lines, equal = [], True
     for check in CHECKS:
         _step("Comparing every cell" if check == "deep" else "Comparing counts and the sums of every column")
-        report = verify([table.name for table in tables], Options(check=check, settle_seconds=0))
-        equal = equal and report.exit_code == 0
-        for compared in report.tables:
-            lines.append(
-                Line(
-                    compared.target.rpartition(".")[2], check, compared.source_rows, compared.verdict, compared.seconds
-                )
-            )
+        for table in tables:
+            report = verify([table.name], Options(check=check, settle_seconds=0))
+            equal = equal and report.exit_code == 0
+            for found in report.tables:
+                name, rows = found.target.rpartition(".")[2], found.source_rows
+                console.print(f"{name}: {rows:,} rows {found.verdict}, {found.seconds:.1f} s", markup=False)
+                lines.append(Line(name, check, rows, found.verdict, found.seconds))
     return equal, lines
 
 
