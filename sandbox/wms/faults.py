@@ -9,6 +9,7 @@ from typing import Any
 
 KINDS = {
     "status": "answer with `status`, in the API's error form; `retry_after` adds that header",
+    "redirect": "answer 302 with `location`",
     "html": "answer 200 with a page of HTML",
     "half": "cut the JSON in the middle, with a Content-Length that fits",
     "cut": "close the connection in the middle of the answer",
@@ -39,6 +40,7 @@ class Fault:
     times: int = 1
     status: int = 500
     retry_after: str | None = None
+    location: str = ""
     seconds: float = 0.0
 
     @classmethod

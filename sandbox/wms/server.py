@@ -183,6 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind == "status":
             answer = Answer.of(fault.status, error("INJECTED", f"Injected fault {fault.status}"))
             return answer.with_header("Retry-After", fault.retry_after) if fault.retry_after else answer
+        if fault is not None and fault.kind == "redirect":
+            return Answer.of(302, {}).with_header("Location", fault.location)
         if not self._is_basic() and not self._is_bearer():
             return Answer.of(401, error("UNAUTHORIZED", "Invalid credentials"))
         if not path.startswith(API):

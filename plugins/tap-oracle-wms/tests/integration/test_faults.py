@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +15,13 @@ from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
 from tap_oracle_wms.errors import BadAnswer
 from tap_oracle_wms.source import EntitySource
-from wms_sides import expected
+from wms_sides import ACCOUNT, expected
 
+from sandbox.wms.entities import ENTITIES
 from sandbox.wms.faults import Fault
 from sandbox.wms.requests_log import read, summary
 from sandbox.wms.server import WmsServer
+from sandbox.wms.store import Store
 
 Make = Callable[..., EntitySource]
 FULL_PAGES = "ordering=-id&page_size=250"
@@ -49,6 +54,33 @@ def changed(source: EntitySource, low: str) -> list[int]:
         if page.last:
             return ids
         after = page.end
+
+
+def test_rows_above_the_highest_id_of_the_start_are_left_to_the_incremental_sync(wms: WmsServer, source: Make) -> None:
+    opened = source()
+    beginning = opened.begin()
+    before = set(expected(wms, "allocation"))
+    wms.mutate("allocation", inserts=40, seed=9)
+    assert beginning.upper_key == (max(before),)
+    ids: list[int] = []
+    below, last = None, False
+    while not last:
+        page = opened.read_page(KeyRange(beginning.upper_key, below))
+        ids += [one for batch in page.batches for one in batch.column("id").to_pylist()]
+        below, last = page.lowest, page.last
+    assert ids == sorted(before, reverse=True)
+    low = (datetime.fromisoformat(beginning.started_at) - timedelta(minutes=30)).isoformat()
+    assert set(expected(wms, "allocation")) - before <= set(changed(source(sync_mode="incremental"), low))
+
+
+def test_ids_with_huge_gaps_take_few_requests(tmp_path: Path, config: dict[str, Any], source: Make) -> None:
+    ids = [1, 2, 3, 10**6, 10**12, 10**12 + 1, 10**15, 10**18, 2**63 - 2]
+    store = Store(tmp_path / "sparse")
+    store.insert(ENTITIES["allocation"], [{"id": one, "mod_ts": datetime(2024, 1, 1)} for one in ids])
+    store.close()
+    with WmsServer(tmp_path / "sparse", ACCOUNT) as server:
+        assert full(source(base_url=server.base_url, page_size=3)) == ids[::-1]
+        assert len(read(server.log_path)) < 120
 
 
 PASSING = [
@@ -99,6 +131,18 @@ def test_a_link_to_another_host_ends_the_sync(wms: WmsServer, source: Make) -> N
     wms.faults.set([Fault("foreign", query=FULL_PAGES, skip=2)])
     with pytest.raises(ConfigurationError, match=r"leads to elsewhere\.example"):
         full(opened)
+
+
+def test_a_redirection_is_not_followed(wms: WmsServer, source: Make) -> None:
+    opened = source()
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        location = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/demo/wms/lgfapi/v10/entity/allocation/"
+        wms.faults.set([Fault("redirect", query=FULL_PAGES, skip=2, location=location)])
+        with pytest.raises(ConfigurationError, match="302, a redirection"):
+            full(opened)
+        with pytest.raises(BlockingIOError):  # nobody came
+            elsewhere.accept()
 
 
 @pytest.mark.parametrize("status", [400, 403, 405, 409])
