@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import figures
+from bench import figures, goals
 from bench.bed import Bed
 from bench.cases import CASES, CaseFailed
 from bench.contenders import CONTENDERS, PLACE, REQUIREMENTS, ROOT, CannotRun, Contender, environment_of
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _arguments(arguments)
     kept = asked.folder / "results.json"
     if asked.render:
-        print(rendered(read(kept), asked.against))
+        print(rendered(read(kept), asked.against, _of_fewer_rows(kept)))
         return 0
     found, ended_well = Found(about=_about(asked)), True
     with Bed(asked.folder) as bed:
@@ -53,11 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ended_well &= _case(bed, name, asked.rows, found)
             _write(kept, found)
     _write(kept, found)
+    shutil.copyfile(kept, kept.with_name(f"results-{asked.rows}.json"))
     for name in dict.fromkeys(result.table for result in found.results):
         print(f"\n{name}\n{figures.table(_of(found, name), asked.against)}")
     if found.cases:
         print(f"\n{figures.case_lines(found.cases)}")
-    print(f"\nraw figures: {kept}")
+    print(f"\n{goals.markdown(goals.goals(found.results, found.cases, _of_fewer_rows(kept)))}\n\nraw figures: {kept}")
     if not asked.no_plot:
         print(_picture(kept))
     return 0 if ended_well else 1
@@ -192,7 +194,15 @@ def read(path: Path) -> Found:
     return Found(results, [Line(**each) for each in content.pop("cases")], content)
 
 
-def rendered(found: Found, against: str) -> str:
+def _of_fewer_rows(kept: Path) -> list[Result]:
+    """The results of the largest benchmark in the same folder that had fewer rows than this one."""
+    rows = read(kept).about["settings"]["rows"]
+    numbers = (int(path.stem.removeprefix("results-")) for path in kept.parent.glob("results-*.json"))
+    fewer = max((number for number in numbers if number < rows), default=None)
+    return read(kept.with_name(f"results-{fewer}.json")).results if fewer is not None else []
+
+
+def rendered(found: Found, against: str, fewer: Sequence[Result] = ()) -> str:
     """The tables of docs/benchmark.md."""
     machine, settings = found.about["machine"], found.about["settings"]
     parts = [
@@ -204,6 +214,7 @@ def rendered(found: Found, against: str) -> str:
         parts.append(f"### {name}, {TABLES[name].columns} columns\n\n{figures.markdown(_of(found, name), against)}")
     if found.cases:
         parts.append(f"### Cases\n\n{figures.case_lines(found.cases)}")
+    parts.append(f"### Goals\n\n{goals.markdown(goals.goals(found.results, found.cases, fewer))}")
     return "\n\n".join(parts)
 
 

@@ -14,6 +14,8 @@ import pytest
 from bench.__main__ import main, read, rendered
 from bench.contenders import ROOT
 from bench.figures import Line, Result, case_lines, markdown, ratio, rotated, table
+from bench.goals import goals
+from bench.goals import markdown as shown_goals
 from bench.growth import middle_rate
 from bench.measure import Cost, role, run
 from bench.slow_link import BYTES_A_SECOND, WINDOW
@@ -133,3 +135,17 @@ def test_the_reference_run_is_checked_and_written_and_rendered(tmp_path, capsys)
 
 def test_cases_are_a_table_too() -> None:
     assert "| merge | load | 1.50 | note |" in case_lines([Line("merge", "load", 1.5, "note")])
+
+
+def test_goals_are_reached_missed_or_not_measured() -> None:
+    results = [result("paralelo", 0, 1.0), result("reference", 0, 0.9), result("sling", 0, 3.0)]
+    cases = [Line("start-up", "full sync of 1 row, median", 0.5), Line("latency", "4 readers", 1, "3.10 x one reader")]
+    fewer = [Result("paralelo", "bi_credores", 0, 50, Cost(0, 0.75, 1.0, 1.0, 1.0, 2**20))]
+    found = {goal.what: goal for goal in goals(results, cases, fewer)}
+    assert found["rate of the whole run, against the bare pipeline"].reached == "yes"
+    assert found["against sling, whole run"].reached == "no"
+    assert found["against dlt's best case, whole run"].reached == "not measured"
+    assert found["four readers over 20 ms, against one"].found == 3.1
+    # 100 rows in half a second after start-up, 50 rows in a quarter: the same rate.
+    assert found["rate without start-up, against fewer rows"].found == 1.0
+    assert "| start-up | 5 or less | 0.50 s | yes |" in shown_goals(list(found.values()))
