@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -14,9 +15,22 @@ from paralelo.verify.report import Bucket, Report, TableReport
 from paralelo.verify.tally import Difference
 
 _STYLES = {"equal": "green", "different": "bold red", "could not compare": "yellow"}
+_COUNTED: Mapping[str, Callable[[TableReport], float]] = {
+    "source": lambda table: table.source_rows,
+    "target": lambda table: table.target_rows,
+    "missing": lambda table: table.missing,
+    "extra": lambda table: table.extra,
+    "differ": lambda table: table.different,
+}
+_MORE: Mapping[str, Callable[[TableReport], float]] = {
+    "unsettled": lambda table: table.unsettled,
+    "seconds": lambda table: round(table.seconds, 1),
+    "rows/s": lambda table: round(table.rows_per_second),
+}
+_LETTERS = (("m", "missing"), ("x", "extra"), ("d", "different"))
+_FITTING = ("rows/s", "seconds", "unsettled")
 _ROWS_TOLD = 8
 _CELLS_TOLD = 4
-_WIDE = 100
 
 
 def show(report: Report, console: Console) -> None:
@@ -36,21 +50,21 @@ def show(report: Report, console: Console) -> None:
 
 
 def _summary(report: Report, console: Console) -> Table:
-    counted: dict[str, Callable[[TableReport], float]] = {
-        "source": lambda table: table.source_rows,
-        "target": lambda table: table.target_rows,
-        "missing": lambda table: table.missing,
-        "extra": lambda table: table.extra,
-        "differ": lambda table: table.different,
-    }
-    if any(table.unsettled for table in report.tables):
-        counted["unsettled"] = lambda table: table.unsettled
-    if console.width >= _WIDE:
-        counted["seconds"] = lambda table: round(table.seconds, 1)
-        counted["rows/s"] = lambda table: round(table.rows_per_second)
+    """As many columns as fit: what is left out first is of least use."""
+    unsettled = any(table.unsettled for table in report.tables)
+    for dropped in range(len(_FITTING)):
+        kept = [name for name in _FITTING[dropped:] if unsettled or name != "unsettled"]
+        grid = _grid(report, {**_COUNTED, **{name: _MORE[name] for name in reversed(kept)}})
+        wide = console.options.update(width=10_000)
+        if Measurement.get(console, wide, grid).maximum <= console.width:
+            return grid
+    return _grid(report, _COUNTED)
+
+
+def _grid(report: Report, counted: Mapping[str, Callable[[TableReport], float]]) -> Table:
     grid = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("table", no_wrap=True)
-    grid.add_column("check")
+    grid.add_column("table", overflow="fold")
+    grid.add_column("check", no_wrap=True)
     for name in counted:
         grid.add_column(name, justify="right", no_wrap=True)
     grid.add_column("verdict", min_width=9, overflow="fold")
@@ -66,6 +80,8 @@ def _details(table: TableReport, console: Console) -> list[RenderableType]:
         lines.append(Text(table.error))
     if table.copied_again or table.deleted:
         lines.append(Text(f"{table.copied_again:,} rows copied again, {table.deleted:,} deleted; then compared anew"))
+    if table.unsettled:
+        lines.append(Text(f"{table.unsettled:,} rows changed too recently to be judged"))
     if table.absent_columns:
         lines.append(Text(f"columns the target lacks: {', '.join(table.absent_columns)}"))
     lines += [Text(f"not compared: {column}") for column in table.incomparable_columns]
@@ -112,9 +128,13 @@ def _cells(found: Difference) -> Text:
 
 def _key_map(buckets: Sequence[Bucket], console: Console) -> Text:
     """The key space from left to right: a dot is equal, a letter says which kind lies there, `*` several."""
+    first, last = f"{buckets[0].first} ", f" {buckets[-1].last}"
+    # The panel's edges take four columns; several neighbours share a letter where there is no room for each.
+    room = max(1, console.width - 4 - len(first) - len(last))
+    each = -(-len(buckets) // room)
     letters = []
-    for bucket in buckets:
-        kinds = [k for k, n in (("m", bucket.missing), ("x", bucket.extra), ("d", bucket.different)) if n]
+    for start in range(0, len(buckets), each):
+        part = buckets[start : start + each]
+        kinds = [letter for letter, kind in _LETTERS if any(getattr(bucket, kind) for bucket in part)]
         letters.append(kinds[0] if len(kinds) == 1 else "*" if kinds else "·" if console.encoding == "utf-8" else ".")
-    ends = f"{buckets[0].first} ", f" {buckets[-1].last}"
-    return Text(f"{ends[0]}{''.join(letters)}{ends[1]}  (m missing, x extra, d different, * several)")
+    return Text(f"{first}{''.join(letters)}{last}\n(m missing, x extra, d different, * several)")

@@ -85,6 +85,17 @@ def test_one_screen_without_colours_on_a_dumb_terminal() -> None:
     assert "different" in text
 
 
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_no_count_and_no_verdict_is_cut_off(width: int) -> None:
+    large = replace(FOUND, source_rows=1_234_567_890, target_rows=1_234_567_891, unsettled=4, seconds=17.0)
+    out = StringIO()
+    terminal.show(report_of(large, EQUAL), Console(file=out, width=width, force_terminal=False))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for told in ("1,234,567,890", "1,234,567,891", " different", "missing", "extra", "4 rows changed too recently"):
+        assert told in text
+
+
 def test_masks_say_no_more_than_kind_and_size() -> None:
     assert masked(TEXT, "123.456.789-00") == "(14 characters)"
     assert masked(TEXT, "") == "(empty)"
