@@ -110,13 +110,13 @@ def _run_all(tables: Sequence[Table], mode: Mode) -> list[Line]:
         counts = {
             "inserted": result.inserted,
             "updated": result.updated,
-            "unchanged": result.unchanged,
             "stale": result.stale,
             "rejected": result.rejected,
         }
         told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        told = told or (f"{result.unchanged:,} unchanged" if result.unchanged else "nothing to do")
         seconds = ((result.finished_at or datetime.now(timezone.utc)) - job.started).total_seconds()
-        lines.append(Line(watched.table.target, mode, result.committed, told or "nothing to do", seconds))
+        lines.append(Line(watched.table.target, mode, result.committed, told, seconds))
     return lines
 
 
