@@ -1,28 +1,33 @@
 """The picture of a benchmark: `plot.py results.json picture.svg`. Runs in an environment that has matplotlib."""
 
+from __future__ import annotations
+
 import json
 import sys
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
+Run = dict[str, Any]
+"""One of results.json's results."""
 OURS, THEIRS, BASE = "#0b6e4f", "#8d99ae", "#c8553d"
 
 
-def colour(name):
+def colour(name: str) -> str:
     return OURS if name == "paralelo" else BASE if name in ("reference", "read alone", "load alone") else THEIRS
 
 
-def good(results, table):
+def good(results: list[Run], table: str) -> list[Run]:
     return [r for r in results if r["table"] == table and r["cost"] and not r["failure"]]
 
 
-def bars(axes, results, table):
-    rates = {}
+def bars(axes: Any, results: list[Run], table: str) -> None:
+    rates: dict[str, list[float]] = {}
     for r in good(results, table):
         rates.setdefault(r["contender"], []).append(r["rows"] / r["cost"]["wall"])
     order = sorted(rates, key=lambda name: median(rates[name]))
@@ -34,7 +39,7 @@ def bars(axes, results, table):
     axes.set_title(f"{table}: rows/s, whole run", fontsize=10)
 
 
-def growth(axes, results, table):
+def growth(axes: Any, results: list[Run], table: str) -> None:
     for name, drawn in (("paralelo", OURS), ("reference", BASE)):
         for label, r in zip(
             (name, *[None] * 99), (r for r in good(results, table) if r["contender"] == name), strict=False
@@ -49,7 +54,7 @@ def growth(axes, results, table):
     axes.legend(fontsize=8)
 
 
-def cpu(axes, results, table):
+def cpu(axes: Any, results: list[Run], table: str) -> None:
     parts = {"client_cpu": "client", "source_cpu": "source server", "target_cpu": "PostgreSQL"}
     names = list(dict.fromkeys(r["contender"] for r in good(results, table)))[::-1]
     left = [0.0] * len(names)
@@ -67,7 +72,7 @@ def cpu(axes, results, table):
     axes.legend(fontsize=8)
 
 
-def main():
+def main() -> None:
     content = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     results = content["results"]
     tables = [name for name in dict.fromkeys(r["table"] for r in results) if good(results, name)]

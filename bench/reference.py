@@ -22,6 +22,8 @@ import pyarrow as pa
 from bench.growth import connect
 
 if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+
     import mssql_python
     import psycopg
 
@@ -115,7 +117,7 @@ def _type(kind: pa.DataType) -> str:
     return PLAIN_TYPES.get(kind, "varchar")
 
 
-def _fetch_all(folder: Path, queue: multiprocessing.Queue) -> None:
+def _fetch_all(folder: Path, queue: Queue[Path | None]) -> None:
     try:
         for path in fetch(folder):
             queue.put(path)
@@ -126,7 +128,7 @@ def _fetch_all(folder: Path, queue: multiprocessing.Queue) -> None:
 def copy() -> int:
     """Both halves at once, a process each; returns the rows. Raises RuntimeError where the reader failed."""
     context = multiprocessing.get_context("fork")
-    queue = context.Queue(PAGES_AHEAD)
+    queue: Queue[Path | None] = context.Queue(PAGES_AHEAD)
     with tempfile.TemporaryDirectory() as folder:
         reader = context.Process(target=_fetch_all, args=(Path(folder), queue))
         reader.start()
