@@ -104,6 +104,14 @@ def _where(side: Side, segment: TableSegment, since: str | None) -> str:
     if axis is not None and segment.range.upper is not None:
         conditions.append(f"{_name(side, axis)} < {_literal(side, axis, segment.range.upper)}")
     if since is not None and cursor is not None:
-        kind = cursor.declared if side == "source" else cursor.stored
-        conditions.append(f"{_name(side, cursor)} >= CAST('{since}' AS {kind})")
+        conditions.append(f"{_name(side, cursor)} >= {_since(side, cursor, since)}")
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _since(side: Side, cursor: Column, since: str) -> str:
+    """The moment in the column's exact type; `datetime` and `smalldatetime` refuse a text of more than three digits."""
+    if side == "target":
+        return f"CAST('{since}' AS {cursor.stored})"
+    if cursor.declared in ("datetime", "smalldatetime"):
+        return f"CAST(CAST('{since}' AS datetime2(7)) AS {cursor.declared})"
+    return f"CAST('{since}' AS {cursor.declared})"

@@ -107,6 +107,27 @@ def _moment(name: str, text: str) -> datetime:
     return moment if moment.tzinfo is None else moment.astimezone(timezone.utc)
 
 
+def _since(table: TablePair, options: Options) -> str | None:
+    """The time as both servers read it: one spelling, and only where it means the same to both."""
+    if options.since is None:
+        return None
+    if table.cursor is None:
+        raise ConfigurationError(f"{table.name}: since needs a cursor column, and the table has none")
+    name, family = table.cursor.source, table.cursor.family
+    if family not in ("timestamp", "instant", "date"):
+        raise ConfigurationError(
+            f"{table.name}: since needs a cursor that is a time; {name} is {table.cursor.declared}"
+        )
+    moment = _moment("since", options.since)
+    if family == "instant":
+        return moment.replace(tzinfo=timezone.utc).isoformat()
+    if moment.tzinfo is not None:
+        raise ConfigurationError(
+            f"{table.name}: {name} has no offset from UTC: give since without one, as {name} has it"
+        )
+    return moment.isoformat()
+
+
 def describe_pair(source: Source, target: Postgres, wanted: Wanted) -> Paired:
     """Both sides' columns, paired. Raises a SyncError where a side has no such table."""
     described = source.named(wanted.source)
@@ -123,13 +144,12 @@ def _compare(
 ) -> TableReport:
     paired = describe_pair(source, target, wanted)
     table, notes = paired.table, list(paired.notes)
-    if options.since is not None and table.cursor is None:
-        raise ConfigurationError(f"{table.name}: since needs a cursor column, and the table has none")
+    since = _since(table, options)
     surveyed = check == "quick" and source.adds_up
     if check == "quick" and not surveyed:
         table = replace(table, columns=tuple(one for one in table.columns if one in (*table.key, table.cursor)))
     parallel = max(options.parallel, source.parallel)
-    sides = Sides(source, target, options.since)
+    sides = Sides(source, target, since)
     settled = _settled(source, table, options)
     bounds = _both(source.bounds(table), target.bounds(table))
     whole = TableSegment(table, KeyRange(), bounds.least, bounds.most)

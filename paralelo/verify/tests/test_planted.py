@@ -178,6 +178,42 @@ def test_since_compares_only_later_rows_and_finds_an_old_copy(planted: Pair) -> 
     assert report.missing == report.extra == 0
 
 
+@pytest.mark.parametrize(
+    ("declared", "since", "found"),
+    [
+        ("datetime", "2024-05-01 00:00:00.1234567", [2, 3]),
+        ("smalldatetime", "2024-05-01T00:00:30.5", [2, 3]),
+        ("datetimeoffset(7)", "2024-05-01T03:00:00+03:00", [2, 3]),
+        ("date", "20240502", [3]),
+        ("datetime2(7)", "2024-05-01T00:00:00Z", "has no offset"),
+        ("rowversion", "2024-05-01", "is a time"),
+    ],
+)
+def test_since_in_the_cursors_terms(pair: Pair, declared: str, since: str, found: list[int] | str) -> None:
+    values = "2024-04-30", "2024-05-01T12:00:00", "2024-05-02"
+    if declared == "rowversion":
+        pair.t_sql(
+            "DROP TABLE IF EXISTS dbo.desde", "CREATE TABLE dbo.desde (id int PRIMARY KEY, n int, rv rowversion)"
+        )
+        pair.copy("desde", "id")
+        cursor = "rv"
+    else:
+        pair.t_sql(
+            "DROP TABLE IF EXISTS dbo.desde", f"CREATE TABLE dbo.desde (id int PRIMARY KEY, n int, c {declared})"
+        )
+        pair.t_sql(*(f"INSERT INTO dbo.desde VALUES ({i}, 0, '{value}')" for i, value in enumerate(values, 1)))
+        pair.copy("desde", "id")
+        cursor = "c"
+    pair.sql("UPDATE desde SET n = 1")
+    wanted = Wanted("dbo.desde", "public", "desde", cursor_column=cursor)
+    report = verify_table(pair.source, pair.target, wanted, Options(check="deep", since=since))
+    if isinstance(found, str):
+        assert report.verdict == "could not compare"
+        assert found in (report.error or "")
+    else:
+        assert keys(report, "different") == found, report.error
+
+
 def test_a_table_that_is_not_there_could_not_be_compared(pair: Pair) -> None:
     report = verify_table(pair.source, pair.target, Wanted("dbo.nada", "public", "nada"), Options())
     assert report.verdict == "could not compare"
