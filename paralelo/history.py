@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ def write(statement: str, record: Record, env: Mapping[str, str] | None = None) 
             connection.execute(query(f"history.{statement}"), record.values)
             if statement == "end":
                 connection.execute(query("history.forget_old"), {"days": KEEP_DAYS})
+                _tell_the_stores(connection, record)
     except (psycopg.Error, SyncError) as error:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     return None
@@ -83,6 +85,29 @@ def bury(runs: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     with suppress(psycopg.Error, SyncError), progress.connect(env, read_only=False) as connection:
         if runs and _there(connection):
             connection.execute(query("history.bury"), {"runs": list(runs), "reason": DIED})
+
+
+def _tell_the_stores(connection: progress.Connection, record: Record) -> None:
+    """Write the run into the stores, where the target has them: its end as a job's state, its figures, its audit entry.
+
+    All three or none, and once for a run.
+    """
+    row = connection.execute(query("stores.there")).fetchone()
+    if not row or not row["there"]:
+        return
+    values = {"run": record.run, "name": record.name, "mode": record.mode, "user": _user()}
+    with connection.transaction():
+        if connection.execute(query("stores.job_status"), values).rowcount:
+            connection.execute(query("stores.metrics"), values)
+            connection.execute(query("stores.audit"), values)
+
+
+def _user() -> str | None:
+    """Who runs this, where the system knows a name: in a container it may not."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
 
 
 def listed(

@@ -1,4 +1,4 @@
-"""`python -m stores.schema`: create the schemas and tables that are missing."""
+"""`python -m stores.schema`: create the schemas and tables that are missing; `--downgrade base` drops them again."""
 
 from __future__ import annotations
 
@@ -6,37 +6,45 @@ import argparse
 import asyncio
 import sys
 
+from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from stores.engine import Database
 from stores.models import SCHEMAS
 from stores.settings import DatabaseSettings, SettingsError
-from stores.tables import initialize_database, tables_present
+from stores.tables import downgrade, initialize_database, tables_present
 
 __all__ = ["initialize_database", "main"]
 
 
-async def _main() -> int:
+async def _main(back_to: str | None) -> int:
     db = Database(DatabaseSettings.from_environment())
     try:
         before = await tables_present(db)
-        await initialize_database(db)
+        if back_to is None:
+            await initialize_database(db)
+        else:
+            async with db.engine.begin() as connection:
+                await connection.run_sync(downgrade, back_to)
         after = await tables_present(db)
     finally:
         await db.close()
     where = f"{db.settings.host}:{db.settings.port}/{db.settings.name}"
-    sys.stdout.write(f"{where}: {after} tables in {', '.join(SCHEMAS)}; {after - before} of them made now\n")
+    changed = f"{after - before} of them made now" if back_to is None else f"{before - after} dropped now"
+    sys.stdout.write(f"{where}: {after} tables in {', '.join(SCHEMAS)}; {changed}\n")
     return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
-    argparse.ArgumentParser(prog="python -m stores.schema", description="Create schemas and tables.").parse_args(
-        arguments
+    parser = argparse.ArgumentParser(prog="python -m stores.schema", description="Create schemas and tables.")
+    parser.add_argument(
+        "--downgrade", metavar="REVISION", help="take migrations back instead, with every row; `base` all"
     )
+    given = parser.parse_args(arguments)
     try:
-        return asyncio.run(_main())
-    except SettingsError as error:
+        return asyncio.run(_main(given.downgrade))
+    except (SettingsError, CommandError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except (SQLAlchemyError, OSError) as error:

@@ -168,6 +168,8 @@ def test_what_a_declaration_leaves_open_is_settled_by_what_is_stored(
 def test_records_carry_the_same_values(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
     path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, r REAL, t TEXT)", {"t": [(1, 0.1, "ação"), (2, None, "")]})
     assert tap(path, batch=False).rows == tap(path).rows
+    more = file("CREATE TABLE t (r REAL, b BLOB)", {"t": [(math.inf, b"\0"), (-math.inf, None)]}, name="more.db")
+    assert [(row["r"], row["b"]) for row in tap(more, batch=False).rows] == [("-Infinity", None), ("Infinity", "AA==")]
 
 
 def test_utf16_files(file: Callable[..., Path], tap: Callable[..., Any]) -> None:

@@ -24,6 +24,7 @@ CREATE TABLE pairs (a TEXT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b));
 CREATE TABLE keyless (a);
 CREATE TABLE falling (id INTEGER PRIMARY KEY DESC, t);
 CREATE TABLE taken (rowid TEXT, _rowid_ TEXT, oid TEXT);
+CREATE TABLE own (_rowid TEXT);
 CREATE VIEW seen AS SELECT id, t FROM plain;
 CREATE VIRTUAL TABLE words USING fts5 (t);
 """
@@ -31,7 +32,7 @@ CREATE VIRTUAL TABLE words USING fts5 (t);
 
 def test_tables_views_indexes_and_shadows_are_told_apart(file: Callable[..., Path]) -> None:
     database = Database(file(KINDS))
-    tables = ["falling", "keyless", "pairs", "plain", "taken", "texts"]
+    tables = ["falling", "keyless", "own", "pairs", "plain", "taken", "texts"]
     assert table_names(database, views=False) == tables
     assert table_names(database, views=True) == sorted([*tables, "seen"])
     with pytest.raises(ConfigurationError, match="virtual table keeps its data"):
@@ -41,7 +42,7 @@ def test_tables_views_indexes_and_shadows_are_told_apart(file: Callable[..., Pat
     keys = {name: natural_key(describe(database, name)) for name in [*tables, "seen"]}
     assert keys == {
         "plain": ("id",), "texts": ("k",), "pairs": ("a", "b"), "keyless": ("_rowid",), "falling": ("id",),
-        "taken": (), "seen": (),
+        "taken": (), "own": (), "seen": (),
     }  # fmt: skip
     database.close()
 
@@ -53,7 +54,8 @@ def test_every_kind_of_key_pages_through_every_row_once(file: Callable[..., Path
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 23)
     INSERT INTO plain SELECT i, 'é' || i FROM n;
     INSERT INTO texts SELECT t, id FROM plain; INSERT INTO pairs SELECT id % 4, id FROM plain;
-    INSERT INTO keyless SELECT t FROM plain; INSERT INTO taken SELECT t, t, t FROM plain;
+    INSERT INTO keyless SELECT t FROM plain;
+    INSERT INTO own SELECT t FROM plain; INSERT INTO taken SELECT t, t, t FROM plain;
     INSERT INTO falling (t) SELECT t FROM plain; UPDATE falling SET id = rowid;
     """
     )
@@ -61,7 +63,7 @@ def test_every_kind_of_key_pages_through_every_row_once(file: Callable[..., Path
     assert run.code == 0, run.log
     sent = {message["stream"]: message["rows"] for message in run.of("ACTIVATE_VERSION")}
     assert sent == dict.fromkeys([f"main-{name}" for name in
-        ("falling", "keyless", "pairs", "plain", "seen", "taken", "texts")], 23)  # fmt: skip
+        ("falling", "keyless", "own", "pairs", "plain", "seen", "taken", "texts")], 23)  # fmt: skip
     pairs = [(row["a"], row["b"]) for row in run.rows if "b" in row]
     assert pairs == sorted(pairs, reverse=True)
     assert len(set(pairs)) == 23

@@ -11,6 +11,14 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+TABLES = {
+    "tws": "tws_job_status, tws_snapshots, tws_workstation_status, tws_events, tws_patterns, tws_problem_solutions",
+    "context": "conversations, context_content",
+    "audit": "audit_entries, audit_queue",
+    "analytics": "session_history, user_profiles",
+    "learning": "feedback, learning_thresholds, active_learning_candidates",
+    "metrics": "metric_data_points, metric_aggregations",
+}
 _SQL = Path(__file__).parent.parent / "sql"
 
 
@@ -24,6 +32,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, with every row."""
-    for schema in ("tws", "context", "audit", "analytics", "learning", "metrics"):
-        op.get_bind().exec_driver_sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    """Drop them, with every row; a schema that holds something else stays, with what it holds."""
+    for schema, tables in TABLES.items():
+        for table in tables.split(", "):
+            op.get_bind().exec_driver_sql(f"DROP TABLE IF EXISTS {schema}.{table}")
+        op.get_bind().exec_driver_sql(
+            f"DO $$ BEGIN IF to_regnamespace('{schema}') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class"
+            f" WHERE relnamespace = to_regnamespace('{schema}')) THEN DROP SCHEMA {schema}; END IF; END $$"
+        )

@@ -48,7 +48,10 @@ def test_back_and_forward(run: Any) -> None:
             await connection.run_sync(upgrade)
         return gone, await tables_present(run.db)
 
+    run(run.db.execute("CREATE TABLE metrics.somebody_elses (a int)"))
     assert run(there_and_back()) == (0, 17)
+    assert run(run.db.fetch("SELECT to_regclass('metrics.somebody_elses') IS NOT NULL"))[0][0]
+    run(run.db.execute("DROP TABLE metrics.somebody_elses"))
 
 
 def test_the_command(command_environment: dict[str, str]) -> None:
@@ -57,6 +60,14 @@ def test_the_command(command_environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
     assert "17 tables" in done.stdout
     assert done.stderr == ""
+    back = subprocess.run(
+        [*command, "--downgrade", "base"], env=command_environment, capture_output=True, text=True, check=False
+    )
+    assert "0 tables" in back.stdout, back.stderr
+    assert (
+        "17 of them made now"
+        in subprocess.run(command, env=command_environment, capture_output=True, text=True, check=False).stdout
+    )
 
 
 def test_the_command_tells_of_an_unreachable_database_without_the_password(command_environment: dict[str, str]) -> None:

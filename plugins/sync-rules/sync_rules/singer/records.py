@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,8 @@ def records(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """One dict a row, in the batch's order.
 
     Times are ISO 8601 with six digits of the second, `+00:00` where the type has a zone; binary is base64; decimals
-    stay `Decimal`, which Singer's own JSON encoder writes with every digit.
+    stay `Decimal`, which Singer's own JSON encoder writes with every digit. Infinities and NaN are texts, `Infinity`,
+    `-Infinity`, `NaN`: JSON has no number for them, and a target that cannot take them should say so, not store NULL.
     """
     names = batch.schema.names
     values = [json_values(column) for column in batch.columns]
@@ -38,4 +40,9 @@ def json_values(column: pa.Array) -> list[Any]:
     if pa.types.is_large_binary(kind) or pa.types.is_binary(kind):
         return [None if value is None else base64.b64encode(value).decode() for value in column.to_pylist()]
     plain: list[Any] = column.to_pylist()
+    if pa.types.is_floating(kind) and pc.all(pc.is_finite(column)).as_py() is False:
+        return [value if value is None or math.isfinite(value) else _UNBOUNDED[str(value)] for value in plain]
     return plain
+
+
+_UNBOUNDED = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
