@@ -16,6 +16,8 @@ from .functions import Handler, Typed, function, number
 if TYPE_CHECKING:
     from .translate import Scope, Translator
 
+ROWVERSION = SqlType("binary", 8)
+
 
 def _said(value: Callable[[Translator], str | int | None], kind: SqlType = SYSNAME) -> Handler:
     """A function whose answer the session knows, whatever its arguments."""
@@ -41,6 +43,13 @@ FUNCTIONS["xact_state"] = _said(lambda tr: int(tr.facts.trancount > 0), SqlType(
 FUNCTIONS["is_srvrolemember"] = _said(lambda tr: int(tr.facts.administrator), INT)
 FUNCTIONS["is_member"] = FUNCTIONS["is_rolemember"] = FUNCTIONS["is_srvrolemember"]
 FUNCTIONS["connectionproperty"] = _said(lambda tr: "TCP", SqlType("sql_variant"))
+
+
+@function("min_active_rowversion")
+def _min_active_rowversion(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
+    """Above every committed row version. An open transaction's own are not seen yet, and will be at least this."""
+    counters = f"{quoted(tr.database)}.{BASE}.counters"
+    return tr.scalar(f"(SELECT big_endian(value + 1, 8) FROM {counters} WHERE name = 'rowversion')"), ROWVERSION
 
 
 @function("db_name")

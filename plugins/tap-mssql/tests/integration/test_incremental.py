@@ -45,6 +45,22 @@ def ids(run: Any, name: str) -> list[int]:
     return [message["record"]["id"] for message in run.of("RECORD") if message["stream"] == stream]
 
 
+def test_a_counter_is_a_cursor(source: Any, table: Make) -> None:
+    """SPEC I3, I5: a row version, which the server counts up, and a number that the application counts up."""
+    table("dbo.counted", "id int NOT NULL PRIMARY KEY, ver rowversion, n bigint NOT NULL")
+    source.execute("INSERT INTO dbo.counted (id, n) VALUES (1, 1), (2, 2), (3, 3)")
+    for cursor in ("ver", "n"):
+        settings = {"tables": ["dbo.counted"], "cursor_column": cursor}
+        full = source.tap(**settings)
+        assert full.exit_code == 0, full.log
+        source.execute("UPDATE dbo.counted SET n = n + 10 WHERE id = 2")
+        changed = source.tap(sync_mode="incremental", state=full.state, page_size=1, **settings)
+        assert changed.exit_code == 0, changed.log
+        assert 2 in ids(changed, "dbo.counted")
+        assert 1 not in ids(changed, "dbo.counted")
+        assert 2 in ids(source.tap(sync_mode="incremental", state=changed.state, **settings), "dbo.counted")
+
+
 def test_rows_stamped_after_the_clock_wait(source: Any, table: Make) -> None:
     """SPEC I1."""
     table("dbo.live", "id int NOT NULL PRIMARY KEY, mod_ts datetime2(7) NOT NULL", "(1, '2999-01-01')")
