@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from sync_rules.exits import Exit
 
 from paralelo import history, jobs, leftovers, progress, runlock, systemdb, usage
 from paralelo.policy import Policy
+from paralelo.project import Mode
 from paralelo.report import Report, grid
-from paralelo.run import Run
+from paralelo.run import Run, default_at_once
 from paralelo.runlog import lines
 from paralelo.track import Plan
 from paralelo.watch import Watched, watch
@@ -162,6 +165,33 @@ def test_no_secret_and_no_row_value_in_anything_a_run_wrote(toy: Toy, db: psycop
     assert "cannot log in with ***" in "".join(texts.values())
     for planted in (PASSWORD, PASSWORD.replace("/", "%2F"), "PLANTED-ROW-VALUE", toy.env["TARGET_POSTGRES_PASSWORD"]):
         assert [name for name, text in texts.items() if planted in text] == []
+
+
+def test_no_more_tables_run_at_once_than_were_asked_for(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[jobs.RunningJob] = []
+    at_once: list[int] = []
+
+    def start(job: str, log: Path, *_: object, **__: object) -> jobs.RunningJob:
+        at_once.append(1 + sum(not one.done for one in started))
+        started.append(jobs.RunningJob(job, subprocess.Popen(["sleep", "0.3"], start_new_session=True), log))
+        return started[-1]
+
+    monkeypatch.setattr(jobs, "start", start)
+    tables = tuple(replace(toy.table, name=f"t{number}", target=f"t{number}") for number in range(5))
+    found = Run(Plan("full", tables, 2, QUICK, toy.env, toy.root), Console(file=io.StringIO())).execute()
+    assert [part.outcome for part in found.tables] == ["finished"] * 5
+    assert max(at_once) == 2
+    assert len(started) == 5
+
+
+@pytest.mark.parametrize(
+    ("mode", "tables", "cores", "expected"),
+    [("full", 8, 16, 2), ("full", 8, 1, 1), ("full", 1, 16, 1), ("incremental", 8, 16, 4), ("incremental", 8, 3, 3)],
+)
+def test_by_default_as_many_as_cores_and_the_sources_connections_allow(
+    mode: Mode, tables: int, cores: int, expected: int
+) -> None:
+    assert default_at_once(mode, tables, cores) == expected
 
 
 def test_a_job_that_is_only_watched(toy: Toy) -> None:
