@@ -26,7 +26,7 @@ from psycopg import sql
 from rich.console import Console
 from sync_rules.exits import ConfigurationError
 
-from paralelo import progress, project, redact, runlock, usage
+from paralelo import history, progress, project, redact, runlock, usage
 from paralelo.policy import Policy
 from paralelo.project import Mode, Table
 from paralelo.queries import query
@@ -132,7 +132,7 @@ class Acceptance:
 
     def _run(self, mode: Mode, what: str) -> Report:
         self.console.print(f"\n{what}", style="bold")
-        plan = Plan(mode, (self.table,), 1, self.policy, self.env, self.root, self.main_root / "logs")
+        plan = Plan(mode, (self.table,), 1, self.policy, self.env, self.root, self.root / "logs")
         return Run(plan, self.console).execute()
 
     def _undisturbed(self) -> None:
@@ -186,7 +186,7 @@ class Acceptance:
     def _pauses(self, moment: datetime) -> float:
         """The pause that was configured after this blow, from the run's own log."""
         newest = max(
-            (self.main_root / "logs").glob(f"*/{self.table.name}-full.jsonl"), key=lambda path: path.stat().st_mtime
+            (self.root / "logs").glob(f"*/{self.table.name}-full.jsonl"), key=lambda path: path.stat().st_mtime
         )
         for text in newest.read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
@@ -206,7 +206,7 @@ class Acceptance:
         files = list((self.root / ".meltano" / "run").glob("*/*.config.json"))
         self._check("no settings file is left", not files, f"{len(files)} left")
         known = [secret for secret in redact.secrets(self.settings) if len(secret) >= 6]
-        places = [*self.root.rglob("*"), *(self.main_root / "logs").rglob("*")]
+        places = self.root.rglob("*")
         texts = [path for path in places if path.is_file() and not path.is_symlink() and path.name != ".env"]
         holding = [path.name for path in texts if any(secret.encode() in path.read_bytes() for secret in known)]
         self._check("no secret in anything written", not holding, ", ".join(holding) or f"{len(texts)} files searched")
@@ -237,6 +237,7 @@ class Acceptance:
             connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(SCHEMA)))
             if progress.ledger_exists(connection):
                 connection.execute(query("progress.forget_schema"), {"schema": SCHEMA})
+            history.forget_schema(connection, SCHEMA)
 
 
 def private_project(root: Path, main_root: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -69,11 +69,37 @@ def look(
     view: LedgerView, meter: usage.Meter, running: Sequence[Running], idle: Sequence[tuple[Table, Mode]]
 ) -> Snapshot:
     """A snapshot of what runs, and of the last syncs of what does not."""
-    now = datetime.now(timezone.utc)
-    view.refresh(min((one.began for one in running), default=now))
-    lines = [_line(view, one) for one in running]
-    lines += [_idle_line(view, table, mode) for table, mode in idle]
-    return Snapshot(now, tuple(lines), meter.measure(group for one in running for group in one.groups))
+    found = lines(view, running, idle)
+    used = meter.measure(group for one in running for group in one.groups)
+    return Snapshot(datetime.now(timezone.utc), found, used)
+
+
+def lines(view: LedgerView, running: Sequence[Running], idle: Sequence[tuple[Table, Mode]]) -> tuple[Line, ...]:
+    """The same without what the processes use."""
+    view.refresh(min((one.began for one in running), default=datetime.now(timezone.utc)))
+    return (*(_line(view, one) for one in running), *(_idle_line(view, table, mode) for table, mode in idle))
+
+
+@dataclass
+class Others:
+    """The syncs that a run does not see to. Its metrics tell of them too: all runs write the same file in turn."""
+
+    pairs: Sequence[tuple[Table, Mode]]
+    root: Path
+    logs: Path
+    view: LedgerView
+    census: usage.Census = field(default_factory=usage.Census)
+
+    def lines(self) -> tuple[Line, ...]:
+        """One for each, whether it runs or not."""
+        if not self.pairs:
+            return ()
+        tables = {table.name: table for table, _ in self.pairs}
+        wanted = {(table.name, mode) for table, mode in self.pairs}
+        found = find(tables.values(), self.root, self.logs, census=self.census)
+        running = [one for one in found if (one.table.name, one.mode) in wanted]
+        active = {(one.table.name, one.mode) for one in running}
+        return lines(self.view, running, [pair for pair in self.pairs if (pair[0].name, pair[1]) not in active])
 
 
 def _line(view: LedgerView, one: Running) -> Line:

@@ -144,6 +144,12 @@ def recoveries(connection: progress.Connection) -> dict[tuple[str, str, str], in
     return {(row["name"], row["mode"], row["reason"]): row["count"] for row in found}
 
 
+def forget_schema(connection: progress.Connection, schema: str) -> None:
+    """Forget what ran into a schema that is no more: it is no measure for other runs of a table of that name."""
+    if _there(connection):
+        connection.execute(query("history.forget_schema"), {"schema": schema})
+
+
 def _there(connection: progress.Connection) -> bool:
     row = connection.execute(query("history.exists")).fetchone()
     return bool(row and row["there"])

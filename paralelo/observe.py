@@ -14,6 +14,7 @@ from sync_rules.exits import SyncError
 
 from paralelo import history, progress
 from paralelo.alerts import Alert, Disk, Limits, alerts
+from paralelo.attach import Others
 from paralelo.metrics import Facts, Metrics
 from paralelo.project import Mode, Table
 from paralelo.queries import query
@@ -44,6 +45,7 @@ class Observer:
     run: str | None = None
     redact: Redactor = field(default_factory=redactor)
     metrics: Metrics = field(default_factory=Metrics)
+    others: Others | None = None
     rates: dict[tuple[str, str], list[Past]] = field(default_factory=dict)
     _facts: Facts = field(default_factory=Facts)
     _written_at: float | None = None
@@ -55,19 +57,38 @@ class Observer:
         found = alerts(snapshot, self.limits, self.rates, self.disks())
         return replace(snapshot, alerts=tuple(alert.text for alert in found)), found
 
-    def write(self, snapshot: Snapshot, found: tuple[Alert, ...], now: float, *, recoveries: int = 0) -> None:
-        """Write the metrics, if it is time. `now` is any clock's seconds."""
-        if self._written_at is not None and now - self._written_at < EVERY_SECONDS:
+    def write(
+        self, snapshot: Snapshot, found: tuple[Alert, ...], now: float, *, recoveries: int = 0, last: bool = False
+    ) -> None:
+        """Write the metrics, if it is time. `now` is any clock's seconds.
+
+        The `last` time everything is looked up anew: what is written then is read until something runs again.
+        """
+        if not last and self._written_at is not None and now - self._written_at < EVERY_SECONDS:
             return
         self._written_at = now
-        if self._facts_at is None or now - self._facts_at >= _SLOW_FACTS_SECONDS:
+        if last or self._facts_at is None or now - self._facts_at >= _SLOW_FACTS_SECONDS:
             self._facts_at = now
             self._facts = self.look_up()
         scores = self.scores(snapshot, recoveries)
         free = {disk.name: disk.free for disk in self.disks()}
-        self.metrics.update(snapshot, replace(self._facts, scores=scores, disk_free=free), found)
+        facts = replace(self._facts, scores=scores, disk_free=free)
+        everything, alarms = self._with_others(snapshot, found)
+        self.metrics.update(everything, facts, alarms)
         self.metrics.write(self.logs)
         self._json_line(snapshot, found, scores)
+
+    def _with_others(self, snapshot: Snapshot, found: tuple[Alert, ...]) -> tuple[Snapshot, tuple[Alert, ...]]:
+        rest = self.others.lines() if self.others is not None else ()
+        if not rest:
+            return snapshot, found
+        everything = replace(snapshot, lines=(*snapshot.lines, *rest))
+        return everything, alerts(everything, self.limits, self.rates, self.disks())
+
+    def close(self) -> None:
+        """End the connections it made."""
+        if self.others is not None:
+            self.others.view.close()
 
     def scores(self, snapshot: Snapshot, recoveries: int = 0) -> dict[tuple[str, str], Score]:
         """How each running sync does against its own history."""

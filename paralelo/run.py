@@ -15,6 +15,7 @@ from types import FrameType
 from rich.console import Console
 
 from paralelo import (
+    attach,
     history,
     jobs,
     leftovers,
@@ -32,7 +33,7 @@ from paralelo.alerts import Alert, Limits
 from paralelo.clock import Clock, SystemClock
 from paralelo.live import can_redraw, show
 from paralelo.observe import Observer, memory_limit
-from paralelo.project import Mode, Table
+from paralelo.project import MODES, Mode, Table
 from paralelo.report import Report
 from paralelo.runlog import RunLog
 from paralelo.snapshot import Snapshot
@@ -72,14 +73,18 @@ class Run:
         self.notifier = notify.from_settings(self.settings, self.redact, self._trouble)
         self.view = LedgerView(plan.env)
         self.meter = usage.Meter()
+        mine = {(table.name, plan.mode) for table in plan.tables}
+        declared = [(table, mode) for table in project.tables(plan.root) for mode in MODES if mode in table.jobs]
+        rest = [pair for pair in declared if (pair[0].name, pair[1]) not in mine]
         self.observer = Observer(
-            [(table, plan.mode) for table in plan.tables],
+            [*((table, plan.mode) for table in plan.tables), *rest],
             self.view,
             plan.logs_folder,
             Limits.from_settings(self.settings, memory_limit()),
             plan.env,
             self.id,
             self.redact,
+            others=attach.Others(rest, plan.root, plan.logs_folder, LedgerView(plan.env)),
         )
         self._helpers: list[subprocess.Popen[bytes]] = []
         shared = Context(
@@ -140,9 +145,9 @@ class Run:
                 track.begin()
             busy += waiting and track.busy
 
-    def _refresh(self) -> None:
+    def _refresh(self, *, anyway: bool = False) -> None:
         now = self.clock.monotonic()
-        if self._looked_at is None or now - self._looked_at >= _LOOK_SECONDS:
+        if anyway or self._looked_at is None or now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
             self.view.refresh(min((track.began for track in self.tracks if track.began), default=self.began))
             for track in self.tracks:
@@ -152,9 +157,12 @@ class Run:
 
     def _look(self) -> Snapshot:
         self._step()
+        over = self._over()
+        if over:
+            self._refresh(anyway=True)
         raw = Snapshot(self.clock.now(), tuple(track.line() for track in self.tracks), self._used)
         snapshot, alerts = self.observer.judge(raw)
-        self.observer.write(snapshot, alerts, self.clock.monotonic())
+        self.observer.write(snapshot, alerts, self.clock.monotonic(), last=over)
         status.write(self.folder, self.id, tuple(track.status() for track in self.tracks))
         known = {(alert.kind, alert.table) for alert in self._alerted}
         for alert in alerts:
@@ -200,6 +208,7 @@ class Run:
         report.write(found, self.folder)
         self.log.event("run ended", exit_code=found.exit_code, seconds=round(seconds, 1))
         self.view.close()
+        self.observer.close()
         return found
 
 

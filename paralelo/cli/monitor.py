@@ -65,14 +65,14 @@ class Monitor:
         self.running: list[attach.Running] = []
         self.alerts: tuple[Alert, ...] = ()
 
-    def look(self) -> Snapshot:
+    def look(self, *, last: bool = False) -> Snapshot:
         """One look, judged and written down."""
         self.running = attach.find(self.tables, self.root, self.logs, self.options.run, self.census)
         active = {(one.table.name, one.mode) for one in self.running}
         idle = [] if self.options.run else [pair for pair in self.pairs if (pair[0].name, pair[1]) not in active]
         snapshot, self.alerts = self.observer.judge(attach.look(self.view, self.meter, self.running, idle))
         recoveries = sum(one.told.recoveries for one in self.running if one.told is not None)
-        self.observer.write(snapshot, self.alerts, time.monotonic(), recoveries=recoveries)
+        self.observer.write(snapshot, self.alerts, time.monotonic(), recoveries=recoveries, last=last)
         return snapshot
 
     def document(self, snapshot: Snapshot) -> dict[str, object]:
@@ -128,7 +128,7 @@ def _monitor(options: argparse.Namespace) -> int:
 
 def _once(monitor: Monitor, console: Console) -> int:
     time.sleep(0.5)
-    snapshot = monitor.look()
+    snapshot = monitor.look(last=True)
     if monitor.options.json:
         sys.stdout.write(json.dumps(monitor.document(snapshot), default=str, indent=2) + "\n")
     else:

@@ -52,6 +52,9 @@ SET ended_at = now(), outcome = %(outcome)s, exit = %(exit)s, reason = %(reason)
     seconds = %(seconds)s, peak_memory = %(peak_memory)s
 WHERE run = %(run)s AND name = %(name)s AND mode = %(mode)s
 
+-- name: forget_schema
+DELETE FROM paralelo.run WHERE table_schema = %(schema)s
+
 -- name: bury
 UPDATE paralelo.run SET ended_at = now(), outcome = 'failed', exit = 1, reason = %(reason)s
 WHERE run = ANY (%(runs)s) AND outcome = 'running'

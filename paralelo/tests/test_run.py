@@ -167,6 +167,22 @@ def test_no_secret_and_no_row_value_in_anything_a_run_wrote(toy: Toy, db: psycop
         assert [name for name, text in texts.items() if planted in text] == []
 
 
+def test_what_a_run_leaves_for_prometheus_is_true_until_the_next_and_tells_of_every_table(toy: Toy) -> None:
+    table = toy.table
+    text = (
+        (toy.root / "extract" / "toy.meltano.yml").read_text().replace("toy", "other").replace("dbo.toy", "dbo.other")
+    )
+    (toy.root / "extract" / "other.meltano.yml").write_text(text)
+    plan = Plan("full", (table,), 1, QUICK, {**toy.told(pages=2), "PARALELO_MEMORY_LIMIT_MB": "1"}, toy.root)
+    assert Run(plan, Console(file=io.StringIO())).execute().exit_code == 0
+    left = dict(line.rsplit(" ", 1) for line in (toy.root / "logs" / "paralelo.prom").read_text().splitlines())
+    assert left['paralelo_running{mode="full",table="toy"}'] == "0.0"
+    assert left['paralelo_rows_committed{mode="full",table="toy"}'] == "200.0"
+    assert left['paralelo_alert{kind="memory",table=""}'] == "0.0", "nothing runs, so nothing uses memory"
+    assert 'paralelo_last_success_timestamp_seconds{table="toy"}' in left
+    assert left['paralelo_running{mode="full",table="other"}'] == "0.0"
+
+
 def test_no_more_tables_run_at_once_than_were_asked_for(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[jobs.RunningJob] = []
     at_once: list[int] = []
