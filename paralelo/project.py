@@ -72,7 +72,7 @@ def main_file(project: Path | None = None) -> Mapping[str, Any]:
     path = (project or root()) / "meltano.yml"
     if not path.exists():
         raise ConfigurationError(f"{path.parent} is no Meltano project: it has no meltano.yml")
-    return _content(path)
+    return read(path)
 
 
 def tables(project: Path | None = None) -> list[Table]:
@@ -83,10 +83,11 @@ def tables(project: Path | None = None) -> list[Table]:
 
 def files(project: Path | None = None) -> list[Mapping[str, Any]]:
     """What each file below extract/ holds. Raises ConfigurationError for one that cannot be read."""
-    return [_content(path) for path in sorted(((project or root()) / "extract").glob("*.meltano.yml"))]
+    return [read(path) for path in sorted(((project or root()) / "extract").glob("*.meltano.yml"))]
 
 
-def _content(path: Path) -> Mapping[str, Any]:
+def read(path: Path) -> Mapping[str, Any]:
+    """What one of the project's files holds. Raises ConfigurationError where it cannot be read."""
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
     except (OSError, ValueError, YAMLError) as error:
@@ -98,7 +99,7 @@ def _content(path: Path) -> Mapping[str, Any]:
 
 def tables_of(path: Path) -> list[Table]:
     """The tables of one file. Raises ConfigurationError where it cannot be read."""
-    return list(_tables_in(_content(path)))
+    return list(_tables_in(read(path)))
 
 
 def named(wanted: str, among: Iterable[Table]) -> list[Table]:

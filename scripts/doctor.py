@@ -1,0 +1,8 @@
+"""Is everything in place for a sync, and if not, what to do: `python scripts/doctor.py`."""
+
+import sys
+
+from paralelo.cli.doctor import main
+
+if __name__ == "__main__":
+    sys.exit(main())

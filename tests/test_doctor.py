@@ -1,0 +1,120 @@
+"""`doctor.py` on servers that are well, badly set, out of rights, and not there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from paralelo.cli.doctor import main
+from tests.servers import Servers
+
+Findings = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def environment(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in servers.sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def _asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Findings]:
+    code = main([*arguments, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["exit_code"] == code
+    found: Findings = {}
+    for one in told["findings"]:
+        assert one["fix"] or one["level"] in ("ok", "skipped"), f"{one['check']} has no fix"
+        found.setdefault(one["check"], []).append(one)
+    return code, found
+
+
+def _levels(found: Findings, check: str) -> set[str]:
+    return {one["level"] for one in found[check]}
+
+
+def test_all_is_well_with_the_sandbox(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = _asked(capsys)
+    assert code == 0
+    for check in ("python", "source", "source TLS", "source clock", "isolation", "target", "target rights",
+                  "connections", "target bi_credores"):  # fmt: skip
+        assert _levels(found, check) == {"ok"}, found[check]
+    assert "no index begins with the cursor mod_ts" in found["table bi-credores"][0]["said"]
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) < 100
+    settings = servers.sandbox.settings
+    assert settings.mssql_password not in printed
+    assert settings.postgres_password not in printed
+
+
+def test_servers_that_are_not_there_are_findings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAP_MSSQL_PORT", "1")
+    code, found = _asked(capsys)
+    assert (code, _levels(found, "source"), _levels(found, "target rights")) == (3, {"problem"}, {"ok"})
+    monkeypatch.setenv("TARGET_POSTGRES_PORT", "1")
+    code, found = _asked(capsys)
+    assert (code, _levels(found, "source"), _levels(found, "target")) == (3, {"problem"}, {"problem"})
+    assert _levels(found, "python") == {"ok"}
+
+
+def test_refused_credentials_are_told_before_what_a_restart_mends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAP_MSSQL_PASSWORD", "pl4nted-Wrong")
+    monkeypatch.setenv("TARGET_POSTGRES_PORT", "1")
+    code, found = _asked(capsys)
+    assert code == 2
+    assert "login failed" in found["source"][0]["said"]
+    assert "pl4nted" not in json.dumps(found)
+
+
+def test_a_setting_that_nobody_reads_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAP_MSSQL_PASWORD", "pl4nted-Passw0rd")
+    code, found = _asked(capsys)
+    assert code == 0
+    assert "TAP_MSSQL_PASWORD (meant: TAP_MSSQL_PASSWORD?)" in found["settings"][0]["said"]
+    assert "pl4nted" not in json.dumps(found)
+
+
+def test_missing_rights_are_told_with_their_grants(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = servers.sandbox.settings
+    monkeypatch.setenv("TAP_MSSQL_USER", settings.restricted_user)
+    monkeypatch.setenv("TAP_MSSQL_PASSWORD", settings.restricted_password)
+    with servers.connect_target() as connection:
+        connection.execute("CREATE ROLE sem_direitos LOGIN PASSWORD 'pl4nted'")
+        connection.execute("CREATE TABLE IF NOT EXISTS public.resumo_faixas (id int)")
+        monkeypatch.setenv("TARGET_POSTGRES_USER", "sem_direitos")
+        monkeypatch.setenv("TARGET_POSTGRES_PASSWORD", "pl4nted")
+        try:
+            code, found = _asked(capsys)
+        finally:
+            connection.execute("DROP TABLE public.resumo_faixas")
+            connection.execute("DROP ROLE sem_direitos")
+    assert code == 2
+    fixes = {one["fix"] for one in found["target rights"] if one["level"] == "problem"}
+    assert "GRANT USAGE, CREATE ON SCHEMA public TO sem_direitos" in fixes
+    assert any("SCHEMA paralelo" in fix for fix in fixes)
+    assert _levels(found, "target resumo_faixas") == {"problem"}
+    assert "problem" in _levels(found, "table bi-credores")
+
+
+def test_snapshot_that_is_not_allowed_is_told_before_the_sync(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAP_MSSQL_ISOLATION", "snapshot")
+    with servers.connect_source() as connection:
+        connection.execute("ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION OFF")
+        try:
+            code, found = _asked(capsys, "bi-credores")
+        finally:
+            connection.execute("ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON")
+    assert (code, _levels(found, "isolation")) == (2, {"problem"})
+    assert "table resumo-faixas" not in found
