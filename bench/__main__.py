@@ -22,7 +22,7 @@ from typing import Any
 from bench import figures, goals
 from bench.bed import Bed
 from bench.cases import CASES, CaseFailed
-from bench.contenders import CONTENDERS, PLACE, REQUIREMENTS, ROOT, CannotRun, Contender, environment_of
+from bench.contenders import CONTENDERS, FILES, PLACE, REQUIREMENTS, ROOT, CannotRun, Contender, environment_of
 from bench.figures import Line, Result
 from bench.measure import Cost
 from bench.tables import TABLES, Table
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in (name for name in CASES if name in asked.only):
             ended_well &= _case(bed, name, asked.rows, found)
             _write(kept, found)
+    shutil.rmtree(FILES, ignore_errors=True)
     _write(kept, found)
     shutil.copyfile(kept, kept.with_name(f"results-{asked.rows}.json"))
     for name in dict.fromkeys(result.table for result in found.results):
