@@ -1,8 +1,9 @@
 """`make demo`: the main job on the embedded default, from generated rows to a comparison of every cell.
 
-Starts the sandbox, copies both tables in full in parallel, changes some thousand rows at the source, runs both
-incremental syncs, compares both sides and prints one closing table. State and logs stay inside the sandbox's own
-folder, so a user's `.env`, `state/` and tables are never touched. Exits 0 only if everything is equal.
+Starts the sandbox, copies two tables of SQL Server and then three entities of the WMS in full, in parallel, changes
+rows at both sources, runs the incremental syncs, compares both sides and prints one closing table. State and logs stay
+inside the sandbox's own folder, so a user's `.env`, `state/` and tables are never touched. Exits 0 only if everything
+is equal.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from paralelo.verify import Options, verify
 from paralelo.watch import Watched, watch
 
 TABLES = ("bi-credores", "resumo-faixas")
-CHECKS: tuple[Literal["quick", "deep"], ...] = ("quick", "deep")
+ENTITIES = ("allocation", "order-hdr", "order-dtl")
+Check = Literal["quick", "deep"]
 console = Console(record=True, highlight=False, soft_wrap=True)
 
 
@@ -50,13 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
     parser = argparse.ArgumentParser(prog="make demo", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of bi_credores; resumo_faixas gets half")
+    parser.add_argument(
+        "--wms-rows", type=int, default=50_000, help="rows of allocation; order_dtl gets 3 of 10, order_hdr 1 of 10"
+    )
     parser.add_argument("--changes", type=int, default=5_000, help="rows to change at the source before incremental")
     parser.add_argument("--picture", type=Path, help="also draw what the run printed into this SVG file")
     options = parser.parse_args(arguments)
-    if options.rows < 2:
-        parser.error("--rows is at least 2")
+    if options.rows < 2 or options.wms_rows < 10:
+        parser.error("--rows is at least 2, --wms-rows at least 10")
     try:
-        return _demo(options.rows, options.changes, options.picture)
+        return _demo(options.rows, min(options.wms_rows, options.rows), options.changes, options.picture)
     except SyncError as error:
         console.print(str(error), style="bold red", markup=False)
         return int(error.exit)
@@ -65,23 +70,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     finally:
         _sandbox("stop", check=False)
+        _wms("stop", check=False)
 
 
-def _demo(rows: int, changes: int, picture: Path | None) -> int:
+def _demo(rows: int, wms_rows: int, changes: int, picture: Path | None) -> int:
     began = time.monotonic()
-    _step("Starting the sandbox: PostgreSQL and a SQL Server stand-in")
+    _step("Starting the sandbox: PostgreSQL and stand-ins for SQL Server and the WMS")
     _sandbox("start")
     _step(f"Generating {rows:,} rows of bi_credores and {rows // 2:,} of resumo_faixas, where they are not there yet")
     _sandbox("load", str(rows), "--if-empty")
+    _step(f"Generating {wms_rows:,} rows of allocation, fewer of order_hdr and order_dtl, where they are not there yet")
+    _wms("load", str(wms_rows), "--if-empty")
+    _wms("start")
     _point_at_sandbox()
-    tables = [table for table in project.tables() if table.name in TABLES]
-    lines = _run_all(tables, "full")
-    _step(f"Changing {changes:,} rows of each table at the source")
+    known = {table.name: table for table in project.tables()}
+    tables, entities = [known[name] for name in TABLES], [known[name] for name in ENTITIES]
+    lines = [*_run_all(tables, "full"), *_run_all(entities, "full")]
+    _step(f"Changing {changes:,} rows of each table and up to {changes // 10:,} of each entity at the source")
     _sandbox("mutate", "--rows", str(changes), "--no-deletes")
-    lines += _run_all(tables, "incremental")
-    equal, compared = _compare(tables)
-    _closing_table(lines + compared, time.monotonic() - began)
-    if not equal:
+    for entity in entities:
+        _wms("mutate", entity.source, "--updates", str(changes // 15), "--inserts", str(changes // 30))
+    lines += [*_run_all(tables, "incremental"), *_run_all(entities, "incremental")]
+    checks = [_compare(tables, "quick"), _compare(tables, "deep"), _compare(entities, "deep")]
+    _closing_table([*lines, *(line for _, found in checks for line in found)], time.monotonic() - began)
+    if not all(equal for equal, _ in checks):
         console.print("The two sides differ.", style="bold red")
         return 1
     console.print("Both sides are equal, cell by cell.", style="bold green")
@@ -92,7 +104,7 @@ def _demo(rows: int, changes: int, picture: Path | None) -> int:
 
 def _run_all(tables: Sequence[Table], mode: Mode) -> list[Line]:
     """Run one mode's job of every table at once; raises SyncError for one that failed."""
-    _step(f"{mode.capitalize()} sync of {' and '.join(table.name for table in tables)}, in parallel")
+    _step(f"{mode.capitalize()} sync of {_listed(tables)}, in parallel")
     logs = project.root() / ".sandbox" / "logs"
     running = [Watched(table, mode, jobs.start(table.job(mode), logs / f"{table.job(mode)}.log")) for table in tables]
     try:
@@ -120,19 +132,25 @@ def _run_all(tables: Sequence[Table], mode: Mode) -> list[Line]:
     return lines
 
 
-def _compare(tables: Sequence[Table]) -> tuple[bool, list[Line]]:
-    """Both checks of every table: counts and per-column sums, then every cell."""
+def _compare(tables: Sequence[Table], check: Check) -> tuple[bool, list[Line]]:
+    """One check of every table: counts and the sums of each column, or every cell."""
+    what = "every cell" if check == "deep" else "counts and the sums of every column"
+    _step(f"Comparing {what} of {_listed(tables)}")
     lines, equal = [], True
-    for check in CHECKS:
-        _step("Comparing every cell" if check == "deep" else "Comparing counts and the sums of every column")
-        for table in tables:
-            report = verify([table.name], Options(check=check, settle_seconds=0))
-            equal = equal and report.exit_code == 0
-            for found in report.tables:
-                name, rows = found.target.rpartition(".")[2], found.source_rows
-                console.print(f"{name}: {rows:,} rows {found.verdict}, {found.seconds:.1f} s", markup=False)
-                lines.append(Line(name, check, rows, found.verdict, found.seconds))
+    for table in tables:
+        report = verify([table.name], Options(check=check, settle_seconds=0))
+        equal = equal and report.exit_code == 0
+        for found in report.tables:
+            name, rows = found.target.rpartition(".")[2], found.source_rows
+            told = f"{name}: {rows:,} rows {found.verdict}, {found.seconds:.1f} s"
+            console.print(f"{told}: {found.error}" if found.error else told, markup=False)
+            lines.append(Line(name, check, rows, found.verdict, found.seconds))
     return equal, lines
+
+
+def _listed(tables: Sequence[Table]) -> str:
+    *others, last = (table.name for table in tables)
+    return f"{', '.join(others)} and {last}"
 
 
 def _closing_table(lines: Sequence[Line], seconds: float) -> None:
@@ -152,10 +170,11 @@ def _closing_table(lines: Sequence[Line], seconds: float) -> None:
 
 def _point_at_sandbox() -> None:
     """Take the sandbox's settings and a state of its own into this process's environment, over any `.env`."""
-    printed = subprocess.run(
-        [sys.executable, "-m", "sandbox", "env"], cwd=project.root(), check=True, capture_output=True, text=True
-    )
-    os.environ.update({name: value or "" for name, value in dotenv_values(stream=StringIO(printed.stdout)).items()})
+    for module in ("sandbox", "sandbox.wms"):
+        printed = subprocess.run(
+            [sys.executable, "-m", module, "env"], cwd=project.root(), check=True, capture_output=True, text=True
+        )
+        os.environ.update({name: value or "" for name, value in dotenv_values(stream=StringIO(printed.stdout)).items()})
     state = project.root() / ".sandbox" / "state"
     state.mkdir(parents=True, exist_ok=True)
     os.environ["MELTANO_STATE_BACKEND_URI"] = state.as_uri()
@@ -164,9 +183,18 @@ def _point_at_sandbox() -> None:
 
 def _sandbox(*arguments: str, check: bool = True) -> None:
     """Run the sandbox's own command, its output shown as it comes. Raises SyncError when it fails."""
-    ended = subprocess.run([sys.executable, "-m", "sandbox", *arguments], cwd=project.root(), check=False)
+    _command("sandbox", arguments, check=check)
+
+
+def _wms(*arguments: str, check: bool = True) -> None:
+    """Run a command of the WMS stand-in, as `_sandbox`."""
+    _command("sandbox.wms", arguments, check=check)
+
+
+def _command(module: str, arguments: Sequence[str], *, check: bool) -> None:
+    ended = subprocess.run([sys.executable, "-m", module, *arguments], cwd=project.root(), check=False)
     if check and ended.returncode != 0:
-        raise SyncError(f"`python -m sandbox {arguments[0]}` ended with {ended.returncode}")
+        raise SyncError(f"`python -m {module} {arguments[0]}` ended with {ended.returncode}")
 
 
 def _picture() -> str:

@@ -176,6 +176,9 @@ def _env(options: argparse.Namespace) -> int:
     print(f"TAP_ORACLE_WMS_BASE_URL={running['base_url']}")  # noqa: T201
     print(f"TAP_ORACLE_WMS_USERNAME={account.user}")  # noqa: T201
     print(f"TAP_ORACLE_WMS_PASSWORD={account.password}")  # noqa: T201
+    # Empty, so that nothing of another WMS stays in force: its token server above all.
+    for name in ("TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET", "TOKEN_SCOPE", "CA_FILE", "FACILITY", "COMPANY"):
+        print(f"TAP_ORACLE_WMS_{name}=")  # noqa: T201
     return 0
 
 
