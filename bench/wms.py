@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds = [_round(servers, latency, asked.rows, limits, folder) for latency in asked.latency]
     finally:
         servers.stop()
-    print(_table(rounds, asked.in_flight))
+    print(table(rounds, asked.in_flight))
     content = json.dumps([asdict(one) for one in rounds], indent=2)
     (folder / "results.json").write_text(content + "\n", encoding="utf-8")
     return 1 if any(one.failure for one in rounds) else 0
@@ -143,7 +143,7 @@ def _round(servers: Servers, latency: float, rows: int, limits: Mapping[str, str
     log = folder / f"latency-{latency:g}.log"
     seen: list[int] = []
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch_tap, args=(servers.entity, seen, ended), daemon=True)
+    watcher = threading.Thread(target=_watch_tap, args=(seen, ended), daemon=True)
     watcher.start()
     try:
         cost = run([str(BIN / "meltano"), "run", job], env, log, int(found["pid"]), postgres)
@@ -156,25 +156,27 @@ def _round(servers: Servers, latency: float, rows: int, limits: Mapping[str, str
     return Round(latency, rows, cost, requests, tuple(max(some, default=0) for some in quarters), failure)
 
 
-def _watch_tap(entity: str, seen: list[int], ended: threading.Event) -> None:
+def _watch_tap(seen: list[int], ended: threading.Event) -> None:
     """The resident bytes of this process's descendant that runs the tap, over time."""
     tap: psutil.Process | None = None
     while not ended.wait(TAP_SAMPLE_SECONDS):
         try:
             if tap is None:
-                tap = next((one for one in psutil.Process().children(recursive=True) if _is_tap(one, entity)), None)
+                tap = next((one for one in psutil.Process().children(recursive=True) if _is_tap(one)), None)
             else:
                 seen.append(tap.memory_info().rss)
         except psutil.Error:
             tap = None
 
 
-def _is_tap(process: psutil.Process, entity: str) -> bool:
-    words = " ".join(process.cmdline())
-    return "tap-oracle-wms" in words and "--discover" not in words and "meltano run" not in words and bool(entity)
+def _is_tap(process: psutil.Process) -> bool:
+    """Whether it is the tap that reads; Meltano starts another before it, to discover."""
+    words = process.cmdline()
+    return any(Path(word).name == "tap-oracle-wms" for word in words[:2]) and "--discover" not in words
 
 
-def _table(rounds: Sequence[Round], in_flight: int) -> str:
+def table(rounds: Sequence[Round], in_flight: int) -> str:
+    """A line a round, as Markdown."""
     lines = [
         f"| latency | rows | seconds | rows/s | of {in_flight} x {PAGE} / latency | client CPU s | source CPU s"
         " | target CPU s | tap MiB by quarter | requests | most in a second | most in flight | |",
