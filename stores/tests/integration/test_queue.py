@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -30,6 +32,50 @@ def test_workers_take_each_item_once(run: Any) -> None:
     run(fill_and_drain())
     assert len(seen) == ITEMS
     assert set(seen.values()) == {1}
+    assert run(queue.counts()) == {"completed": ITEMS}
+
+
+WORKER = """
+import asyncio
+from stores import AuditQueueRepository
+from stores.engine import close_database
+
+async def drain():
+    queue = AuditQueueRepository()
+    print("ready", flush=True)
+    await asyncio.to_thread(input)
+    async def one(action, payload):
+        print(payload["n"], flush=True)
+    while await queue.process_next(one):
+        pass
+    await close_database()
+
+asyncio.run(drain())
+"""
+
+
+def test_processes_take_each_item_once(run: Any, command_environment: dict[str, str]) -> None:
+    queue = AuditQueueRepository(db=run.db)
+    run(queue.create_many([{"action": "a", "payload": {"n": n}} for n in range(ITEMS)]))
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=command_environment,
+        )
+        for _ in range(3)
+    ]
+    for worker in workers:  # all of them have loaded before the first may begin
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    seen = [[int(n) for n in worker.communicate()[0].split()] for worker in workers]
+    assert sorted(n for one in seen for n in one) == list(range(ITEMS))
     assert run(queue.counts()) == {"completed": ITEMS}
 
 
