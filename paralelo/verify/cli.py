@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from sync_rules.exits import SyncError
@@ -25,6 +27,20 @@ _DEFAULTS = {field.name: field.default for field in fields(Options)}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 when everything is equal, 1 when something differs, 2 when it could not be told."""
     chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        return _run(chosen)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted", style="yellow")
+        return 130
+
+
+def _end(signum: int, _frame: FrameType | None) -> None:
+    """As an error would: what lies in temporary folders is removed."""
+    raise SystemExit(128 + signum)
+
+
+def _run(chosen: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     to_stdout = chosen.json == "-"
     console = Console(stderr=to_stdout)

@@ -37,8 +37,13 @@ def compare_segments(sides: Sides, segments: Sequence[TableSegment], tally: Tall
     Memory is bounded by a few blocks of rows for each of the `parallel` threads, whatever the table's size.
     """
     with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="verify-deep") as pool:
-        for done in [pool.submit(_compare_segment, sides, segment, tally, rows) for segment in segments]:
-            done.result()
+        try:
+            for done in [pool.submit(_compare_segment, sides, segment, tally, rows) for segment in segments]:
+                done.result()
+        except BaseException:
+            # The others would go on to their ends before the error, or the signal, is told.
+            tally.stopped = True
+            raise
 
 
 def look_again(sides: Sides, tally: Tally) -> None:
@@ -52,6 +57,8 @@ def look_again(sides: Sides, tally: Tally) -> None:
 def _compare_segment(sides: Sides, segment: TableSegment, tally: Tally, rows: int) -> None:
     key = [column.target for column in segment.table.key]
     for source, target in _blocks(sides, segment, key, rows):
+        if tally.stopped:
+            return
         tally.saw(source, target)
         found = compare(source, target, key)
         if sides.since is not None and key and not found.equal:

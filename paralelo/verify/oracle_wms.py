@@ -109,7 +109,7 @@ class OracleWms:
         """Never: the only key is `id`."""
         return False
 
-    def bounds(self, table: TablePair) -> Bounds:  # noqa: ARG002
+    def bounds(self, table: TablePair, *, counted: bool) -> Bounds:  # noqa: ARG002
         """See `Side`."""
         rows, least, most, _ = self._everything.bounds()
         return Bounds(rows, least, most)

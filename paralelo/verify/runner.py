@@ -49,7 +49,7 @@ def tables_named(
         if "." in name and name not in spelled:
             read = TableName.parse(name)
             if str(read) not in spelled:
-                wanted.append(Wanted(name, fold(target_schema), table_of(read.stream)))
+                wanted.append(Wanted(name, target_schema, table_of(read.stream)))
                 continue
             name = str(read)
         wanted += [
@@ -95,7 +95,7 @@ def verify(
         source_config(env)
     settings = target_settings(env)
     started, at = time.monotonic(), datetime.now(timezone.utc)
-    chosen = tables_named(names, settings.default_target_schema, root, env)
+    chosen = tables_named(names, fold(settings.default_target_schema), root, env)
     if target_table or key_columns or cursor_column or columns:
         chosen = [_overridden(chosen, target_table, key_columns, cursor_column, columns)]
     if target_table is not None and repair != "no":

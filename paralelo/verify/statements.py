@@ -27,13 +27,17 @@ def measure(side: Side, segment: TableSegment, cuts: Sequence[int], since: str |
     return f"SELECT {_BUCKET}, {chosen} FROM ({inner}{_where(side, segment, since)}) q GROUP BY {_BUCKET}"
 
 
-def bounds(side: Side, table: TablePair) -> str:
-    """How many rows there are, and the lowest and highest place on the axis (NULL where there is none)."""
+def bounds(side: Side, table: TablePair, *, counted: bool) -> str:
+    """How many rows there are, and the lowest and highest place on the axis (NULL where there is none, or not asked).
+
+    The least and the most are of the column itself: an index has them at its ends. For those of an expression, as for
+    the count, all of it would have to be read.
+    """
     ends = "NULL, NULL"
     if table.axis is not None:
-        number = getattr(number_of(table.axis), side)
-        ends = f"MIN({number}), MAX({number})"
-    count = "COUNT_BIG(*)" if side == "source" else "count(*)"
+        number, column = getattr(number_of(table.axis), side), _name(side, table.axis)
+        ends = ", ".join(number.replace(column, f"{end}({column})") for end in ("MIN", "MAX"))
+    count = "NULL" if not counted else "COUNT_BIG(*)" if side == "source" else "count(*)"
     return f"SELECT {count}, {ends} FROM {name(side, table)}"
 
 

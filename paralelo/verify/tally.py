@@ -66,6 +66,7 @@ class Tally:
         self._settled = settled
         self._keep = keep
         self._kept: Counter[Kind] = Counter()
+        self.stopped = False
         self._lock = threading.Lock()
 
     @property

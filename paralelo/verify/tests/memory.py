@@ -42,7 +42,7 @@ class MemorySide:
         self.batch = batch
         self.rows_read = 0
 
-    def bounds(self, table: TablePair) -> Bounds:
+    def bounds(self, table: TablePair, *, counted: bool) -> Bounds:
         ids = [] if table.axis is None else self.table.column(table.axis.target).to_pylist()
         return Bounds(self.table.num_rows, min(ids, default=None), max(ids, default=None))
 

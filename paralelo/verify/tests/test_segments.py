@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paralelo.verify import statements
+from paralelo.verify.columns import TablePair
 from paralelo.verify.segments import TableSegment, label, position, source_literal, target_literal
 from paralelo.verify.tests.memory import KEY, TABLE, column
 
@@ -72,3 +74,16 @@ def test_bounds_are_written_in_the_columns_own_type() -> None:
     moment = column("at", "timestamp(6)", "datetime2(7)", "timestamp")
     assert source_literal(moment, -1) == "CAST('1969-12-31T23:59:59.999999' AS datetime2(7))"
     assert label(moment, 0) == "1970-01-01"
+
+
+def test_the_ends_of_the_axis_are_found_by_its_index() -> None:
+    """Neither a count nor an expression below MIN: either would have the whole table read once more."""
+    day = column("d", "date", "date", "date", nullable=False)
+    days = TablePair("dbo", "t", "public", "t", (day,), (day,))
+    assert statements.bounds("source", days, counted=False) == (
+        "SELECT NULL, DATEDIFF(day, CAST('1970-01-01' AS date), MIN([d])),"
+        " DATEDIFF(day, CAST('1970-01-01' AS date), MAX([d])) FROM [dbo].[t]"
+    )
+    target = statements.bounds("target", days, counted=False)
+    assert target.startswith("SELECT NULL, ")
+    assert target.count('"d"') == target.count('MIN("d")') + target.count('MAX("d")') > 1

@@ -45,7 +45,7 @@ def sides_of(left: Any, right: Any) -> tuple[Sides, MemorySide, MemorySide]:
 
 
 def whole(side: Any) -> Any:
-    bounds = side.bounds(TABLE)
+    bounds = side.bounds(TABLE, counted=True)
     return TableSegment(TABLE, least=bounds.least, most=bounds.most)
 
 

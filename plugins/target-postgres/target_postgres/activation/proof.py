@@ -22,6 +22,7 @@ from target_postgres.job import Job
 logger = logging.getLogger("target-postgres")
 
 EQUAL, DIFFERENT, COULD_NOT_COMPARE = 0, 1, 2
+STOP_SECONDS = 10.0
 
 
 class CouldNotCompare(SyncError):
@@ -58,34 +59,48 @@ def check_equal(job: Job, staging: TableName) -> None:
     command = _command(job, staging)
     try:
         # What it says on its standard error goes where this process's own does.
-        ended = subprocess.run(
+        program = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env=_environment(job),
             encoding="utf-8",
             errors="replace",
-            check=False,
         )
     except OSError as error:
         raise ConfigurationError(
             f"{job.live}: verify_command cannot be started: {command[0]}: {error.strerror}"
         ) from error
-    found = _report(ended.stdout)
-    if ended.returncode == EQUAL and found.get("verdict") == "equal":
+    with program:
+        try:
+            printed, _ = program.communicate()
+        except BaseException:
+            _stop(program)
+            raise
+    found, code = _report(printed), program.returncode
+    if code == EQUAL and found.get("verdict") == "equal":
         logger.info("%s: %s", job.live, _praise(found))
         return
-    if ended.returncode == DIFFERENT and found.get("verdict") == "different":
+    if code == DIFFERENT and found.get("verdict") == "different":
         raise CheckRefused(
             f"{job.live}: the staged rows are not the source's ({job.rules.verify}): {_blame(found)}; the live table is"
             f" untouched. To see them: verify.py '{job.provable_as}' --target '{staging}'"
             f"{' --deep' if job.rules.verify == 'deep' else ''}; to begin anew: --full-refresh"
         )
-    why = found.get("error") or f"the comparison ended with code {ended.returncode}"
+    why = found.get("error") or f"the comparison ended with code {code}"
     raise CouldNotCompare(
         f"{job.live}: not activated, since the staged rows could not be compared: {why}",
-        int(found.get("error_code") or 0) if ended.returncode == COULD_NOT_COMPARE else 0,
+        int(found.get("error_code") or 0) if code == COULD_NOT_COMPARE else 0,
     )
+
+
+def _stop(program: subprocess.Popen[str]) -> None:
+    """This process was told to end: so is the program, and it has a moment to remove what it laid on disk."""
+    program.terminate()
+    try:
+        program.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        program.kill()
 
 
 def _command(job: Job, staging: TableName) -> list[str]:
