@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 
@@ -49,6 +50,10 @@ def main(argv: list[str] | None = None) -> int:
     sandbox = Sandbox()
     try:
         return _run(asked, sandbox)
+    except BrokenPipeError:
+        # Whoever read the output left (`| head`): nothing more to say, nor at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (NotStarted, NoPostgres, RuntimeError) as problem:
         sys.stderr.write(f"sandbox: {problem}\n")
         return 1
