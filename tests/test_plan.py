@@ -1,0 +1,86 @@
+"""`plan.py` against a source and a target in every relation to each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from paralelo.cli.plan import main
+from tests.conftest import ROWS
+from tests.servers import Servers
+
+Told = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def target(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection[Any]]:
+    """The target, with a schema of the test's own as the one to write to."""
+    for name, value in servers.sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA", "planned")
+    with servers.connect_target() as connection:
+        connection.execute("CREATE SCHEMA planned")
+        yield connection
+        connection.execute("DROP SCHEMA planned CASCADE")
+
+
+@pytest.fixture
+def asked(target: psycopg.Connection[Any], capsys: pytest.CaptureFixture[str]) -> Told:
+    def ask(table: str, *arguments: str) -> tuple[int, dict[str, Any]]:
+        code = main([table, "--json", *arguments])
+        [told] = json.loads(capsys.readouterr().out)["tables"]
+        return code, dict(told)
+
+    return ask
+
+
+def test_a_first_copy_is_planned_from_the_source_and_a_probe(asked: Told) -> None:
+    code, told = asked("bi-credores", "--probe", "2")
+    assert (code, told["rows"], told["pages"], told["refused"]) == (0, ROWS, 1, "")
+    assert told["activation"].startswith("create")
+    assert told["known_by"].startswith("a probe")
+    assert told["seconds"] > 0
+    assert told["disk_bytes"] > told["bytes"] > ROWS * 100
+    types = {column["name"]: column["target_type"] for column in told["columns"]}
+    assert types["SALDO"] == "numeric(38,2)"
+
+
+def test_a_view_on_the_live_table_makes_it_a_merge(asked: Told, target: psycopg.Connection[Any]) -> None:
+    target.execute("CREATE TABLE planned.resumo_faixas (id integer PRIMARY KEY, credor varchar(10))")
+    _, told = asked("resumo-faixas", "--probe", "0")
+    assert told["activation"] == "swap"
+    assert "widened credor to character varying(30)" in told["changes"]
+    assert told["seconds"] is None
+    target.execute("CREATE VIEW planned.seen AS SELECT id FROM planned.resumo_faixas")
+    _, told = asked("resumo-faixas", "--probe", "0")
+    assert told["activation"].startswith("merge: ")
+    assert "seen" in told["activation"]
+
+
+def test_what_would_be_refused_is_said_before_it_is_read(asked: Told, target: psycopg.Connection[Any]) -> None:
+    target.execute("CREATE TABLE planned.bi_credores AS SELECT g::bigint AS id FROM generate_series(1, 20000) AS g")
+    target.execute("ANALYZE planned.bi_credores")
+    code, told = asked("bi-credores", "--probe", "0")
+    assert code == 7
+    assert "max_shrink_percent" in told["refused"]
+    target.execute("ALTER TABLE planned.bi_credores ADD mod_ts boolean")
+    code, told = asked("bi-credores", "--probe", "0")
+    assert code == 7
+    assert "no type holds both" in told["refused"]
+
+
+def test_the_source_alone_is_told_of_without_a_target(
+    asked: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TARGET_POSTGRES_PORT", "1")
+    code, told = asked("bi-credores", "--probe", "0")
+    assert (code, told["rows"]) == (0, ROWS)
+    assert told["activation"].startswith("unknown")
+    assert main(["all", "--probe", "0"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 100
+    monkeypatch.setenv("TAP_MSSQL_PORT", "1")
+    assert main(["all"]) == 3
