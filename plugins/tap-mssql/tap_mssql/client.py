@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sync_rules.exits import ConfigurationError, SourceUnreachable
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 
 from tap_mssql import errors
 from tap_mssql.watch import WatchedConnection
@@ -103,17 +103,21 @@ def _open(config: Mapping[str, Any]) -> Connection:
         raise ConfigurationError(f"the driver {config['driver']} is not installed: {error.name}") from error
     except Exception as error:
         raise errors.connecting(error, server_name(config), str(config.get("database")), config.get("user")) from error
-    for statement in session_statements(config):
-        connection.rows(statement, table=f"session on {server_name(config)}")
+    _begin_session(connection, config)
     return connection
 
 
-def session_statements(config: Mapping[str, Any]) -> list[str]:
-    """What is said to the server first: English messages, which errors.py knows."""
-    statements = ["SET LANGUAGE us_english"]
+def _begin_session(connection: Connection, config: Mapping[str, Any]) -> None:
+    """Messages in English, which errors.py knows, where the server lets them be chosen; the isolation, in any case."""
+    where = f"session on {server_name(config)}"
+    try:
+        connection.rows("SET LANGUAGE us_english", table=where)
+    except SourceUnreachable:
+        raise
+    except SyncError as error:
+        logging.getLogger("tap-mssql").debug("%s", error)
     if config.get("isolation_used") == "snapshot":
-        statements.append("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
-    return statements
+        connection.rows("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", table=where)
 
 
 def connection_string(config: Mapping[str, Any]) -> str:
