@@ -33,8 +33,12 @@ class Schedule:
     job: str
 
 
-def schedules(root: Path) -> list[Schedule]:
-    """Every schedule that runs a job, from meltano.yml and the files it includes. Those without a time are left out."""
+def schedules(root: Path, settings: Mapping[str, str] | None = None) -> list[Schedule]:
+    """Every schedule that runs a job, from meltano.yml and the files it includes. Those without a time are left out.
+
+    With `settings` those too whose source has none, as `all` leaves out its tables: they could only fail, each quarter
+    of an hour. Where no source has any, nothing is known yet and none is left out.
+    """
     contents = [project.main_file(root), *project.files(root)]
     found = []
     for content in contents:
@@ -42,7 +46,11 @@ def schedules(root: Path) -> list[Schedule]:
             interval = _ALIASES.get(entry.get("interval", ""), entry.get("interval", ""))
             if entry.get("job") and interval and interval not in ("@once", "@manual", "@none"):
                 found.append(Schedule(entry["name"], interval, entry["job"]))
-    return found
+    tables = project.tables(root)
+    away = {job for table in tables if not table.configured(settings or {}) for job in table.jobs.values()}
+    if settings is None or not any(table.configured(settings) for table in tables):
+        return found
+    return [schedule for schedule in found if schedule.job not in away]
 
 
 def command(schedule: Schedule, tables: Iterable[Table], root: Path, *, plain: bool) -> list[str]:
@@ -56,7 +64,9 @@ def command(schedule: Schedule, tables: Iterable[Table], root: Path, *, plain: b
     return [str(root / ".venv" / "bin" / "meltano"), "schedule", "run", schedule.name]
 
 
-def systemd(root: Path, *, plain: bool = False, user: str | None = None) -> dict[str, str]:
+def systemd(
+    root: Path, *, plain: bool = False, user: str | None = None, settings: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """By file name: a service and a timer for each schedule, from the templates in ops/."""
     tables = project.tables(root)
     templates = {
@@ -64,7 +74,7 @@ def systemd(root: Path, *, plain: bool = False, user: str | None = None) -> dict
         for kind in ("service", "timer")
     }
     files = {}
-    for schedule in schedules(root):
+    for schedule in schedules(root, settings):
         words: Mapping[str, str] = {
             "name": schedule.name,
             "job": schedule.job,
@@ -78,11 +88,11 @@ def systemd(root: Path, *, plain: bool = False, user: str | None = None) -> dict
     return files
 
 
-def crontab(root: Path, *, plain: bool = False) -> list[str]:
+def crontab(root: Path, *, plain: bool = False, settings: Mapping[str, str] | None = None) -> list[str]:
     """A line for each schedule. `%` means a new line to cron."""
     tables = project.tables(root)
     lines = []
-    for schedule in schedules(root):
+    for schedule in schedules(root, settings):
         words = " ".join(_quoted(word) for word in command(schedule, tables, root, plain=plain))
         log = f"{root}/logs/cron-{schedule.name}.log"
         lines.append(

@@ -103,8 +103,10 @@ def checks(found: Report, killer: Killer, rows: int) -> list[tuple[str, bool]]:
     made.append((f"the victim was killed {len(killer.dealt)} times", len(killer.dealt) >= len(VICTIMS)))
     for part in found.tables:
         victim = part.table == killer.table.name
+        # A restart may find the killed target's backend still at work, be refused, and come again.
         tries = len(killer.dealt) + 1 if victim else 1
-        made.append((f"{part.table}: {len(part.attempts)} of {tries} attempts", len(part.attempts) == tries))
+        fits = len(part.attempts) >= tries if victim else len(part.attempts) == 1
+        made.append((f"{part.table}: {len(part.attempts)} attempts", fits))
         made.append((f"{part.table}: {part.read or 0:,} rows read once", part.read == rows))
     return made
 
@@ -115,10 +117,10 @@ def compare(names: Sequence[str], env: Mapping[str, str]) -> list[tuple[str, boo
         [sys.executable, "-m", "paralelo.verify", *(f"dbo.{name}" for name in names), "--deep", "--json", "-"],
         cwd=project.root(), env={**os.environ, **env}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    report: Mapping[str, Any] = json.loads(done.stdout)
-    both = zip(names, report["tables"], strict=True)
-    told = [f"{name}: {table['source_rows']:,} rows, {table['verdict']}" for name, table in both]
-    return [("; ".join(told), done.returncode == 0 and len(told) == len(names))]
+    found: Mapping[str, Any] = json.loads(done.stdout) if done.stdout else {"tables": []}
+    told = [f"{table['source_rows']:,} rows {table['verdict']}" for table in found["tables"]]
+    equal = done.returncode == 0 and len(told) == len(names)
+    return [(f"every cell: {', '.join(told)}{' ' + done.stderr.strip()[-200:] if not equal else ''}", equal)]
 
 
 def play(servers: Servers, root: Path, count: int, rows: int, kills: int) -> list[tuple[str, bool]]:

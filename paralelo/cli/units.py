@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sync_rules.exits import ConfigurationError
 
-from paralelo import project, units
+from paralelo import progress, project, units
 from paralelo.cli.options import Parser, guarded
 
 
@@ -36,18 +36,16 @@ def _make(options: argparse.Namespace) -> int:
         raise ConfigurationError("--json prints, --to writes: one of them")
     if options.cron and options.to is not None:
         raise ConfigurationError("--cron prints, --to writes systemd's units: one of them")
-    if options.json:
-        made = (
-            units.crontab(root, plain=options.plain)
-            if options.cron
-            else units.systemd(root, plain=options.plain, user=options.user)
-        )
-        sys.stdout.write(json.dumps(made, indent=2) + "\n")
-        return 0
+    settings = progress.settings()
+    _say_what_is_left_out(root, settings)
     if options.cron:
-        sys.stdout.write("".join(f"{line}\n" for line in units.crontab(root, plain=options.plain)))
+        lines = units.crontab(root, plain=options.plain, settings=settings)
+        sys.stdout.write(json.dumps(lines, indent=2) + "\n" if options.json else "".join(f"{line}\n" for line in lines))
         return 0
-    files = units.systemd(root, plain=options.plain, user=options.user)
+    files = units.systemd(root, plain=options.plain, user=options.user, settings=settings)
+    if options.json:
+        sys.stdout.write(json.dumps(files, indent=2) + "\n")
+        return 0
     if options.to is None:
         for name, text in files.items():
             sys.stdout.write(f"# {name}\n{text}\n")
@@ -58,6 +56,13 @@ def _make(options: argparse.Namespace) -> int:
     timers = " ".join(name for name in files if name.endswith(".timer"))
     sys.stdout.write(f"wrote {len(files)} units; now: systemctl daemon-reload && systemctl enable --now {timers}\n")
     return 0
+
+
+def _say_what_is_left_out(root: Path, settings: Mapping[str, str]) -> None:
+    kept = units.schedules(root, settings)
+    away = [schedule.name for schedule in units.schedules(root) if schedule not in kept]
+    if away:
+        sys.stderr.write(f"left out, for their source has no setting: {', '.join(away)}\n")
 
 
 if __name__ == "__main__":

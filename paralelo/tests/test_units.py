@@ -70,3 +70,12 @@ def test_systemd_itself_understands_the_calendars() -> None:
     for schedule in units.schedules(ROOT):
         for when in units.calendars(schedule.interval):
             subprocess.run(["systemd-analyze", "calendar", when], check=True, capture_output=True)
+
+
+def test_schedules_of_a_source_without_settings_are_left_out_unless_none_has_any() -> None:
+    root = project.root()
+    everything = {schedule.name for schedule in units.schedules(root)}
+    some = {schedule.name for schedule in units.schedules(root, {"TAP_MSSQL_HOST": "h"})}
+    assert "incremental-bi-credores-every-15-minutes" in some
+    assert "incremental-order-hdr-every-15-minutes" in everything - some
+    assert {schedule.name for schedule in units.schedules(root, {})} == everything
