@@ -111,7 +111,7 @@ def plan(
 
 
 def _past(table: Table, rows: int | None) -> Rate | None:
-    """The median of this table's own finished runs of about as many rows; their time includes Meltano's start and the activation."""
+    """The median of this table's own finished runs of about as many rows: Meltano's start and activation are in it."""
     try:
         with progress.connect() as connection:
             runs = history.rates(connection, table.name, "full")
