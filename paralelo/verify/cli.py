@@ -26,7 +26,7 @@ _DEFAULTS = {field.name: field.default for field in fields(Options)}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 when everything is equal, 1 when something differs, 2 when it could not be told."""
-    chosen = _parser().parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
     try:
         return _run(chosen)
@@ -114,7 +114,7 @@ def _write(report: Report, json_file: str | None, html_file: str | None) -> None
         Path(html_file).write_text(html.page(report), encoding="utf-8")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="verify",
         allow_abbrev=False,

@@ -29,7 +29,7 @@ FOLDER_VARIABLE = "SQLITE_STORES_FOLDER"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it. Returns an exit code of docs/protocol.md."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         return _run(given)
     except (SettingsError, NotADirectoryError) as error:
@@ -59,7 +59,7 @@ def _refusal(error: psycopg.Error) -> tuple[str, int]:
     return f"PostgreSQL refused ({type(error).__name__}, {state}){told}; nothing of this store was kept", code
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="migrate_sqlite_to_pg",
         description="Move the old SQLite stores into PostgreSQL (DATABASE_*). Running it again changes nothing.",
