@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.pipeline import Ended, Pipeline
+from tests.pipeline import Ended, Pipeline, Running
 from tests.servers import Servers
 
 TABLE = "[dbo].[Conta corrente.2]"
@@ -59,10 +62,14 @@ class Sync:
         }
 
     def __call__(self, check: str, command: list[str] = VERIFY, tap: Mapping[str, Any] | None = None) -> Ended:
+        """Run to the end."""
+        return self.start(check, command, tap).wait()
+
+    def start(self, check: str, command: list[str], tap: Mapping[str, Any] | None = None) -> Running:
         tables = {"sync_mode": "full", "tables": [TABLE], "batch_config": {"encoding": {"format": "arrow"}}}
         config = self.servers.tap_config() | tables | {"load": {"verify": check}} | dict(tap or {})
         target = self.servers.target_config() | {"verify_command": command}
-        return Pipeline(self.folder, config, target, env=self.env).run()
+        return Pipeline(self.folder, config, target, env=self.env).start()
 
     def rows(self) -> list[tuple[Any, ...]] | None:
         """The live table's, None where there is none."""
@@ -148,6 +155,22 @@ def test_what_cannot_be_compared_is_not_activated(sync: Sync) -> None:
     sync.env = {**sync.env, **sync.servers.sandbox.environment}
     ended = sync("deep")
     assert ended.ok, ended.explain()
+    assert sync.rows() == WHOLE
+
+
+def test_a_target_that_is_told_to_end_ends_the_comparison_too(sync: Sync) -> None:
+    """SPEC F4, A11: nothing takes effect, and the next run compares again and activates."""
+    told = sync.folder / "told"
+    os.mkfifo(told)
+    waits = "import os, signal, sys; open(sys.argv[1], 'w').write(str(os.getpid())); signal.pause()"
+    running = sync.start("deep", [sys.executable, "-c", waits, str(told)])
+    program = psutil.Process(int(told.read_text()))
+    running.kill("target", signal.SIGTERM)
+    ended = running.wait()
+    assert ended.target == 143, ended.explain()
+    assert not program.is_running()
+    assert sync.rows() is None
+    assert sync("deep").ok
     assert sync.rows() == WHOLE
 
 
