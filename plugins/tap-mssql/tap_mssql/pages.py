@@ -25,27 +25,20 @@ FETCH_BUFFER_BYTES = 67_108_864
 class PageRows:
     """Rows in the batch file's types and the order they were asked for.
 
-    `key` and `cursor` are the last row's, None for a page without rows; `ended` is true when the range has no more.
-    `digits` and `offsets` count the values that lost theirs. `driver_schema` is what the driver said the types are.
+    `num_rows` and `nbytes` are their number and what they take of the memory. `key` and `cursor` are the last row's,
+    None for a page without rows; `ended` is true when the range has no more. `digits` and `offsets` count the values
+    that lost theirs. `driver_schema` is what the driver said the types are.
     """
 
     batches: list[pa.RecordBatch] = field(repr=False)
     driver_schema: pa.Schema | None = field(repr=False)
+    num_rows: int = 0
+    nbytes: int = 0
     key: Key | None = None
     cursor: KeyValue | None = None
     ended: bool = False
     digits: int = 0
     offsets: int = 0
-
-    @property
-    def num_rows(self) -> int:
-        """Rows in the page."""
-        return sum(batch.num_rows for batch in self.batches)
-
-    @property
-    def nbytes(self) -> int:
-        """What they take of the memory."""
-        return sum(batch.nbytes for batch in self.batches)
 
 
 class PageReader:
@@ -107,10 +100,10 @@ class PageReader:
                 if size >= self._config["page_bytes"] and count < rows:
                     source.close()
                     self._row_bytes = max(self._row_bytes, size / count)
-                    return self._finish(batches, ended=False, with_cursor=with_cursor)
+                    return self._finish(batches, count, size, ended=False, with_cursor=with_cursor)
             if count >= rows:
-                return self._finish(batches, ended=False, with_cursor=with_cursor)
-        return self._finish(batches, ended=True, with_cursor=with_cursor)
+                return self._finish(batches, count, size, ended=False, with_cursor=with_cursor)
+        return self._finish(batches, count, size, ended=True, with_cursor=with_cursor)
 
     def read_whole(self) -> Iterator[PageRows]:
         """All rows in one pass, handed on in pages."""
@@ -124,10 +117,10 @@ class PageReader:
             page.append(batch)
             rows, size = rows + batch.num_rows, size + batch.nbytes
             if rows >= self._config["page_size"] or size >= self._config["page_bytes"]:
-                yield self._finish(page, ended=False, keyed=False)
+                yield self._finish(page, rows, size, ended=False, keyed=False)
                 page, rows, size = [], 0, 0
         if page:
-            yield self._finish(page, ended=True, keyed=False)
+            yield self._finish(page, rows, size, ended=True, keyed=False)
 
     def _fetch_size(self, statement: Statement) -> int:
         """Rows a fetch: as set, unless wide rows or large values would make it too big for the memory."""
@@ -139,7 +132,14 @@ class PageReader:
         return max(1, min(fetch, LARGE_FETCH_BYTES // max(1, int(largest))))
 
     def _finish(
-        self, batches: list[pa.RecordBatch], *, ended: bool, keyed: bool = True, with_cursor: bool = False
+        self,
+        batches: list[pa.RecordBatch],
+        rows: int,
+        size: int,
+        *,
+        ended: bool,
+        keyed: bool = True,
+        with_cursor: bool = False,
     ) -> PageRows:
         """Count losses, take the extras off, cast."""
         if not batches:
@@ -159,7 +159,7 @@ class PageReader:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceChanged(f"{self._name}: values do not fit the types the table was described with") from error
         key = self._key_of_last(final, at) if keyed else None
-        return PageRows(cast, final.schema, key, cursor, ended, digits, offsets)
+        return PageRows(cast, final.schema, rows, size, key, cursor, ended, digits, offsets)
 
     def _key_of_last(self, batch: pa.RecordBatch, extras: int) -> Key:
         """The last row's key, from the columns themselves or from their exact texts."""

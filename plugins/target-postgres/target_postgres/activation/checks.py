@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import psycopg
 from psycopg import sql
 from sync_rules.exits import CheckRefused
 
+from target_postgres import catalog
 from target_postgres.catalog import TableName
 from target_postgres.connection import Connection
 from target_postgres.job import Job
 from target_postgres.ledger import Counts
-from target_postgres.names import column, column_list
+from target_postgres.names import column, column_list, index_of
 from target_postgres.queries import query
+
+KEY_NUMBER = 999
+"""The number of the index that proves the key; the live table's own are counted from 0."""
 
 
 def check_complete(connection: Connection, job: Job, staging: TableName, counts: Counts, rows: int | None) -> int:
@@ -56,21 +61,39 @@ def check_shrink(
         )
 
 
-def check_keys(connection: Connection, job: Job, staging: TableName) -> None:
-    """The key is never null and never twice. SQL Server may hold as one key what PostgreSQL holds as one key, too; but
-    a key setting that names the wrong columns shows here, before any row of the live table changes."""
+def check_key_filled(connection: Connection, job: Job, staging: TableName) -> None:
+    """No row is without a key. Not looked for where the staging table itself would refuse such a row."""
+    described = catalog.describe(connection, staging)
+    assert described is not None
+    open_parts = [part for part in job.key if not described.columns[part].not_null]
+    if not open_parts:
+        return
+    nulls = sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(column(part)) for part in open_parts)
+    if connection.execute(query("staging.null_key", staging=staging.sql, any_null=nulls)).fetchone() == (True,):
+        name = ", ".join(job.key)
+        raise CheckRefused(f"{job.live}: rows without a key ({name}) were sent; the live table is untouched")
+
+
+def check_key_unique(connection: Connection, job: Job, staging: TableName, version: int) -> None:
+    """No two rows have the same key, by building the index that could not hold them: a merge joins by it, too.
+
+    SQL Server may keep apart what PostgreSQL holds to be one key; and a key setting that names the wrong columns shows
+    here, before any row of the live table changes.
+    """
     if not job.key:
         return
-    name = ", ".join(job.key)
-    nulls = sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(column(part)) for part in job.key)
-    if connection.execute(query("staging.null_key", staging=staging.sql, any_null=nulls)).fetchone() == (True,):
-        raise CheckRefused(f"{job.live}: rows without a key ({name}) were sent; the live table is untouched")
-    duplicate = query("staging.duplicate_key", staging=staging.sql, key=column_list(job.key))
-    if connection.execute(duplicate).fetchone() == (True,):
+    name = sql.Identifier(index_of(job.live.table, version, KEY_NUMBER))
+    statement = sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})")
+    try:
+        with connection.transaction():
+            connection.execute(query("activation.room_to_work"))
+            connection.execute(statement.format(name, staging.sql, column_list(job.key)))
+    except psycopg.errors.UniqueViolation:
+        key = ", ".join(job.key)
         raise CheckRefused(
-            f"{job.live}: several rows have the same key ({name}); make the columns that tell rows apart the sync's"
+            f"{job.live}: several rows have the same key ({key}); make the columns that tell rows apart the sync's"
             " key; the live table is untouched"
-        )
+        ) from None
 
 
 def count(connection: Connection, table: TableName, where: sql.Composable | None = None) -> int:

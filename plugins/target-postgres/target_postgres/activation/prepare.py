@@ -10,6 +10,7 @@ from psycopg import sql
 from sync_rules.exits import CheckRefused
 
 from target_postgres import ledger
+from target_postgres.activation import checks
 from target_postgres.activation.carry import carry_changed, carry_missing, live_values, stale_value
 from target_postgres.activation.indexes import BuiltIndex, build
 from target_postgres.activation.swap import signature_of
@@ -61,6 +62,7 @@ def prepare(
             signature = signature_of(connection, live) if live else None
             row = connection.execute(query("activation.transaction")).fetchone()
     except psycopg.errors.IntegrityError as error:
+        checks.check_key_unique(connection, job, staging, sync.version)
         raise CheckRefused(
             f"{job.live}: the staged rows break a rule of the live table: {reason(error)}; the live table is untouched"
         ) from error

@@ -6,8 +6,5 @@ SELECT EXISTS (SELECT FROM {staging})
 -- name: count
 SELECT count(*) FROM {table}
 
--- name: duplicate_key
-SELECT EXISTS (SELECT FROM {staging} GROUP BY {key} HAVING count(*) > 1)
-
 -- name: null_key
 SELECT EXISTS (SELECT FROM {staging} WHERE {any_null})
