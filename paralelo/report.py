@@ -15,6 +15,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 from sync_rules.exits import Exit
 
+from paralelo import status
 from paralelo.progress import Progress
 from paralelo.score import Score
 from paralelo.supervise import Attempt
@@ -163,7 +164,7 @@ def print_json(report: Report) -> None:
 
 def write(report: Report, folder: Path) -> Path:
     """Write `report.json` beside the run's logs."""
-    path = folder / "report.json"
+    path = folder / status.REPORT
     path.write_text(json.dumps(as_json(report), default=str, indent=2) + "\n", encoding="utf-8")
     return path
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -120,11 +121,30 @@ def last_words(path: Path, count: int = 12) -> str:
 
 
 def forget_old(folder: Path, keep: int = KEEP_LOGS) -> list[Path]:
-    """Remove all but the newest runs' folders. Returns what was removed."""
-    runs = sorted((path for path in folder.glob("*") if path.is_dir()), key=lambda path: path.name)
-    old = runs[:-keep] if keep else runs
-    for run in old:
+    """Remove all but so many of the newest runs' folders of each kind. Returns what was removed.
+
+    Kinds, because an incremental sync every 15 minutes would leave nothing of last night's full sync by breakfast, and
+    what went well nothing of what failed.
+    """
+    runs = sorted((path for path in folder.glob("*") if path.is_dir()), key=lambda path: path.name, reverse=True)
+    kept: Counter[tuple[str, bool]] = Counter()
+    old = []
+    for run in runs:
+        kind = _kind(run)
+        kept[kind] += 1
+        if kept[kind] > keep:
+            old.append(run)
+    for run in reversed(old):
         for path in sorted(run.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         run.rmdir()
     return old
+
+
+def _kind(run: Path) -> tuple[str, bool]:
+    """A run's mode, and whether it ended well; one without a report did not."""
+    try:
+        report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+        return str(report["tables"][0]["mode"]), report["exit_code"] == 0
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return "", False

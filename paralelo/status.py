@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 FILE = "status.json"
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read(folder: Path) -> Status | None:
 
 def alive(logs: Path) -> list[Status]:
     """Every run below `logs` whose supervisor lives."""
-    return [status for status in _all(logs) if status.alive]
+    return [status for status in _all(logs, ended=False) if status.alive]
 
 
 def dead(logs: Path) -> list[str]:
@@ -75,8 +76,10 @@ def dead(logs: Path) -> list[str]:
     return [status.run for status in _all(logs) if not status.alive]
 
 
-def _all(logs: Path) -> list[Status]:
-    found = (read(path.parent) for path in sorted(logs.glob(f"*/{FILE}")))
+def _all(logs: Path, *, ended: bool = True) -> list[Status]:
+    paths = sorted(logs.glob(f"*/{FILE}"))
+    # A run that has reported is over: monitors, which ask every second, need not read it again.
+    found = (read(path.parent) for path in paths if ended or not path.with_name(REPORT).exists())
     return [status for status in found if status is not None]
 
 

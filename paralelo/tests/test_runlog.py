@@ -75,6 +75,16 @@ def test_old_runs_are_forgotten(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["20251103", "20251104"]
 
 
+def test_a_night_of_incremental_syncs_leaves_the_full_ones_and_those_that_failed(tmp_path: Path) -> None:
+    for number in range(9):
+        mode, code = ("full", 0) if number == 0 else ("incremental", 3 if number == 1 else 0)
+        (tmp_path / f"2025110{number}").mkdir()
+        report = {"exit_code": code, "tables": [{"mode": mode}]}
+        (tmp_path / f"2025110{number}" / "report.json").write_text(json.dumps(report))
+    forget_old(tmp_path, keep=2)
+    assert sorted(path.name[-1] for path in tmp_path.iterdir()) == ["0", "1", "7", "8"]
+
+
 def test_a_line_that_is_json_but_no_log_line_is_text() -> None:
     assert parsed('{"type": "STATE"}')["source"] == "output"
 
