@@ -64,9 +64,11 @@ def test_a_replayed_batch_is_skipped(config: Any, db: Db, feed: Feed, records: b
     lines = feed.full(rows, page=5, records=records)
     per_page = 6 if records else 2
     load(config, lines[: 1 + per_page])
+    first = db.execute("SELECT xact_id FROM paralelo.batch").fetchall()
     again = feed.full(rows, page=5, records=records)
     load(config, again)
     assert ids(db) == list(range(1, 11))
+    assert db.execute("SELECT xact_id FROM paralelo.batch WHERE batch = 1").fetchall() == first, "not written again"
     assert last_sync(db, "rows_read", "rows_written") == (10, 10)
 
 
