@@ -19,8 +19,6 @@ from bench.growth import connect
 from bench.reference import columns_of, source_schema
 
 FIELD_END, QUOTE = "\x1f", "\x01"
-# Dates as PostgreSQL reads them; freebcp's own begin with the month's name.
-LOCALES = "[default]\n\tdate format = %Y-%m-%d %H:%M:%S.%z\n\tlanguage = us_english\n\tcharset = utf8\n"
 SERVER = "[bench]\n\thost = {host}\n\tport = {port}\n\ttds version = 7.4\n\tclient charset = UTF-8\n"
 
 
@@ -29,7 +27,6 @@ def main() -> None:
     table = e["BENCH_TABLE"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "locales.conf").write_text(LOCALES, encoding="utf-8")
         (folder / "freetds.conf").write_text(
             SERVER.format(host=e["TAP_MSSQL_HOST"], port=e["TAP_MSSQL_PORT"]), encoding="utf-8"
         )
@@ -41,7 +38,7 @@ def main() -> None:
             *("freebcp", query, "queryout", str(rows), "-c", "-t", FIELD_END),
             *("-S", "bench", "-U", e["TAP_MSSQL_USER"], "-P", e["TAP_MSSQL_PASSWORD"]),
         ]
-        env = {**e, "FREETDSCONF": str(folder / "freetds.conf"), "FREETDSLOCALES": str(folder / "locales.conf")}
+        env = {**e, "FREETDSCONF": str(folder / "freetds.conf")}
         ended = subprocess.run(out, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         sys.stderr.write(ended.stdout[-2000:])
         if ended.returncode:
@@ -51,9 +48,9 @@ def main() -> None:
 
 
 def selected(column: pa.Field) -> str:
-    """A column of the query: a timestamp as text with the six digits that PostgreSQL keeps, as FreeTDS keeps three."""
+    """A column of the query: moments as text, since FreeTDS cuts digits of a second and of early years."""
     name = f"[{column.name}]"
-    return f"CONVERT(varchar(26), {name}, 126)" if pa.types.is_timestamp(column.type) else name
+    return f"CONVERT(varchar(26), {name}, 126)" if pa.types.is_temporal(column.type) else name
 
 
 def load(connection: psycopg.Connection, table: str, schema: pa.Schema, rows: Path) -> None:
