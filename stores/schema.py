@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import sys
 
+import asyncpg
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from stores.engine import Database
 from stores.models import SCHEMAS
+from stores.refusals import refusal
 from stores.settings import DatabaseSettings, SettingsError
 from stores.tables import downgrade, initialize_database, tables_present
 
@@ -47,10 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, CommandError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except (SQLAlchemyError, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        sys.stderr.write(f"the database cannot be set up: {' '.join(str(cause).split())}\n")
-        return 4
+    except (asyncpg.PostgresError, SQLAlchemyError, OSError) as error:
+        told, code = refusal(error)
+        sys.stderr.write(f"{told}\n")
+        return int(code)
 
 
 if __name__ == "__main__":

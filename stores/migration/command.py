@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import asyncpg
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 from sync_rules.exits import Exit
@@ -21,6 +22,7 @@ from stores.migration.mapping import Connection, DoesNotAddUp, StoreAccount, map
 from stores.migration.rollback import NewRows, roll_back
 from stores.migration.statements import statement
 from stores.migration.verify import verify_store
+from stores.refusals import refusal
 from stores.settings import DatabaseSettings, SettingsError
 from stores.tables import initialize_database
 
@@ -38,25 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.code)
     except (DoesNotAddUp, NewRows, NotMigrated) as error:
         return _fail(str(error), Exit.CHECK_REFUSED)
-    except psycopg.Error as error:
-        return _fail(*_refusal(error))
-    except (SQLAlchemyError, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        return _fail(f"the database cannot be used: {' '.join(str(cause).split())}", Exit.TARGET_UNREACHABLE)
+    except (psycopg.Error, asyncpg.PostgresError, SQLAlchemyError, OSError) as error:
+        return _fail(*refusal(error))
 
 
 class NotMigrated(Exception):
     """There is nothing in the database that could be compared or taken back."""
-
-
-def _refusal(error: psycopg.Error) -> tuple[str, int]:
-    """What PostgreSQL said, and the exit code. What it says of data (classes 22 and 23) repeats a row's values."""
-    state = error.sqlstate
-    if state is None or state[:2] in ("08", "28", "3D", "53", "57"):
-        return f"the database cannot be used: {' '.join(str(error).split())}", Exit.TARGET_UNREACHABLE
-    told = "" if state[:2] in ("22", "23") else f": {error.diag.message_primary}"
-    code = Exit.CONFIGURATION if state[:2] == "42" else Exit.UNEXPECTED
-    return f"PostgreSQL refused ({type(error).__name__}, {state}){told}; nothing of this store was kept", code
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
@@ -70,8 +71,11 @@ def test_the_command(command_environment: dict[str, str]) -> None:
     )
 
 
-def test_the_command_tells_of_an_unreachable_database_without_the_password(command_environment: dict[str, str]) -> None:
-    env = {**command_environment, "DATABASE_PORT": "1"}
+@pytest.mark.parametrize("wrong", [("PORT", "1"), ("PASSWORD", "hidden-and-wrong"), ("NAME", "no_such_database")])
+def test_the_command_tells_of_a_database_that_cannot_be_had_without_the_password(
+    wrong: tuple[str, str], command_environment: dict[str, str]
+) -> None:
+    env = {**command_environment, f"DATABASE_{wrong[0]}": wrong[1]}
     command = [sys.executable, "-m", "stores.schema"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 4
