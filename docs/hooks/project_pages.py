@@ -1,4 +1,4 @@
-"""The root's SPEC.md as a page of the site, and the places in the menu of pages that may not be there."""
+"""The root's SPEC.md as a page of the site."""
 
 from __future__ import annotations
 
@@ -7,21 +7,6 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-
-# Pages whose tools are delivered on their own: each is in the menu once it is there.
-PAGES = {
-    "adding-tables.md": ("Copy", "Adding tables"),
-    "benchmark.md": ("Trust", "Benchmark"),
-    "doctor.md": ("Operate", "Doctor"),
-}
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the optional pages that exist into their sections of the menu."""
-    for page, (section, title) in PAGES.items():
-        if (Path(config.docs_dir) / page).exists():
-            _section(config.nav or [], section).append({title: page})
-    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -35,7 +20,3 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Lead links to the root's SPEC.md to its page."""
     return markdown.replace("](../SPEC.md", "](SPEC.md")
-
-
-def _section(nav: list[dict[str, Any]], title: str) -> list[Any]:
-    return next(next(iter(entry.values())) for entry in nav if title in entry)
