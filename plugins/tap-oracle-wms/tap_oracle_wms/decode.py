@@ -7,6 +7,7 @@ from their own digits, never by way of a float. A page that does not fit goes th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time
@@ -85,6 +86,9 @@ class PageDecoder:
             gc=False,
         )
         page = msgspec.defstruct("Page", [("results", list[row]), ("next_page", Any, None)])  # type: ignore[valid-type]
+        # The interpreter lets one thread work at a time anyway, and a page's values as Python objects take many times
+        # what its columns do: those of one page are held, not of one for each thread.
+        self._one = threading.Lock()
         self._fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
         self._slow = msgspec.json.Decoder(_PatientPage)
 
@@ -94,6 +98,10 @@ class PageDecoder:
         Raises Passing for half a JSON, BadAnswer for JSON that is no page, DataRefused for a value that its column
         cannot hold.
         """
+        with self._one:
+            return self._decode(body)
+
+    def _decode(self, body: bytes | bytearray) -> Page:
         try:
             page = self._fast.decode(body)
         except msgspec.ValidationError:
