@@ -26,7 +26,7 @@ from psycopg import sql
 from rich.console import Console
 from sync_rules.exits import ConfigurationError
 
-from paralelo import history, progress, project, redact, runlock, usage
+from paralelo import history, progress, project, redact, runlock, runlog, usage
 from paralelo.policy import Policy
 from paralelo.project import Mode, Table
 from paralelo.queries import query
@@ -165,8 +165,10 @@ class Acceptance:
     def _recovery(self, blow: Blow, moment: datetime, before: int) -> None:
         """From the blow to the first batch committed at the old rate, less the pause and the patience configured."""
         times = self._commits()
+        restarted, pause = self._restart(moment)
         earlier = [(at, rows) for at, rows in times if at <= moment]
-        later = [(at, rows) for at, rows in times if at > moment]
+        # A target whose tap was killed still commits what it has: that is no recovery.
+        later = [(at, rows) for at, rows in times if at > restarted]
         usual = _rate(earlier[-6:])
         gaps = [(later[i][0], later[i][1] / max(0.001, (later[i][0] - later[i - 1][0]).total_seconds()))
                 for i in range(1, len(later))]  # fmt: skip
@@ -175,7 +177,7 @@ class Acceptance:
             self._check(f"recovery after {blow}", False, "nothing was committed after it")
             return
         waited = (back - moment).total_seconds()
-        configured = self._pauses(moment) + (self.policy.stall if blow.signum == signal.SIGSTOP else 0)
+        configured = pause + (self.policy.stall if blow.signum == signal.SIGSTOP else 0)
         own = waited - configured
         self._check(
             f"back at its rate within {RECOVERY_SECONDS:.0f} s of {blow}",
@@ -183,16 +185,21 @@ class Acceptance:
             f"{own:.1f} s of its own in {waited:.1f} s, from {before:,} rows on",
         )
 
-    def _pauses(self, moment: datetime) -> float:
-        """The pause that was configured after this blow, from the run's own log."""
+    def _restart(self, moment: datetime) -> tuple[datetime, float]:
+        """When the attempt after this blow was started, and the pause that was configured before it: from the log."""
         newest = max(
             (self.root / "logs").glob(f"*/{self.table.name}-full.jsonl"), key=lambda path: path.stat().st_mtime
         )
-        for text in newest.read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
-            if line.get("event") == "recovering" and datetime.fromisoformat(line["timestamp"]) > moment:
-                return float(line.get("pause_seconds", 0))
-        return 0.0
+        pause = 0.0
+        for line in runlog.lines(newest):
+            at = datetime.fromisoformat(line["timestamp"])
+            if line.get("source") != "paralelo" or at <= moment:
+                continue
+            if line["event"] == "recovering":
+                pause = float(line.get("pause_seconds", 0))
+            elif line["event"] == "started":
+                return at, pause
+        return moment, pause
 
     def _incremental(self) -> None:
         [part] = self._run("incremental", "An incremental sync after it").tables
