@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,23 @@ def test_a_file_is_never_overwritten_by_surprise(folder: Path, capsys: pytest.Ca
     assert main(["adding.clientes", "--force"]) == 0
     assert path.read_text() == written
     assert "-      page_size: 10" in capsys.readouterr().out
+
+
+def test_tables_of_a_sqlite_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "store.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE Pedidos (id INTEGER PRIMARY KEY, updated_at TEXT, anything)")
+        connection.execute("CREATE TABLE log (a TEXT)")
+    monkeypatch.setenv("TAP_SQLITE_PATH", str(file))
+    assert main(["--source", "sqlite", "--all", "--json"]) == 0
+    told = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert (told["pedidos"]["key"], told["pedidos"]["cursor"]) == (["id"], "updated_at")
+    assert told["log"]["modes"] == ["full"]
+    assert {table.plugin for table in project.tables()} == {"tap-sqlite"}
+    assert main(["--source", "sqlite", "nothing"]) == 2
+    assert "there is no table nothing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,11 @@ def skipped(check: str, why: str) -> Finding:
     return Finding(check, "skipped", why)
 
 
+_FIXES = {
+    Exit.SOURCE_UNREACHABLE: "is the server running, its host and port right in .env, and no firewall between?",
+    Exit.TARGET_UNREACHABLE: "is the server running, TARGET_POSTGRES_HOST and _PORT right, and no firewall between?",
+}
+
 Check = tuple[str, Callable[[], Iterable[Finding]]]
 
 
@@ -56,7 +61,7 @@ def gathered(checks: Sequence[Check]) -> Iterator[Finding]:
         try:
             yield from look()
         except SyncError as error:
-            yield problem(name, str(error), "mend what the line names", error.exit)
+            yield problem(name, str(error), _FIXES.get(error.exit, "mend the setting that the line names"), error.exit)
         except psycopg.Error as error:
             yield skipped(name, f"the server refused the question: {str(error).splitlines()[0]}")
         except OSError as error:
