@@ -50,7 +50,10 @@ def check_shrink(
         live = count(connection, job.live)
     if live == 0:
         return
-    advice = "; the live table is untouched. If that is right, name the table in allow_shrink and run a full sync again"
+    advice = (
+        "; the live table is untouched. If that is right, name the table in allow_shrink and run it again; if the source"
+        " was not whole, run it with --full-refresh once it is"
+    )
     if staged == 0:
         raise CheckRefused(f"{job.live}: the source sent no row and the live table has {live}{advice}")
     if rules.stale_rows != "keep" and staged < live * (1 - rules.max_shrink_percent / 100):
