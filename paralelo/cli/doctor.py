@@ -46,7 +46,9 @@ def findings(wanted: str = "all") -> list[Finding]:
     """Everything that was looked at. The two servers and this machine are asked at the same time."""
     root, values = project.root(), progress.settings()
     known = project.named(wanted, project.tables(root))
-    tables = [table for table in known if table.configured(values) or table.plugin == "tap-mssql"]
+    # A source without any setting is one that the site does not use; without any source, SQL Server is what is missing.
+    used = [table for table in known if table.configured(values)]
+    tables = used or [table for table in known if table.plugin == "tap-mssql"] or known
     here: list[Check] = [
         ("python", lambda: machine.python(root)),
         ("plugins", lambda: machine.plugins(root, tables)),
