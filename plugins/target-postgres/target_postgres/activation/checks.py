@@ -51,8 +51,8 @@ def check_shrink(
     if live == 0:
         return
     advice = (
-        "; the live table is untouched. If that is right, name the table in allow_shrink and run it again; if the source"
-        " was not whole, run it with --full-refresh once it is"
+        "; the live table is untouched. If that is right, name the table in allow_shrink and run it again; if the"
+        " source was not whole, run it with --full-refresh once it is"
     )
     if staged == 0:
         raise CheckRefused(f"{job.live}: the source sent no row and the live table has {live}{advice}")
