@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from tap_mssql.discovery import TableDescription
 from tap_mssql.errors import SourceChanged
 from tap_mssql.pages import PageReader, PageRows, bound_value
 from tap_mssql.queries import INTEGERS, TableQueries
+from tap_mssql.readers import Readers
 from tap_mssql.sql_types import SqlColumn, orderable
 
 AHEAD_BYTES = 16_777_216
@@ -112,6 +112,7 @@ class MssqlTable:
             lambda opened: PageReader(self.name, opened, self._queries, arrow_schema(self.columns), config),
             connection,
             connect,
+            lambda why: log.warning("%s: no further connection for a parallel reader: %s", self.name, why),
         )
         self._reader = self._readers.first
         self._ranges: Generator[PageRows, None, None] | None = None
@@ -291,30 +292,3 @@ class MssqlTable:
             raise SourceChanged(
                 f"{self.name}: a column's type changed while it was read; the next run describes it afresh"
             )
-
-
-class Readers:
-    """A reader for each thread that asks for one at the same time; a connection is opened once and used again."""
-
-    def __init__(
-        self, make: Callable[[Connection], PageReader], connection: Connection, connect: Callable[[], Connection]
-    ) -> None:
-        self._make = make
-        self._connect = connect
-        self.first = make(connection)
-        self._free = [self.first]
-
-    @contextmanager
-    def one(self) -> Iterator[PageReader]:
-        """A reader that nobody else uses meanwhile. One whose query failed is not used again."""
-        try:
-            reader = self._free.pop()
-        except IndexError:
-            reader = self._make(self._connect())
-        yield reader
-        self._free.append(reader)
-
-    def close(self) -> None:
-        """Close the connections of those that are not in use; may be called twice."""
-        for reader in list(self._free):
-            reader.connection.close()
