@@ -56,20 +56,24 @@ def land(stores: Sequence[Store], settings: DatabaseSettings) -> None:
         for config in configs:
             config["batch_root"] = str(folder / "batches")
         logs = {plugin: folder / f"{plugin}.log" for plugin in ("tap-sqlite", "target-postgres")}
-        target_config = _write(folder / "target.json", _target_config(stores, settings))
+        target_config = _in_memory(_target_config(stores, settings))
         commands = {
             "tap-sqlite": [sys.executable, "-m", "stores.migration.tap_files", _write(folder / "tap.json", configs)],
-            "target-postgres": [executable("target-postgres"), "--config", target_config, "--config", "ENV"],
+            "target-postgres": [executable("target-postgres"), "--config", f"/dev/fd/{target_config}"],
         }
-        env = {**os.environ, "TARGET_POSTGRES_PASSWORD": settings.password or "", "PYTHONPATH": _python_path()}
-        ended = _pipe(commands, logs, env)
+        try:
+            ended = _pipe(commands, logs, {**os.environ, "PYTHONPATH": _python_path()}, target_config)
+        finally:
+            os.close(target_config)
         # The target first: when it stops, the tap only says that nobody listens any more.
         for plugin in ("target-postgres", "tap-sqlite"):
             if ended[plugin]:
                 raise LandingFailed(f"{plugin} ended with {ended[plugin]}: {_last_words(logs[plugin])}", ended[plugin])
 
 
-def _pipe(commands: Mapping[str, list[str]], logs: Mapping[str, Path], env: dict[str, str]) -> dict[str, int]:
+def _pipe(
+    commands: Mapping[str, list[str]], logs: Mapping[str, Path], env: dict[str, str], target_config: int
+) -> dict[str, int]:
     """Run the tap into the target. Returns their exit codes; neither outlives this process's own end by an error."""
     with logs["tap-sqlite"].open("wb") as tap_log, logs["target-postgres"].open("wb") as target_log:
         tap = subprocess.Popen(commands["tap-sqlite"], stdout=subprocess.PIPE, stderr=tap_log, env=env)
@@ -80,6 +84,7 @@ def _pipe(commands: Mapping[str, list[str]], logs: Mapping[str, Path], env: dict
                 stdout=subprocess.DEVNULL,
                 stderr=target_log,
                 env=env,
+                pass_fds=(target_config,),
                 check=False,
             )
             if tap.stdout is not None:
@@ -112,7 +117,10 @@ def _tap_configs(store: Store) -> list[dict[str, Any]]:
 
 
 def _target_config(stores: Sequence[Store], settings: DatabaseSettings) -> dict[str, Any]:
-    """The password is not in it: it goes by the environment. A landing table may shrink: it is only a copy."""
+    """All it needs, for nothing may come from TARGET_POSTGRES_*, which may name another server.
+
+    A landing table may shrink: it is only a copy.
+    """
     config: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -123,7 +131,16 @@ def _target_config(stores: Sequence[Store], settings: DatabaseSettings) -> dict[
     }
     if settings.ssl_mode:
         config["ssl_mode"] = settings.ssl_mode
+    if settings.password:
+        config["password"] = settings.password
     return config
+
+
+def _in_memory(config: object) -> int:
+    """A file without a place on any disk, since the password is in it. Returns its descriptor."""
+    descriptor = os.memfd_create("target-settings")
+    os.write(descriptor, json.dumps(config).encode())
+    return descriptor
 
 
 def _write(path: Path, config: object) -> str:
