@@ -105,7 +105,9 @@ class _Sampler(threading.Thread):
     def by_role(self) -> dict[str, float]:
         spent: dict[str, float] = {}
         for key, seconds in self._cpu.items():
-            spent[self._role[key]] = spent.get(self._role[key], 0.0) + seconds
+            # One that ended between its times and its name was never asked for it.
+            part = self._role.get(key, "other")
+            spent[part] = spent.get(part, 0.0) + seconds
         return spent
 
 
