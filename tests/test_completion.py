@@ -13,8 +13,6 @@ from paralelo import project
 from paralelo.completion import bash, parsers
 
 ROOT = project.root()
-NO_JSON = {"migrate_sqlite_to_pg.py"}
-"""Its report is a table of stores, for people; what it moved is in the database."""
 
 
 def test_every_script_is_completed() -> None:
@@ -50,7 +48,7 @@ def test_the_script_prints_what_a_shell_evaluates() -> None:
 @pytest.mark.parametrize("name", sorted(parsers()))
 def test_commands_speak_json(name: str) -> None:
     options = {option for action in parsers()[name]._actions for option in action.option_strings}
-    assert "--json" in options or name in NO_JSON
+    assert "--json" in options
 
 
 def test_exit_codes_are_in_one_table() -> None:

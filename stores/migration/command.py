@@ -1,13 +1,16 @@
-"""The command: `python scripts/migrate_sqlite_to_pg.py <folder> [--dry-run] [--only ...] [--verify | --rollback]`."""
+"""The command: `python scripts/migrate_sqlite_to_pg.py <folder> [--only ...] [--dry-run | --verify | --rollback]`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -32,8 +35,13 @@ FOLDER_VARIABLE = "SQLITE_STORES_FOLDER"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it. Returns an exit code of docs/protocol.md."""
     given = parser().parse_args(arguments)
+    told = Report(as_json=given.json)
+    return told.end(_ended(given, told))
+
+
+def _ended(given: argparse.Namespace, told: Report) -> int:
     try:
-        return _run(given)
+        return _run(given, told)
     except (SettingsError, NotADirectoryError) as error:
         return _fail(str(error), Exit.CONFIGURATION)
     except LandingFailed as error:
@@ -61,10 +69,34 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
     what.add_argument("--verify", action="store_true", help="compare the files with PostgreSQL")
     what.add_argument("--rollback", action="store_true", help="take it back, while nothing new was written")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, the tables on stderr")
     return parser
 
 
-def _run(given: argparse.Namespace) -> int:
+class Report:
+    """What was found and done: as text while it goes on; where that is asked for, as one JSON object at the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._found: dict[str, Any] = {}
+
+    def say(self, text: str, **found: Any) -> None:
+        """Tell the text; keep what it was made of."""
+        to = sys.stderr if self._as_json else sys.stdout
+        to.write(f"{text}\n\n")
+        to.flush()
+        self._found.update(found)
+
+    def end(self, code: int) -> int:
+        """Tell the JSON. Returns the exit code."""
+        if self._as_json:
+            sys.stdout.write(
+                json.dumps({**self._found, "exit_code": int(code)}, default=str, ensure_ascii=False) + "\n"
+            )
+        return int(code)
+
+
+def _run(given: argparse.Namespace, told: Report) -> int:
     folder = given.folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
     if folder is None:
         raise SettingsError(f"name the folder of the SQLite files, or set {FOLDER_VARIABLE}")
@@ -75,50 +107,52 @@ def _run(given: argparse.Namespace) -> int:
         wanted = f" named {' or '.join(given.only)}" if given.only else ""
         left = "".join(f"; {one.path.relative_to(folder)}: {one.reason}" for one in unknown)
         raise SettingsError(f"{folder}: no store{wanted} was found in it{left}")
-    _say(report.plan(stores, unknown))
+    told.say(report.plan(stores, unknown), plan=report.planned(stores), left_alone=report.left_alone(unknown))
     unreadable = [one for one in unknown if one.unreadable]
-    done = Exit.FINISHED if given.dry_run else _do(given, stores)
+    done = Exit.FINISHED if given.dry_run else _do(given, stores, told)
     if unreadable and done == Exit.FINISHED and not given.only:
         left = "; ".join(f"{one.path.relative_to(folder)}: {one.reason}" for one in unreadable)
         return _fail(f"not everything is done: {left}. Name the others with --only to do without", Exit.CONFIGURATION)
     return done
 
 
-def _do(given: argparse.Namespace, stores: Sequence[Store]) -> int:
+def _do(given: argparse.Namespace, stores: Sequence[Store], told: Report) -> int:
     settings = DatabaseSettings.from_environment()
     if given.verify:
-        return _with_connection(settings, lambda connection: _verify(connection, stores))
+        return _with_connection(settings, lambda connection: _verify(connection, stores, told))
     if given.rollback:
-        return _with_connection(settings, lambda connection: _roll_back(connection, stores))
+        return _with_connection(settings, lambda connection: _roll_back(connection, stores, told))
     asyncio.run(_initialize(settings))
     land(stores, settings)
-    return _with_connection(settings, lambda connection: _map(connection, stores))
+    return _with_connection(settings, lambda connection: _map(connection, stores, told))
 
 
-def _map(connection: Connection, stores: Sequence[Store]) -> int:
+def _map(connection: Connection, stores: Sequence[Store], told: Report) -> int:
     prepare(connection)
     accounts: list[StoreAccount] = [map_store(connection, store) for store in stores]
-    _say(report.account(accounts))
+    told.say(report.account(accounts), account=report.accounted(accounts))
     return Exit.FINISHED
 
 
-def _verify(connection: Connection, stores: Sequence[Store]) -> int:
+def _verify(connection: Connection, stores: Sequence[Store], told: Report) -> int:
     _must_exist(connection)
     found = [one for store in stores for one in verify_store(connection, store)]
-    _say(report.comparison(found))
+    told.say(report.comparison(found), comparison=[{**asdict(one), "equal": one.equal} for one in found])
     return Exit.FINISHED if all(one.equal for one in found) else Exit.CHECK_REFUSED
 
 
-def _roll_back(connection: Connection, stores: Sequence[Store]) -> int:
+def _roll_back(connection: Connection, stores: Sequence[Store], told: Report) -> int:
     _must_exist(connection)
+    gone: dict[str, dict[str, int]] = {}
     for store in reversed(stores):
         known = connection.execute(statement("ledger.known"), {"store": store.name}).fetchone()
         if not known or not known[0]:
-            _say(f"{store.name}: was not migrated, there is nothing to roll back")
+            told.say(f"{store.name}: was not migrated, there is nothing to roll back")
             continue
         deleted = roll_back(connection, store)
         what = ", ".join(f"{rows} from {target}" for target, rows in deleted.items()) or "its archive"
-        _say(f"{store.name}: rolled back; deleted {what}")
+        gone[store.name] = dict(deleted)
+        told.say(f"{store.name}: rolled back; deleted {what}", rolled_back=gone)
     return Exit.FINISHED
 
 
@@ -141,11 +175,6 @@ async def _initialize(settings: DatabaseSettings) -> None:
         await initialize_database(db)
     finally:
         await db.close()
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n\n")
-    sys.stdout.flush()
 
 
 def _fail(message: str, code: int) -> int:

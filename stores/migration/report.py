@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from stores.migration.files import Store, Unknown
 from stores.migration.mapping import StoreAccount, in_order
@@ -24,13 +26,44 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([line(list(headings)), line(["-" * width for width in widths]), *map(line, lines)])
 
 
-def plan(stores: Sequence[Store], unknown: Sequence[Unknown]) -> str:
-    """What goes where."""
-    rows = [
-        (store.name, store.layout.name, one.name, one.rows, one.target or f"archive.{store.landing_table(one.name)}")
+def planned(stores: Sequence[Store]) -> list[dict[str, Any]]:
+    """Where each table's rows go."""
+    return [
+        {
+            "store": store.name,
+            "layout": store.layout.name,
+            "table": one.name,
+            "rows": one.rows,
+            "goes_to": one.target or f"archive.{store.landing_table(one.name)}",
+        }
         for store in stores
         for one in in_order(store)
     ]
+
+
+def left_alone(unknown: Sequence[Unknown]) -> list[dict[str, Any]]:
+    """The files that are no store, or cannot be read, and why."""
+    return [{"path": str(one.path), "reason": one.reason, "unreadable": one.unreadable} for one in unknown]
+
+
+def accounted(accounts: Sequence[StoreAccount]) -> list[dict[str, Any]]:
+    """Where every row of each table went, and why."""
+    return [
+        {
+            "store": one.store,
+            "tables": [{**asdict(each), "adds_up": each.adds_up} for each in one.tables],
+            "reasons": [
+                {"table": name, "outcome": outcome, "reason": reason, "rows": count}
+                for name, outcome, reason, count in one.reasons
+            ],
+        }
+        for one in accounts
+    ]
+
+
+def plan(stores: Sequence[Store], unknown: Sequence[Unknown]) -> str:
+    """What goes where."""
+    rows = [tuple(one.values()) for one in planned(stores)]
     parts = [table(("store", "layout", "table", "rows", "goes to"), rows)]
     indexes = [f"{store.name}.{name}" for store in stores for name in store.indexes]
     if indexes:

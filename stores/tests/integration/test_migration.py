@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -121,9 +122,13 @@ def test_every_row_is_accounted_for_and_a_second_run_changes_nothing(
     assert totals(again.stdout) == [rows, mapped, archived, rejected, noted, 0]
     assert contents(db) == before
 
-    verified = migrate(command_environment, folder, "--verify")
-    assert verified.returncode == 0, verified.stdout
-    assert " NO" not in verified.stdout
+    verified = migrate(command_environment, folder, "--verify", "--json")
+    assert verified.returncode == 0, verified.stderr
+    assert " NO" not in verified.stderr
+    told = json.loads(verified.stdout)
+    assert told["exit_code"] == 0
+    assert sum(one["file_rows"] for one in told["comparison"]) == sum(one["rows"] for one in told["plan"]) == rows
+    assert all(one["equal"] for one in told["comparison"])
     db.execute("UPDATE tws.tws_job_status SET status = 'CHANGED' WHERE id = (SELECT min(id) FROM tws.tws_job_status)")
     assert migrate(command_environment, folder, "--verify", "--only", "tws_status").returncode == 7
 
