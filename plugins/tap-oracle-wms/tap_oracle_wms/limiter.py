@@ -14,6 +14,7 @@ import os
 import random
 import struct
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +51,9 @@ class HostLimiter:
         self._interval = _MARGIN / per_second if per_second else 0.0
         self._clock = clock
         self._sleep = sleep
+        # One thread at a time looks for a place. Otherwise one that has just given its place back would find it free
+        # before those that sleep between two looks, and the span whose rows are next could wait for ever.
+        self._first_in_line = threading.Lock()
         self.folder = root / hashlib.sha256(host.encode()).hexdigest()[:16]
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,6 +78,14 @@ class HostLimiter:
 
     def _place(self, patience_seconds: float) -> int:
         since = self._clock()
+        if not self._first_in_line.acquire(timeout=patience_seconds):
+            raise self._stalled(patience_seconds)
+        try:
+            return self._look_for_place(since, patience_seconds)
+        finally:
+            self._first_in_line.release()
+
+    def _look_for_place(self, since: float, patience_seconds: float) -> int:
         while True:
             first = random.randrange(self._in_flight)  # noqa: S311  # spreads processes over the files, guards nothing
             for number in range(self._in_flight):
@@ -86,10 +98,11 @@ class HostLimiter:
                 else:
                     return handle
             if self._clock() - since > patience_seconds:
-                raise Stalled(
-                    f"for {patience_seconds:g} s other requests held all the {self._in_flight} places in flight"
-                )
+                raise self._stalled(patience_seconds)
             self._sleep(_POLL_SECONDS)
+
+    def _stalled(self, seconds: float) -> Stalled:
+        return Stalled(f"for {seconds:g} s other requests held all the {self._in_flight} places in flight")
 
     def _wait_turn(self) -> None:
         with self._rate() as file:

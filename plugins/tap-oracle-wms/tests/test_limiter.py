@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,27 @@ def test_a_moment_from_before_the_machine_started_anew_is_ignored(tmp_path: Path
     clock.now = 10.0
     with limiter(tmp_path, clock).request(1):
         assert clock.now == 10.0
+
+
+def test_a_thread_that_waits_comes_before_one_that_has_just_had_a_place(tmp_path: Path) -> None:
+    """Else a span whose rows are needed next could wait while another takes every turn."""
+    looked = threading.Event()
+    order: list[str] = []
+
+    def sleep(_: float) -> None:
+        looked.set()
+        time.sleep(0.05)
+
+    shared = HostLimiter(tmp_path, "h:1", in_flight=1, per_second=None, sleep=sleep)
+
+    def ask(name: str) -> None:
+        with shared.request(60):
+            order.append(name)
+
+    other = threading.Thread(target=ask, args=("waits",))
+    with shared.request(60):
+        other.start()
+        assert looked.wait(60)
+    ask("comes again")
+    other.join(60)
+    assert order == ["waits", "comes again"]
