@@ -85,8 +85,8 @@ def _nothing() -> Answer:
     return Answer.of(404, error("NOT_FOUND", "No results found for the given criteria"))
 
 
-def bent(answer: Answer, before: Answer | None, fault: Fault | None) -> Answer:
-    """The answer with the fault in it."""
+def bent(answer: Answer, before: Answer | None, fault: Fault | None, address: str) -> Answer:
+    """The answer to the request for `address` (query and all) with the fault in it."""
     if fault is None or fault.kind in ("slow", "cut") or answer.status != 200:
         return answer
     if fault.kind == "html":
@@ -100,6 +100,8 @@ def bent(answer: Answer, before: Answer | None, fault: Fault | None) -> Answer:
     rows = content["results"]
     if fault.kind == "foreign":
         content["next_page"] = "https://elsewhere.example/wms/lgfapi/v10/entity/allocation/?cursor=x"
+    elif fault.kind == "circle":
+        content["next_page"] = address
     elif fault.kind == "unsorted":
         rows.reverse()
     elif fault.kind == "short":

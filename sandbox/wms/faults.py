@@ -16,6 +16,7 @@ KINDS = {
     "reset": "close the connection without an answer",
     "slow": "wait `seconds` before answering",
     "repeat": "answer the page of the request before",
+    "circle": "let next_page lead back to the page itself",
     "foreign": "let next_page name another host",
     "unsorted": "answer the rows in reverse order",
     "short": "leave out the last row but say that nothing follows",

@@ -205,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
             return Answer.of(refused.status, error("VALIDATION_ERROR", str(refused), refused.details))
         before = self.stand_in.last_answer.get(name)
         self.stand_in.last_answer[name] = answer
-        return bent(answer, before, fault)
+        return bent(answer, before, fault, base + self.path)
 
     def _send(self, answer: Answer, *, cut: bool = False) -> None:
         self.send_response(answer.status)

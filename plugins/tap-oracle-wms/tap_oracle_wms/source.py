@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pyarrow as pa
@@ -314,7 +315,10 @@ class EntitySource:
             page = self._decoder.decode(answer.body)
             if page.batch.num_rows > size:
                 raise BadAnswer(f"{self._entity}: {page.batch.num_rows} rows came where at most {size} were asked for")
-            return page, next_query(page.next_page, answer.address) is not None
+            following = next_query(page.next_page, answer.address)
+            if following is not None and dict(parse_qsl(following, keep_blank_values=True)) == query:
+                raise BadAnswer(f"{self._entity}: next_page leads back to the page that was answered")
+            return page, following is not None
 
         nothing = WirePage(pa.RecordBatch.from_pylist([], self._decoder.schema), None), False
         found = self._client.get(self._entity, f"{self._entity}/", query, read, empty=nothing)

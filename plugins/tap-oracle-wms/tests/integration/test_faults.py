@@ -111,12 +111,20 @@ def test_what_does_not_pass_ends_as_unreachable(wms: WmsServer, source: Make, ki
         full(opened)
 
 
-@pytest.mark.parametrize("kind", ["unsorted", "repeat", "empty", "overfull"])
+@pytest.mark.parametrize("kind", ["unsorted", "repeat", "empty", "overfull", "circle"])
 def test_an_answer_that_contradicts_itself_is_an_error(wms: WmsServer, source: Make, kind: str) -> None:
     opened = source(max_requests_in_flight=1)
     wms.faults.set([Fault(kind, query=FULL_PAGES, skip=3)])
     with pytest.raises(BadAnswer):
         full(opened)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("circle", "leads back"), ("repeat", "out of"), ("empty", "empty page")])
+def test_changes_that_do_not_advance_are_an_error(wms: WmsServer, source: Make, kind: str, words: str) -> None:
+    opened = source(sync_mode="incremental")
+    wms.faults.set([Fault(kind, query="mod_ts__gte", skip=2, times=1_000)])
+    with pytest.raises(BadAnswer, match=words):
+        changed(opened, "2024-01-01T00:00:00+00:00")
 
 
 def test_rows_the_api_leaves_out_are_missed(wms: WmsServer, source: Make) -> None:
@@ -216,6 +224,25 @@ def test_a_facility_the_entity_has_not_is_refused(wms: WmsServer, source: Make) 
     assert set(full(source("order_hdr", facility="FACILITY-3"))) == wanted
     with pytest.raises(ConfigurationError, match="allocation has no facility_id"):
         source(facility="FACILITY-3")
+
+
+def test_a_company_the_entity_has_not_is_refused(wms: WmsServer, source: Make) -> None:
+    rows = expected(wms, "order_hdr")
+    wanted = {one for one in rows if rows[one]["company_key"] == "COMPANY-3"}
+    assert 0 < len(wanted) < len(rows)
+    assert set(full(source("order_hdr", company="COMPANY-3"))) == wanted
+    both = {one for one in wanted if rows[one]["facility_key"] == "FACILITY-3"}
+    assert set(full(source("order_hdr", company="COMPANY-3", facility="FACILITY-3"))) == both
+    with pytest.raises(ConfigurationError, match="allocation has no company_id"):
+        source(company="COMPANY-3")
+
+
+def test_the_plus_of_an_offset_is_encoded(wms: WmsServer, source: Make) -> None:
+    """A bare one is a space to the server: by its own log, which holds queries as they came."""
+    changed(source(sync_mode="incremental"), "2024-01-01T00:00:00+00:00")
+    asked = [line["query"] for line in read(wms.log_path) if "mod_ts__gte=" in line["query"]]
+    assert asked
+    assert all("%2B00%3A00" in query and "+" not in query for query in asked)
 
 
 @pytest.mark.parametrize("page_size", [1, 3, 250])
