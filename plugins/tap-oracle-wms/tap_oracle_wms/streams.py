@@ -37,6 +37,11 @@ class EntityStream(PagedStream):
             if cursor is not None and not self.is_full:
                 self.replication_key = cursor.name
 
+    @property
+    def provable_as(self) -> str:
+        """Entities have one name only."""
+        return self.entity
+
     def open_source(self) -> Source:
         """Describe the entity and choose what is read of it."""
         client = self._tap.client()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,43 @@ def test_planted_differences_are_found_and_mended(
     assert not difference(expected(wms, ENTITY), copied(postgres, ENTITY))
     lists = [line for line in read(wms.log_path) if line["path"].endswith(f"/{ENTITY}/")]
     assert all("ordering=" in line["query"] for line in lists)
+
+
+# The comparison itself, after the staged rows were spoilt: a fault that the target cannot see.
+SPOIL = """
+import os, subprocess, sys, psycopg
+staging = sys.argv[sys.argv.index("--target") + 1]
+with psycopg.connect(os.environ["TEST_TARGET"]) as connection:
+    earlier = "mod_ts = mod_ts - interval '1 us'"
+    connection.execute(f"UPDATE {staging} SET {earlier} WHERE id = (SELECT min(id) FROM {staging})")
+sys.exit(subprocess.run([sys.executable, "-m", "paralelo.verify", *sys.argv[1:]]).returncode)
+"""
+VERIFY = [sys.executable, "-m", "paralelo.verify"]
+
+
+def test_staged_rows_are_compared_before_they_take_effect(
+    wms: WmsServer, config: dict[str, Any], postgres: dict[str, Any], tmp_path: Path
+) -> None:
+    """SPEC A11: by the extractor's settings; what changed since the sync began is left to the next, a fault is not."""
+    connection = " ".join(f"{name}={postgres[name]}" for name in ("host", "port", "user", "password"))
+    env = {f"TAP_ORACLE_WMS_{name.upper()}": str(config[name]) for name in ("base_url", "username", "password")}
+    env |= {"TAP_ORACLE_WMS_LIMITS_ROOT": config["limits_root"], "TAP_ORACLE_WMS_PAGE_SIZE": "250"}
+    env["TEST_TARGET"] = f"{connection} dbname={postgres['database']}"
+    tap = {**config, "entities": [ENTITY], "batch_config": {"encoding": {"format": "arrow"}}, "batch_rows": 250}
+
+    def change(states: int) -> None:
+        if states == 1:
+            wms.mutate(ENTITY, updates=40, inserts=10, deletes=10, seed=21)
+
+    run = Pipeline(tmp_path / "run", tap, {**postgres, "verify_command": VERIFY}, env=env, tap="tap-oracle-wms")
+    ended = run.start(change, load={"verify": "deep"}).wait()
+    assert ended.ok, ended.explain()
+    assert "the staged rows are the source's" in ended.target_log
+    live = copied(postgres, ENTITY)
+
+    run.state_file.unlink()
+    run.target_config["verify_command"] = [sys.executable, "-c", SPOIL]
+    ended = run.run(load={"verify": "quick"})
+    assert ended.target == 7, ended.explain()
+    assert "0 missing, 1 different, 0 extra (in mod_ts)" in ended.target_log
+    assert not difference(live, copied(postgres, ENTITY))
