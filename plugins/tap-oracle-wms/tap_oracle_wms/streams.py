@@ -9,6 +9,7 @@ from sync_rules.singer.stream import PagedStream
 
 from tap_oracle_wms.discovery import describe
 from tap_oracle_wms.fields import EntityDescription
+from tap_oracle_wms.memory import give_back
 from tap_oracle_wms.source import KEY, EntitySource, choose
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class EntityStream(PagedStream):
 
     def open_source(self) -> Source:
         """Describe the entity and choose what is read of it."""
+        give_back()
         client = self._tap.client()
         description = describe(client, self.entity, self.config)
         self._tap.warn_of_unknown(description)
