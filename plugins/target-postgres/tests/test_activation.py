@@ -221,6 +221,9 @@ def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db
     sync(config, feed, things(*range(1, 11)), 1)
     statements = [
         "DROP ROLE IF EXISTS reader, writer",
+        "SET allow_in_place_tablespaces = on",
+        "CREATE TABLESPACE fast LOCATION ''",
+        "ALTER TABLE things SET TABLESPACE fast",
         "CREATE ROLE reader",
         "CREATE ROLE writer",
         "GRANT CREATE, USAGE ON SCHEMA public TO writer",
@@ -252,12 +255,14 @@ def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db
     # Default privileges would give the new table rights that the old one does not have.
     db.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT DELETE ON TABLES TO reader")
     before = _described(server, db)
+    assert "SET default_tablespace = fast" in before
     sync(config, feed, things(*range(1, 12)), 2, activation="swap")
     assert last_sync(db, "activation") == ("swap",)
     assert _described(server, db) == before
     db.execute("INSERT INTO things (name) VALUES ('next')")
     assert ids(db)[-1] == 501
     db.execute("DROP OWNED BY reader, writer CASCADE; DROP TABLE IF EXISTS things CASCADE; DROP ROLE reader, writer")
+    db.execute("DROP TABLESPACE fast")
 
 
 def _described(server: embedded.Server, db: Db) -> str:

@@ -37,6 +37,15 @@ SELECT pg_catalog.pg_relation_filenode(%(name)s::text::regclass),
        (SELECT array_agg(pg_catalog.pg_relation_filenode(relid) ORDER BY relid)
         FROM pg_catalog.pg_partition_tree(%(name)s::text::regclass))
 
+-- name: tablespace
+-- Where the rows are, if another table may be made there. One that names no place is in its database's.
+SELECT s.spcname
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_database AS d ON d.datname = current_database()
+JOIN pg_catalog.pg_tablespace AS s ON s.oid = coalesce(nullif(c.reltablespace, 0), d.dattablespace)
+WHERE c.oid = %(name)s::text::regclass
+  AND (s.oid = d.dattablespace OR pg_catalog.has_tablespace_privilege(s.oid, 'CREATE'))
+
 -- name: has_primary_key
 SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = %(oid)s AND indisprimary)
 
