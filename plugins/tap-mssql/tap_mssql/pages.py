@@ -16,9 +16,17 @@ from tap_mssql.queries import Condition, Statement, TableQueries
 from tap_mssql.sql_types import SqlColumn
 
 LARGE_FETCH_BYTES = 16_777_216
-"""Most bytes of large values that one fetch may bring."""
+"""Most bytes of large values that one fetch may bring, unless a row has more."""
+ALONE_BYTES = 4_194_304
+"""A row of more bytes is not read beside other ranges: each would hold a page of such rows."""
 FETCH_BUFFER_BYTES = 67_108_864
 """Most bytes that a fetch's buffers may take: a driver makes room for every value's declared length, in every row."""
+_FORGET = 4
+"""Pages of a few large rows become pages of many small ones again, each so many times as long as the last."""
+
+
+class LargeRows(Exception):
+    """A range has rows of more than `ALONE_BYTES`; none of them has been fetched."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,8 @@ class PageRows:
 
     `num_rows` and `nbytes` are their number and what they take of the memory. `key` and `cursor` are the last row's,
     None for a page without rows; `ended` is true when the range has no more. `digits` and `offsets` count the values
-    that lost theirs. `driver_schema` is what the driver said the types are.
+    that lost theirs. `driver_schema` is what the driver said the types are; `large` says that some row had more than
+    `ALONE_BYTES`.
     """
 
     batches: list[pa.RecordBatch] = field(repr=False)
@@ -39,6 +48,7 @@ class PageRows:
     ended: bool = False
     digits: int = 0
     offsets: int = 0
+    large: bool = False
 
 
 class PageReader:
@@ -81,16 +91,25 @@ class PageReader:
         rows: int,
         *,
         with_cursor: bool = False,
+        alone: bool = True,
     ) -> PageRows:
-        """A page of `rows` rows, condition after condition, cut where it holds more than `page_bytes`."""
+        """A page of `rows` rows, condition after condition, cut where it holds more than `page_bytes`.
+
+        Raises LargeRows, before any is fetched, for rows that have to be read `alone` where this is not.
+        """
         extras = [c for c, text in zip(self._queries.key, self._queries.key_texts(), strict=True) if text]
         raw_schema = self._raw_schema(extras, with_cursor=with_cursor)
         batches: list[pa.RecordBatch] = []
         size = count = 0
+        large = False
         for condition in conditions:
             statement = page(rows - count, condition)
             sql, values = statement
-            fetch = min(rows - count, self._fetch_size(statement))
+            largest = self._largest(statement)
+            large = large or largest > ALONE_BYTES
+            if large and not alone:
+                raise LargeRows
+            fetch = min(rows - count, self._fetch_size(largest))
             source = self.connection.batches(sql, values, fetch, raw_schema, table=self._name)
             for batch in source:
                 if not batch.num_rows:
@@ -99,11 +118,12 @@ class PageReader:
                 count, size = count + batch.num_rows, size + batch.nbytes
                 if size >= self._config["page_bytes"] and count < rows:
                     source.close()
-                    self._row_bytes = max(self._row_bytes, size / count)
-                    return self._finish(batches, count, size, ended=False, with_cursor=with_cursor)
+                    self._row_bytes = max(self._row_bytes / _FORGET, size / count)
+                    return self._finish(batches, count, size, ended=False, with_cursor=with_cursor, large=large)
             if count >= rows:
-                return self._finish(batches, count, size, ended=False, with_cursor=with_cursor)
-        return self._finish(batches, count, size, ended=True, with_cursor=with_cursor)
+                self._row_bytes = max(self._row_bytes / _FORGET, size / count) if self._row_bytes else 0.0
+                return self._finish(batches, count, size, ended=False, with_cursor=with_cursor, large=large)
+        return self._finish(batches, count, size, ended=True, with_cursor=with_cursor, large=large)
 
     def read_whole(self) -> Iterator[PageRows]:
         """All rows in one pass, handed on in pages."""
@@ -112,7 +132,7 @@ class PageReader:
         page: list[pa.RecordBatch] = []
         rows = size = 0
         for batch in self.connection.batches(
-            sql, values, self._fetch_size(statement), self._raw_schema([]), table=self._name
+            sql, values, self._fetch_size(self._largest(statement)), self._raw_schema([]), table=self._name
         ):
             page.append(batch)
             rows, size = rows + batch.num_rows, size + batch.nbytes
@@ -122,14 +142,15 @@ class PageReader:
         if page:
             yield self._finish(page, rows, size, ended=True, keyed=False)
 
-    def _fetch_size(self, statement: Statement) -> int:
+    def _largest(self, statement: Statement) -> int:
+        """How many bytes the large values of one row have, at most."""
+        return int(self.rows(self._queries.largest_value(statement, self._large))[0][0] or 0) if self._large else 0
+
+    def _fetch_size(self, largest: int) -> int:
         """Rows a fetch: as set, unless wide rows or large values would make it too big for the memory."""
         declared = sum(max(column.max_length * 2, 16) for column in self._queries.columns)
         fetch = max(1, min(int(self._config["fetch_size"]), FETCH_BUFFER_BYTES // declared))
-        if not self._large:
-            return fetch
-        largest = self.rows(self._queries.largest_value(statement, self._large))[0][0] or 0
-        return max(1, min(fetch, LARGE_FETCH_BYTES // max(1, int(largest))))
+        return max(1, min(fetch, LARGE_FETCH_BYTES // max(1, largest)))
 
     def _finish(
         self,
@@ -140,8 +161,9 @@ class PageReader:
         ended: bool,
         keyed: bool = True,
         with_cursor: bool = False,
+        large: bool = False,
     ) -> PageRows:
-        """Count losses, take the extras off, cast."""
+        """Count losses, take the extras off, cast. The raw batches are let go one by one."""
         if not batches:
             return PageRows([], None, ended=True)
         at, digits, offsets, cursor = len(self._schema), 0, 0, None
@@ -155,11 +177,13 @@ class PageReader:
         if with_cursor:
             cursor = arrow_values.key_value(final.column(final.num_columns - 1)[-1].as_py())
         try:
-            cast = [arrow_values.cast_batch(batch, self._schema) for batch in batches]
+            key = self._key_of_last(final, at) if keyed else None
+            driver_schema = final.schema
+            del final
+            cast = [arrow_values.cast_batch(batches.pop(0), self._schema) for _ in range(len(batches))]
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceChanged(f"{self._name}: values do not fit the types the table was described with") from error
-        key = self._key_of_last(final, at) if keyed else None
-        return PageRows(cast, final.schema, rows, size, key, cursor, ended, digits, offsets)
+        return PageRows(cast, driver_schema, rows, size, key, cursor, ended, digits, offsets, large)
 
     def _key_of_last(self, batch: pa.RecordBatch, extras: int) -> Key:
         """The last row's key, from the columns themselves or from their exact texts."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sync_rules.exits import SyncError
 
 from tap_mssql.client import Connection
-from tap_mssql.pages import PageReader
+from tap_mssql.pages import LargeRows, PageReader
 
 
 class Readers:
@@ -30,6 +30,8 @@ class Readers:
         self._too_few = too_few
         self._full = False
         self.first = make(connection)
+        self._all = [self.first]
+        self._failed: list[PageReader] = []
         self._free: queue.LifoQueue[PageReader] = queue.LifoQueue()
         self._free.put(self.first)
 
@@ -40,11 +42,26 @@ class Readers:
             reader = self._free.get_nowait()
         except queue.Empty:
             reader = self._another() or self._free.get()
-        yield reader
-        self._free.put(reader)
+        give_back = self._failed.append
+        try:
+            yield reader
+            give_back = self._free.put
+        except LargeRows:
+            give_back = self._free.put
+            raise
+        finally:
+            give_back(reader)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a thread still reads."""
+        return len(self._all) > self._free.qsize() + len(self._failed)
 
     def close(self) -> None:
         """Close the connections of those that are not in use; may be called twice."""
+        self._all.clear()
+        for reader in self._failed:
+            reader.connection.close()
         while True:
             try:
                 self._free.get_nowait().connection.close()
@@ -55,9 +72,11 @@ class Readers:
         if self._full:
             return None
         try:
-            return self._make(self._connect())
+            reader = self._make(self._connect())
         except SyncError as error:
             if not self._full:
                 self._full = True
                 self._too_few(error)
             return None
+        self._all.append(reader)
+        return reader

@@ -20,13 +20,16 @@ from tap_mssql import clocks
 from tap_mssql.client import Connection, server_name
 from tap_mssql.discovery import TableDescription
 from tap_mssql.errors import SourceChanged
-from tap_mssql.pages import PageReader, PageRows, bound_value
+from tap_mssql.pages import LargeRows, PageReader, PageRows, bound_value
 from tap_mssql.queries import INTEGERS, TableQueries
 from tap_mssql.readers import Readers
 from tap_mssql.sql_types import SqlColumn, orderable
 
 AHEAD_BYTES = 16_777_216
 """What ranges read ahead of their turn may take of the memory, beyond one page a reader."""
+
+PAGES_ALONE = 8
+"""So many pages without large values, and ranges are read in parallel again."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ class MssqlTable:
         self._reader = self._readers.first
         self._ranges: Generator[PageRows, None, None] | None = None
         self._ranges_ended = False
+        self._pages_alone = 0
         self._driver_schema: pa.Schema | None = None
         self._digits = 0
         self._offsets = 0
@@ -172,14 +176,16 @@ class MssqlTable:
 
     def read_page(self, key_range: KeyRange) -> Page:
         """The next page down, cut by rows or bytes. Pages have to follow each other, as the sync rules ask for them."""
-        if self._ranges is None and self._reads_in_parallel():
-            self._ranges = iter(self._open_ranges(key_range))
-        if self._ranges is not None:
-            found = next(self._ranges, None)
-            self._ranges_ended = found is None
-            return Page([], None, last=True) if found is None else self._page(found, last=False)
-        rows = self._reader.page_rows()
-        found = self._reader.read(self._queries.page, self._queries.below(key_range.upper, key_range.below), rows)
+        if not self._pages_alone and self._reads_in_parallel():
+            try:
+                return self._next_of_ranges(key_range)
+            except LargeRows:
+                # What the ranges hold already is read once more: pages have to follow each other.
+                self._ranges, self._pages_alone = None, PAGES_ALONE
+        with self._readers.one() as reader:
+            conditions = self._queries.below(key_range.upper, key_range.below)
+            found = reader.read(self._queries.page, conditions, reader.page_rows())
+        self._pages_alone = PAGES_ALONE if found.large else max(0, self._pages_alone - 1)
         return self._page(found, last=found.ended)
 
     def read_whole(self) -> Iterator[list[pa.RecordBatch]]:
@@ -216,9 +222,9 @@ class MssqlTable:
         """Close every connection. Where ranges are still being read the process ends without waiting for them."""
         if self._ranges is not None:
             self._ranges.close()
-            if not self._ranges_ended:
-                exits.end_at_once()
-                return
+        if self._readers.in_use or (self._ranges is not None and not self._ranges_ended):
+            exits.end_at_once()
+            return
         self._readers.close()
 
     def _column(self, name: str) -> SqlColumn:
@@ -251,9 +257,18 @@ class MssqlTable:
             and self._description.is_unique(self.key)
         )
 
+    def _next_of_ranges(self, key_range: KeyRange) -> Page:
+        """The next page of what the ranges bring in order. Raises LargeRows where one reader alone has to go on."""
+        if self._ranges is None:
+            self._ranges = iter(self._open_ranges(key_range))
+        found = next(self._ranges, None)
+        self._ranges_ended = found is None
+        return Page([], None, last=True) if found is None else self._page(found, last=False)
+
     def _open_ranges(self, key_range: KeyRange) -> SpanReader[PageRows]:
         below = int(key_range.upper[0]) + 1 if key_range.below is None else int(key_range.below[0])
-        found = self._reader.rows(self._queries.lowest_key())
+        with self._readers.one() as reader:
+            found = reader.rows(self._queries.lowest_key())
         bottom = int(found[0][0]) if found else None
         width = below - bottom if bottom is not None else 0
         rows = self.estimate()
@@ -274,7 +289,7 @@ class MssqlTable:
             return SpanPage(PageRows([], None, ended=True), None, last=True)
         with self._readers.one() as reader:
             rows = reader.page_rows()
-            found = reader.read(self._queries.page, [self._queries.span(below - 1, at_least)], rows)
+            found = reader.read(self._queries.page, [self._queries.span(below - 1, at_least)], rows, alone=False)
         lowest = int(found.key[0]) if found.key is not None else None
         return SpanPage(found, lowest, last=found.ended or lowest == at_least)
 

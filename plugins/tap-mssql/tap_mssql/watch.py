@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 GRACE_SECONDS = 30
 """How much longer than the query time-out the tap waits: the driver's own time-out tells more."""
 _CLOSE_SECONDS = 2.0
+_AHEAD_BYTES = 33_554_432
+"""No fetch is made ahead of its turn after one of more bytes: the two of them would be held at once."""
 
 
 class WatchedConnection:
@@ -45,13 +47,14 @@ class WatchedConnection:
     def batches(
         self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
     ) -> Generator[pa.RecordBatch, None, None]:
-        """The result as record batches, the next one fetched while the last is worked on."""
+        """The result as record batches, the next one fetched while the last is worked on, unless that one is large."""
         source = iter(self._inner.batches(sql, values, fetch_size, schema, table=table))
-        coming = self._ask(lambda: next(source, None))
+        coming: Future[pa.RecordBatch | None] | None = None
         try:
-            while (batch := self._result(coming, table)) is not None:
-                coming = self._ask(lambda: next(source, None))
+            while (batch := self._result(coming or self._ask(lambda: next(source, None)), table)) is not None:
+                coming = self._ask(lambda: next(source, None)) if batch.nbytes <= _AHEAD_BYTES else None
                 yield batch
+                del batch
         finally:
             # In the driver's thread, after the fetch under way: a generator cannot be closed while it runs.
             self._ask(lambda: _close(source))

@@ -21,6 +21,8 @@ from target_postgres.postgres_types import PostgresType
 CHUNK_ROWS = 8192
 CHUNK_BYTES = 8 * 1024 * 1024
 """A chunk is what is encoded at once: no more rows, and not many more bytes, than this."""
+_PIECE = 1 << 20
+"""A large value goes in pieces of so many bytes."""
 
 _WIRE: dict[str, pa.DataType] = {
     "boolean": pa.bool_(),
@@ -123,8 +125,7 @@ def _wire_type(kind: PostgresType, given: pa.DataType) -> pa.DataType | None:
     if kind.name in _TEXTS:
         return given if _is_text(given) else None
     if kind.name == "bytea":
-        binary = pa.types.is_binary(given) or pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given)
-        return given if binary else None
+        return given if _is_bytes(given) or pa.types.is_fixed_size_binary(given) else None
     if kind.name == "uuid":
         return given if given == pa.binary(16) else None
     return _wire_of_time(kind, given)
@@ -153,6 +154,14 @@ def _wire_of_time(kind: PostgresType, given: pa.DataType) -> pa.DataType | None:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_sized(kind: pa.DataType) -> bool:
+    return _is_text(kind) or _is_bytes(kind)
 
 
 def _digits_lost(column: pa.ChunkedArray, wanted: pa.DataType) -> int:
@@ -205,8 +214,41 @@ def _binary(data: Frame) -> Iterator[bytes]:
     encoder = _encoder(data)
     yield encoder.write_header()
     for batch in _chunks(data.data):
-        yield encoder.write_batch(batch)
+        if batch.num_rows == 1 and batch.nbytes > CHUNK_BYTES:
+            yield from _large_row(data, batch)
+        else:
+            yield encoder.write_batch(batch)
     yield encoder.finish()
+
+
+def _large_row(data: Frame, row: pa.RecordBatch) -> Iterator[bytes]:
+    """A row encoded with NULL for its large values, and in their places these, piece by piece, never copied whole.
+
+    A row is its number of fields in 2 bytes, then each field's length in 4 bytes and its value; NULL has length -1.
+    """
+    large = [column.nbytes > _PIECE and not column.null_count and _is_sized(column.type) for column in row.columns]
+    columns = [pa.nulls(1, c.type) if is_large else c for c, is_large in zip(row.columns, large, strict=True)]
+    # An encoder of its own: one holds back what it encodes until that is worth sending.
+    encoder = _encoder(data)
+    encoder.write_header()
+    encoded = encoder.write_batch(pa.RecordBatch.from_arrays(columns, schema=row.schema)) + encoder.finish()
+    sent, at = 0, 2
+    for column, is_large, kind in zip(row.columns, large, data.types.values(), strict=True):
+        if is_large:
+            # jsonb has a version byte before its text.
+            version, value = b"\x01" if kind.name == "jsonb" else b"", _only_value(column)
+            yield encoded[sent:at] + (len(version) + len(value)).to_bytes(4, "big") + version
+            yield from (bytes(value[start : start + _PIECE]) for start in range(0, len(value), _PIECE))
+            sent = at + 4
+        at += 4 + max(0, int.from_bytes(encoded[at : at + 4], "big", signed=True))
+    yield encoded[sent:at]
+
+
+def _only_value(column: pa.Array) -> memoryview:
+    """The bytes of the one value, where they are: a scalar would be a copy."""
+    _, ends, data = column.buffers()
+    offsets = memoryview(ends).cast("q" if column.type in (pa.large_string(), pa.large_binary()) else "i")
+    return memoryview(data)[offsets[column.offset] : offsets[column.offset + 1]]
 
 
 def _csv(data: pa.Table) -> Iterator[bytes]:

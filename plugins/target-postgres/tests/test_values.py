@@ -178,6 +178,35 @@ def test_types_that_have_no_binary_form_of_their_own(config: Any, db: Db, tmp_pa
     assert db.execute("SELECT digits_truncated FROM paralelo.sync").fetchone() == (1,)
 
 
+# SPEC V1
+def test_large_values_go_in_pieces(config: Any, db: Db, tmp_path: Path) -> None:
+    """Rows with and without them, each kind of large value at each end of a row, and beside NULLs and small values."""
+    kinds = {"a": "text", "id": "bigint", "b": "varbinary", "n": "integer", "j": "json", "z": "text"}
+    columns = {
+        "a": "large_string",
+        "id": "int64",
+        "b": "large_binary",
+        "n": "int32",
+        "j": "large_string",
+        "z": "string",
+    }
+    text, data, document = "aç😀" * 1_500_000, bytes(range(256)) * 40_000, json.dumps({"a": "x" * 9_000_000})
+    rows = [
+        (text, 1, data, None, document, "é" * 4_500_000),
+        ("", 2, b"", 2, None, None),
+        (None, 3, data, 3, "{}", ""),
+        (text[:700_000], 4, None, None, document, None),
+    ]
+    arrays = {
+        name: pa.array(values, getattr(pa, kind)())
+        for (name, kind), values in zip(columns.items(), zip(*rows, strict=True), strict=True)
+    }
+    # Each large row is a batch of its own, as a chunk is: one with a small row beside it would be encoded whole.
+    _rows_by_arrow(config, Feed(tmp_path, columns=kinds, cursor=None), pa.table(arrays))
+    found = db.execute("SELECT a, id, b, n, j::text, z FROM things ORDER BY id").fetchall()
+    assert [tuple(row) for row in found] == rows
+
+
 def test_decimals_too_wide_for_binary_go_as_text(config: Any, db: Db, feed: Feed) -> None:
     db.execute("CREATE TABLE things (id bigint PRIMARY KEY, amount numeric)")
     wide = Decimal("1234567890123456789012345678901234567890.12345678")

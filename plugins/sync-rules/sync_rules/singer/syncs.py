@@ -81,10 +81,11 @@ def run_full(
     """Read every page. Returns the finished bookmark, whose STATE is written. Raises LimitReached at a page's end."""
     bookmark = plan.bookmark
     for page, reached, info in full.pages(bookmark, source.read_page) if source.key else _one_pass(source, bookmark):
-        bookmark = reached
+        bookmark, rows = reached, page.rows
         output.page(page.batches, info)
+        page.batches.clear()  # it is let go before the next is read: a page of large values is large
         save(bookmark.to_state())
-        tally.add(page.rows)
+        tally.add(rows)
         deadline.check(source.name)
     bookmark = full.finish(bookmark)
     save(bookmark.to_state())
@@ -142,10 +143,11 @@ def run_incremental(
     """Read every page of the window. Returns the finished bookmark, whose STATE is written."""
     reached: IncrementalBookmark | None = None
     for page, bookmark in incremental.pages(plan.window, plan.bookmark, source.read_cursor_page):
-        reached = bookmark
-        output.page(page.batches, BatchInfo(stream="", mode="incremental", batch=tally.batches + 1, rows=page.rows))
+        reached, rows = bookmark, page.rows
+        output.page(page.batches, BatchInfo(stream="", mode="incremental", batch=tally.batches + 1, rows=rows))
+        page.batches.clear()
         save(bookmark.to_state())
-        tally.add(page.rows)
+        tally.add(rows)
         deadline.check(source.name)
     finished = incremental.finish(plan.bookmark, reached)
     save(finished.to_state())

@@ -71,6 +71,27 @@ def test_ranges_read_at_once_are_handed_on_in_order(source: Any, table: Make) ->
         assert again.messages[-1]["rows"] == len(keys)
 
 
+def test_large_rows_among_small_ones_are_read_alone(source: Any, table: Make) -> None:
+    """SPEC F2, F4, V1: after them ranges are read at once again, in pages as large as before."""
+    large = {300, 150, 149}
+    values = [f"({n}, {n * 10})" for n in range(1, 401)]
+    table("dbo.mixed", "id int NOT NULL PRIMARY KEY, v varchar(max)", *values)
+    for key in large:
+        source.execute(
+            f"UPDATE dbo.mixed SET v = REPLICATE(CAST('{key % 10}' AS varchar(max)), 5000000) WHERE id = {key}"
+        )
+    wanted = [{"id": n, "v": f"{n % 10}" * 5_000_000 if n in large else f"{n * 10}"} for n in range(400, 0, -1)]
+    how = {"tables": ["dbo.mixed"], "page_size": 20, "page_bytes": 4_000_000, "max_parallelism": 4}
+    first = source.tap(**how, arrow=True)
+    assert first.exit_code == 0, first.log
+    assert first.rows == wanted
+    states = first.of("STATE")[:-1]
+    assert len(states) < 400 / 20 + 8 * len(large)
+    again = source.tap(**how, state=states[len(states) // 2]["value"])
+    lowest = states[len(states) // 2]["value"]["bookmarks"]["dbo-mixed"]["last_key"][0]
+    assert again.records == [record for record in wanted if record["id"] < lowest]
+
+
 def test_a_changed_table_begins_a_new_version(source: Any, table: Make) -> None:
     """SPEC F6."""
     table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
