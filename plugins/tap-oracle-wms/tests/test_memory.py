@@ -14,9 +14,12 @@ def resident(): return psutil.Process().memory_info().rss
 before = resident()
 meet = threading.Barrier(16)
 def hold():
-    kept = [bytearray(os.urandom(2_000_000)) for _ in range(4)]
-    meet.wait()
-    del kept
+    # The second time glibc has learnt, from the first, to keep blocks of this size in the thread's heap.
+    for _ in range(2):
+        kept = [bytearray(os.urandom(2_000_000)) for _ in range(4)]
+        meet.wait()
+        del kept
+        meet.wait()
 threads = [threading.Thread(target=hold) for _ in range(16)]
 [one.start() for one in threads]
 [one.join() for one in threads]
@@ -29,5 +32,5 @@ print(pyarrow.default_memory_pool().backend_name)
 def test_large_blocks_go_back_to_the_system() -> None:
     done = subprocess.run([sys.executable, "-c", FREES], capture_output=True, text=True, check=True)
     grown, pool = done.stdout.split()
-    assert int(grown) < 16_000_000  # of 128 MB that were held at once
+    assert int(grown) < 2_000_000  # of 128 MB that were held at once, twice
     assert pool == "system"
