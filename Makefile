@@ -62,7 +62,7 @@ docs: $(VENV)/.docs-installed ## Build the documentation into site/; a broken li
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 picture: setup ## Draw a demo run of PICTURE_ROWS rows into docs/demo.svg
-	@set -o pipefail; COLUMNS=96 $(BIN)/python -m paralelo.demo --rows $(PICTURE_ROWS) --picture docs/demo.svg | cat
+	@set -o pipefail; COLUMNS=108 $(BIN)/python -m paralelo.demo --rows $(PICTURE_ROWS) --picture docs/demo.svg | cat
 
 setup: $(VENV)/.installed .meltano/.installed ## The virtual environment and Meltano's plugins
 
