@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 BIN = Path(sys.executable).parent
-WAIT_SECONDS = 180.0
+WAIT_SECONDS = 600.0
 
 
 @dataclass
@@ -133,10 +133,14 @@ class Running:
 
     def wait(self) -> Ended:
         """Wait for both to end, as Meltano does: a target that is gone takes its tap along."""
-        target = self.target.wait(WAIT_SECONDS)
-        if target != 0 and self.tap.poll() is None:
-            self.tap.terminate()
-        tap = self.tap.wait(WAIT_SECONDS)
+        try:
+            target = self.target.wait(WAIT_SECONDS)
+            if target != 0 and self.tap.poll() is None:
+                self.tap.terminate()
+            tap = self.tap.wait(WAIT_SECONDS)
+        finally:
+            self.kill("tap")
+            self.kill("target")
         self._reader.join(WAIT_SECONDS)
         logs = [(self.pipeline.folder / name).read_text(errors="replace") for name in ("tap.log", "target.log")]
         return Ended(tap, target, logs[0], logs[1], self.states)

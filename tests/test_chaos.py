@@ -10,7 +10,6 @@ from tests.chaos import Chaos
 from tests.servers import Servers
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [12, 20], ids=["bi_credores, swap, flag", "resumo_faixas, merge, delete"])
 def test_both_sides_are_equal_after_kills(servers: Servers, tmp_path: Path, seed: int) -> None:
     result = Chaos(servers, seed, tmp_path).run(kills=6, rows=600)

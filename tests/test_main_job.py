@@ -18,7 +18,6 @@ from tests.compare import differences, source_rows, target_rows
 from tests.pipeline import BIN, Pipeline
 from tests.servers import Servers
 
-pytestmark = pytest.mark.timeout(600)
 FULL, INCREMENTAL = "parallel-full-sync-bi-credores", "parallel-incremental-sync-bi-credores"
 STATE_ID = "dev:tap-mssql-full-bi-credores-to-target-postgres"
 
@@ -50,7 +49,7 @@ class Meltano:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=800,
             stdin=subprocess.DEVNULL,
             check=False,
         )

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from paralelo.watch import Watched, watch
 
 from .conftest import PASSWORD, Toy
 
-QUICK = Policy(delay=0.1, jitter=0, stall=3.0, start_stall=60.0, grace=3.0)
+QUICK = Policy(delay=0.1, jitter=0, stall=120.0, start_stall=300.0, grace=3.0)
+IMPATIENT = replace(QUICK, stall=5.0)
 ROW = "Failing row contains (4711, PLANTED-ROW-VALUE)."
 
 
@@ -68,6 +69,15 @@ def kill(toy: Toy, word: str, signum: int) -> None:
             if any(Path(part).name.startswith(word) for part in member.cmdline()[:2]):
                 os.kill(member.pid, signum)
                 return
+
+
+@pytest.fixture
+def late_signals() -> Iterator[list[int]]:
+    """SIGTERM that came when no run listened: it fails the test that asks, instead of ending all of them."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda signum, _: heard.append(signum))
+    yield heard
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_a_run_ends_with_counts_a_report_history_and_metrics(toy: Toy) -> None:
@@ -110,7 +120,7 @@ def test_a_killed_meltano_leaves_nothing_behind_and_the_next_attempt_passes_its_
     toy: Toy, db: psycopg.Connection[Any]
 ) -> None:
     meanwhile(toy, db, 3, lambda: kill(toy, "meltano", signal.SIGKILL))
-    found, _ = run(toy, pages=8, seconds=0.3)
+    found, _ = run(toy, pages=8, seconds=0.6)
     [part] = found.tables
     assert [attempt.exit for attempt in part.attempts] == [Exit.UNEXPECTED, Exit.FINISHED]
     assert part.attempts[0].reason == "Meltano was ended by signal 9"
@@ -121,18 +131,20 @@ def test_a_killed_meltano_leaves_nothing_behind_and_the_next_attempt_passes_its_
 
 def test_a_halted_target_is_a_stall(toy: Toy, db: psycopg.Connection[Any]) -> None:
     meanwhile(toy, db, 2, lambda: kill(toy, "target-toy", signal.SIGSTOP))
-    found, output = run(toy, pages=60, seconds=0.25)
+    found, output = run(toy, IMPATIENT, pages=40, seconds=0.25)
     [part] = found.tables
     assert part.attempts[0].exit is Exit.STALLED
     assert part.outcome == "finished"
-    assert part.read == 6_000
+    assert part.read == 4_000
     assert "stalled: nothing was committed for" in output
 
 
-def test_sigterm_ends_everything_keeps_state_and_the_next_run_goes_on(toy: Toy, db: psycopg.Connection[Any]) -> None:
+def test_sigterm_ends_everything_keeps_state_and_the_next_run_goes_on(
+    toy: Toy, db: psycopg.Connection[Any], late_signals: list[int]
+) -> None:
     meanwhile(toy, db, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
     found, _ = run(toy, pages=30, seconds=0.2)
-    assert found.exit_code == 130
+    assert (found.exit_code, late_signals) == (130, [])
     assert runlock.processes_of(toy.table, "full", toy.root) == []
     before = db.execute("SELECT count(*) FROM paralelo.batch").fetchone()
     assert before is not None
