@@ -17,11 +17,15 @@ from sync_rules.workers import Workers
 
 PAGES_A_SPAN = 8
 SMALLEST_SPAN_PAGES = 2
-BUDGET_BYTES = 24 * 1024 * 1024
-_AIM = 0.985
-"""A span is planned a little smaller than its pages hold, so that its last page does not spill into one more."""
+BUDGET_BYTES = 32 * 1024 * 1024
 _LEAST_DENSITY = 1e-20
 """A few rows anywhere in 64 bits; a higher one would have holes crossed in steps without end."""
+_MEMORY = 0.97
+"""What a page leaves of the weight of those before it in the density: some thirty pages count."""
+_GUESS_PAGES = 1
+"""How many pages weigh as much as the density that the caller guessed, which knows nothing of holes."""
+_LARGE = 1.5
+"""A span is cut when that many times what is planned for one is left of it."""
 
 
 class Rows(Protocol):
@@ -90,7 +94,9 @@ class SpanReader(Generic[R]):
         self._smallest_span_pages = min(SMALLEST_SPAN_PAGES, pages_a_span)
         self._page_size = page_size
         self._bottom = bottom
-        self._density = min(1.0, max(density, _LEAST_DENSITY))
+        self._seen_ids = float(_GUESS_PAGES * page_size) / max(density, _LEAST_DENSITY)
+        self._seen_rows = self._seen_ids * density
+        self._in_hole, self._last_probe = False, below + 1
         self._budget = budget_bytes
         self._spans: deque[_Span[R]] = deque()
         self._next_top: int | None = below
@@ -131,33 +137,41 @@ class SpanReader(Generic[R]):
             self._held_bytes += page.rows.nbytes
             weight = page.rows.nbytes * self._page_size / page.rows.num_rows
             self._page_bytes = weight if not self._page_bytes else 0.8 * self._page_bytes + 0.2 * weight
+        if page.rows.num_rows and page.lowest is not None and span.at_least is not None:
+            # What the page says of the ids down to its lowest row; a range's last page, of all that were left of it.
+            self._learn(page.rows.num_rows, span.next_below - (span.at_least if page.last else page.lowest))
         if page.last or page.lowest is None:
             span.done = True
-            if span.at_least is not None:
-                self._learn(span.rows / (span.below - span.at_least))
+            self._in_hole = not span.rows and span.below < self._last_probe
         else:
-            density = page.rows.num_rows / (span.next_below - page.lowest)
             span.next_below = page.lowest
-            self._split_if_large(span, max(density, span.rows / (span.below - span.next_below)))
+            self._cut_if_large(span)
 
-    def _learn(self, density: float) -> None:
-        """Ids are taken unevenly: the latest span counts half. An empty one says only that there is a hole."""
-        if density == 0:
-            self._density = max(self._density / 4, _LEAST_DENSITY)
-        else:
-            self._density = min(1.0, (self._density + density) / 2 if self._density > density / 8 else density)
+    @property
+    def _density(self) -> float:
+        """What fraction of the ids is taken, by the latest spans."""
+        return min(1.0, max(self._seen_rows / self._seen_ids, _LEAST_DENSITY))
 
-    def _split_if_large(self, span: _Span[R], density: float) -> None:
+    def _learn(self, rows: int, ids: int) -> None:
+        self._seen_rows = _MEMORY * self._seen_rows + rows
+        self._seen_ids = _MEMORY * self._seen_ids + ids
+
+    def _cut_if_large(self, span: _Span[R]) -> None:
         """Cut what is left of a span that is far larger than planned, so that its parts are read at once.
 
         Otherwise its one request at a time would hold up all that follow, and those would fill the budget.
         """
         planned = self._rows_a_span()
         lowest = span.at_least if span.at_least is not None else self._bottom
-        if lowest is None or density * (span.next_below - lowest) < 1.5 * planned:
+        if lowest is None:
             return
-        self._density = min(1.0, density)
-        width = max(self._page_size, math.ceil(planned / density))
+        # The rows close to each other that it had say little about the rest, unless it had as many as were planned.
+        density = self._density
+        if span.rows >= planned:
+            density = max(density, min(1.0, span.rows / (span.below - span.next_below)))
+        if density * (span.next_below - lowest) < _LARGE * planned:
+            return
+        width = max(self._page_size, math.floor(planned / density))
         if span is self._spans[-1]:  # what follows has not been opened yet: it is planned anew, from here
             span.at_least = self._next_top = span.next_below - width
             return
@@ -200,23 +214,32 @@ class SpanReader(Generic[R]):
         return self._held_bytes + coming >= self._budget
 
     def _open(self, top: int) -> _Span[R]:
-        width = max(self._page_size, math.ceil(self._rows_a_span(top) / self._density))
-        at_least = top - width
-        if self._bottom is None or at_least <= self._bottom:
-            # The last one has no lower end: what is below the lowest id that was known is read as well.
-            self._next_top = None
+        """The span below `top`. In a hole it has no lower end: its first page tells where rows begin again."""
+        at_least = top - self._width(self._rows_a_span(top))
+        if self._bottom is None or at_least <= self._bottom or self._in_hole:
+            # The last one has no lower end either: what is below the lowest id that was known is read as well.
+            self._next_top, self._in_hole, self._last_probe = None, False, top
             return _Span(top, None)
         self._next_top = at_least
         return _Span(top, at_least)
 
-    def _rows_a_span(self, top: int | None = None) -> float:
+    def _width(self, rows: float) -> int:
+        """As many ids as hold about so many rows, rather fewer: one row more would cost a page of its own.
+
+        Where ids are taken at random, how many of a range are varies by the square root; twice that leaves few over.
+        """
+        density = self._density
+        aim = max(rows / 2, rows - 2 * math.sqrt(rows * (1 - density)))
+        return max(self._page_size, math.floor(aim / density))
+
+    def _rows_a_span(self, top: int | None = None) -> int:
         """Rows a span is planned for. Below `top` the last spans get smaller, so that they end at about one time."""
-        pages = float(self._pages_a_span)
+        pages = float(self._smallest_span_pages)  # until the first rows have told how close the ids lie
         if self._page_bytes:
-            # Half the budget: the spans in flight fill up together, and new ones have to open before the first is done.
-            pages = self._budget / (self._page_bytes * self._workers.count * 2)
+            # Not all of the budget: spans in flight fill up together, and new ones open before the first is done.
+            pages = self._budget / (self._page_bytes * self._workers.count * 1.5)
         whole = min(self._pages_a_span, max(self._smallest_span_pages, math.floor(pages)))
         if top is not None and self._bottom is not None:
             left = self._density * (top - self._bottom) / self._page_size
             whole = min(whole, max(1, math.floor(left / self._workers.count)))
-        return _AIM * self._page_size * whole
+        return self._page_size * whole

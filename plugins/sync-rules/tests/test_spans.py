@@ -105,6 +105,19 @@ def test_a_dense_stretch_in_a_thin_table_is_read_in_parallel_parts() -> None:
     assert source.requests < 2 * 4_000 / 50
 
 
+def test_ids_without_holes_come_in_full_pages() -> None:
+    source = Ids(set(range(4_000)), 50)
+    assert len(list(read(source.reader(4_000, 0, 1.0, 4, 10**7)))) == 4_000
+    assert source.requests <= 4_000 / 50 + 1
+
+
+def test_runs_of_rows_between_large_holes_cost_few_requests_more_than_full_pages() -> None:
+    """What deleting old rows leaves: runs of a page or two, with fifty times as many ids missing in between."""
+    source = Ids({run * 4_000 + row for run in range(60) for row in range(80)}, 50)
+    assert len(list(read(source.reader(240_000, 0, 0.02, 4, 10**7)))) == 4_800
+    assert source.requests < 1.5 * 4_800 / 50
+
+
 def test_what_a_request_raises_is_raised() -> None:
     def fetch(below: int, at_least: int | None) -> SpanPage[pa.RecordBatch]:
         raise CheckRefused("out of order")

@@ -45,12 +45,15 @@ class HostLimiter:
         in_flight: int,
         per_second: float | None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._in_flight = in_flight
         self._interval = _MARGIN / per_second if per_second else 0.0
         self._clock = clock
-        self._sleep = sleep
+        self._sleep = sleep or time.sleep
+        # A place that this process returns is seen at once, another process's at the next look.
+        self._returned = threading.Event()
+        self._pause: Callable[[float], object] = sleep or self._returned.wait
         # One thread at a time looks for a place. Otherwise one that has just given its place back would find it free
         # before those that sleep between two looks, and the span whose rows are next could wait for ever.
         self._first_in_line = threading.Lock()
@@ -69,6 +72,7 @@ class HostLimiter:
             yield
         finally:
             os.close(place)
+            self._returned.set()
 
     def hold(self, seconds: float) -> None:
         """Let no request go for that long, from any process."""
@@ -87,6 +91,7 @@ class HostLimiter:
 
     def _look_for_place(self, since: float, patience_seconds: float) -> int:
         while True:
+            self._returned.clear()
             first = random.randrange(self._in_flight)  # noqa: S311  # spreads processes over the files, guards nothing
             for number in range(self._in_flight):
                 path = self.folder / f"place-{(first + number) % self._in_flight:02}"
@@ -99,7 +104,7 @@ class HostLimiter:
                     return handle
             if self._clock() - since > patience_seconds:
                 raise self._stalled(patience_seconds)
-            self._sleep(_POLL_SECONDS)
+            self._pause(_POLL_SECONDS)
 
     def _stalled(self, seconds: float) -> Stalled:
         return Stalled(f"for {seconds:g} s other requests held all the {self._in_flight} places in flight")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -84,7 +85,8 @@ class EntitySource:
         self._losses = Losses()
         self._decoder = PageDecoder(entity, choices.parts, self._losses)
         self._batch_rows = by_mode(config, "batch_rows")
-        self._began: tuple[datetime, int | None] | None = None
+        self._began: datetime | None = None
+        self._planned: tuple[int | None, int | None] | None = None
         self._full: Iterator[Page] | None = None
         self._changes: Iterator[CursorPage] | None = None
         self._closed = False
@@ -118,10 +120,10 @@ class EntitySource:
         )
 
     def begin(self) -> Beginning:
-        """Three small requests: the clock and the highest id, then how many rows there are."""
+        """Small requests: the clock and the highest id, then at once the lowest id and how many rows there are."""
         upper, now = self._edge("-id")
-        estimate = None if upper is None else self._count_leniently(id__lt=upper + 1)
-        self._began = now, estimate
+        estimate = None if upper is None else self._plan(upper + 1)[1]
+        self._began = now
         return Beginning(
             started_at=now.isoformat(timespec="seconds"),
             upper_key=None if upper is None else (upper,),
@@ -178,7 +180,7 @@ class EntitySource:
         """Every row's selected columns by descending id, page by page: for the sweep."""
         upper, _ = self._edge("-id")
         if upper is not None:
-            yield from self._spans(upper + 1, self._count_leniently(id__lt=upper + 1))
+            yield from self._spans(upper + 1)
 
     def bounds(self) -> tuple[int, int | None, int | None, datetime]:
         """How many rows there are, the lowest and the highest id, and the server's clock."""
@@ -228,12 +230,12 @@ class EntitySource:
 
     def _pages(self, below: int) -> Iterator[Page]:
         """Batches of many answers each; then the check that no rows were left out."""
-        # A sync that goes on from a bookmark has not asked yet: what is left is less than there was.
-        began, count = self._began or (self._edge("-id")[1], self._count_leniently(id__lt=below))
+        # A sync that goes on from a bookmark has not asked yet.
+        began = self._began or self._edge("-id")[1]
         held: list[pa.RecordBatch] = []
         rows = total = size = 0
         limit = int(self._config["page_bytes"])
-        for batch in self._spans(below, count):
+        for batch in self._spans(below):
             if held and (rows + batch.num_rows > self._batch_rows or size + batch.nbytes > limit):
                 yield self._page_of(held, last=False)
                 held, rows, size = [], 0, 0
@@ -249,8 +251,17 @@ class EntitySource:
         lowest = (int(batches[-1].column(KEY)[-1].as_py()),) if batches else None
         return Page(batches, lowest, last)
 
-    def _spans(self, below: int, count: int | None) -> Iterator[pa.RecordBatch]:
-        bottom, _ = self._edge("id")
+    def _plan(self, below: int) -> tuple[int | None, int | None]:
+        """The lowest id, and how many rows there are below that one: asked once, both at once."""
+        if self._planned is None:
+            with ThreadPoolExecutor(1) as other:
+                counting = other.submit(self._count_leniently, id__lt=below)
+                bottom, _ = self._edge("id")
+                self._planned = bottom, counting.result()
+        return self._planned
+
+    def _spans(self, below: int) -> Iterator[pa.RecordBatch]:
+        bottom, count = self._plan(below)
         width = below - bottom if bottom is not None else 0
         density = count / width if count and width > 0 else 1.0
         return iter(
