@@ -226,10 +226,11 @@ class SpanReader(Generic[R]):
     def _width(self, rows: float) -> int:
         """As many ids as hold about so many rows, rather fewer: one row more would cost a page of its own.
 
-        Where ids are taken at random, how many of a range are varies by the square root; twice that leaves few over.
+        Where ids are taken at random, how many of a range are varies by the square root; four times that leaves few over,
+        also where what is missing is missing in runs.
         """
         density = self._density
-        aim = max(rows / 2, rows - 2 * math.sqrt(rows * (1 - density)))
+        aim = max(rows / 2, rows - 4 * math.sqrt(rows * (1 - density)))
         return max(self._page_size, math.floor(aim / density))
 
     def _rows_a_span(self, top: int | None = None) -> int:

@@ -100,8 +100,9 @@ _TABLES: tuple[th.Property[Any], ...] = (
         integer(1, 32),
         default=4,
         title="Parallel readers",
-        description="Ranges of a full sync read at once, each over a connection of its own, where the key is one"
-        " indexed whole number; 1 reads page after page.",
+        description="Most ranges of a full sync read at once, each over a connection of its own, where the key is one"
+        " indexed whole number; a server that answers within 5 ms is read by as many as there are processors, at least"
+        " two. 1 reads page after page.",
     ),
     th.Property(
         "isolation",

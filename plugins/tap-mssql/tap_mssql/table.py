@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
 from sync_rules.spans import SpanPage, SpanReader
 
 from tap_mssql import clocks
-from tap_mssql.client import Connection, server_name
+from tap_mssql.client import Connection, round_trip_seconds, server_name
 from tap_mssql.discovery import TableDescription
 from tap_mssql.errors import SourceChanged
 from tap_mssql.pages import LargeRows, PageReader, PageRows, bound_value
@@ -25,6 +26,8 @@ from tap_mssql.queries import INTEGERS, TableQueries
 from tap_mssql.readers import Readers
 from tap_mssql.sql_types import SqlColumn, orderable
 
+NEAR_SECONDS = 0.005
+"""A server that answers sooner is on this machine or beside it: readers wait for processors, not for the network."""
 AHEAD_BYTES = 16_777_216
 """What ranges read ahead of their turn may take of the memory, beyond one page a reader."""
 
@@ -278,10 +281,20 @@ class MssqlTable:
             bottom=bottom,
             density=rows / width if rows and width > 0 else 1.0,
             page_size=int(self._config["page_size"]),
-            in_flight=int(self._config["max_parallelism"]),
+            in_flight=self._wanted_readers(),
             budget_bytes=AHEAD_BYTES,
             pages_a_span=1,
         )
+
+    def _wanted_readers(self) -> int:
+        """All there may be where the network makes them wait; else as many as there are processors, at least two.
+
+        More would only share those, and each holds a page: measured, two readers on two processors are as fast as four.
+        """
+        most = int(self._config["max_parallelism"])
+        with self._readers.one() as reader:
+            waits = round_trip_seconds(reader.connection) > NEAR_SECONDS
+        return most if waits else min(most, max(2, os.cpu_count() or 1))
 
     def _read_range(self, below: int, at_least: int | None) -> SpanPage[PageRows]:
         """A page of the range, in whichever thread asks."""

@@ -11,6 +11,7 @@ from target_postgres import catalog, ledger
 from target_postgres.activation import checks, dependents, proof
 from target_postgres.activation.merge import merge
 from target_postgres.activation.prepare import prepare
+from target_postgres.activation.statistics import gathered_beside
 from target_postgres.activation.swap import Unswappable, swap, wait_for_snapshots
 from target_postgres.connection import Connection
 from target_postgres.full import FullLoad
@@ -33,10 +34,13 @@ def activate(connection: Connection, load: FullLoad, rows: int | None, still_loc
         return ledger.outcome(connection, sync)
     still_locked()
     assert sync.staging is not None
+    known = False
     if sync.prepared:
         staged = load.counts.rows_written
     else:
-        staged = checks.check_complete(connection, job, sync.staging, load.counts, rows)
+        with gathered_beside(job, sync.staging, load.counts.rows_written) as statistics:
+            staged = checks.check_complete(connection, job, sync.staging, load.counts, rows)
+        known = statistics.done
         live = catalog.describe(connection, job.live)
         if live is not None:
             checks.check_shrink(connection, job, sync.staging, staged, live.columns)
@@ -49,13 +53,13 @@ def activate(connection: Connection, load: FullLoad, rows: int | None, still_loc
             still_locked()
     for _ in range(TRIES):
         try:
-            return _take_effect(connection, load, staged)
+            return _take_effect(connection, load, staged, known=known)
         except Unswappable:
             logger.info("%s: the live table changed while the swap was prepared: prepared anew", job.live)
     raise AlreadyRunning(f"{job.live}: the live table keeps changing while it is to be swapped; run again")
 
 
-def _take_effect(connection: Connection, load: FullLoad, staged: int) -> Outcome:
+def _take_effect(connection: Connection, load: FullLoad, staged: int, *, known: bool) -> Outcome:
     job, sync = load.job, load.sync
     live = catalog.describe(connection, job.live)
     plan = changes(live.columns if live else {}, job.columns, str(job.live))
@@ -64,7 +68,7 @@ def _take_effect(connection: Connection, load: FullLoad, staged: int) -> Outcome
         if against and job.rules.activation == "auto":
             logger.info("%s: merged, not swapped: %s", job.live, ", ".join(against[: dependents.SHOWN]))
         return _merge(connection, load, staged)
-    ready = prepare(connection, job, sync, live, load.types, staged)
+    ready = prepare(connection, job, sync, live, load.types, staged, known=known)
     blocker = wait_for_snapshots(connection, job, ready.xact) if live is not None else None
     if blocker is not None:
         if job.rules.activation == "auto" and job.key:

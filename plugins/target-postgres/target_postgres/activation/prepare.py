@@ -41,8 +41,12 @@ def prepare(
     live: LiveTable | None,
     types: Mapping[str, PostgresType],
     staged: int,
+    *,
+    known: bool,
 ) -> Prepared:
     """Bring the staging table to what the live table is to be. One transaction, and safe to run again.
+
+    `known` says that the staged rows have statistics already; rows of the live table may come to them here.
 
     It is committed before the swap, so that the swap is short, and so that every transaction which begins after it
     sees the whole of the new table.
@@ -56,7 +60,8 @@ def prepare(
             _log_staging(connection, staging, live)
             outcome = _rows(connection, job, sync, live, types, staged)
             indexes = build(connection, staging, live, job.live, job.key, sync.version)
-            connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))
+            if not known or live is not None:
+                connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))
             ledger.update_outcome(connection, sync, outcome)
             connection.execute(query("ledger.mark_prepared"), {"sync": sync.id})
             signature = signature_of(connection, live) if live else None
