@@ -226,8 +226,8 @@ class SpanReader(Generic[R]):
     def _width(self, rows: float) -> int:
         """As many ids as hold about so many rows, rather fewer: one row more would cost a page of its own.
 
-        Where ids are taken at random, how many of a range are varies by the square root; four times that leaves few over,
-        also where what is missing is missing in runs.
+        Where ids are taken at random, how many of a range are varies by the square root. Four times that leaves few
+        over, also where those that are missing are missing in runs.
         """
         density = self._density
         aim = max(rows / 2, rows - 4 * math.sqrt(rows * (1 - density)))
