@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.reference import PAGE_ROWS
 from bench.tables import Table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,6 +133,9 @@ CONTENDERS = {
     for contender in (
         Contender("paralelo", full_sync, "public"),
         Contender("reference", _python("bench.reference", "copy"), "bench_reference"),
+        Contender(
+            "reference 25k", _python("bench.reference", "copy"), "bench_reference", env=lambda _: {PAGE_ROWS: "25000"}
+        ),
         Contender("read alone", _python("bench.reference", "read"), None),
         Contender("load alone", _python("bench.reference", "load", str(FILES)), "bench_reference", _fetch_files),
         Contender("dlt arrow", _dlt("dlt_arrow.py"), "bench_dlt", env=_work),

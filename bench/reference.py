@@ -3,8 +3,8 @@
     python -m bench.reference copy | read | fetch FOLDER | load FOLDER
 
 `read` throws away what it reads, `fetch` keeps the files and `load` loads them. The servers come from the same
-TAP_MSSQL_* and TARGET_POSTGRES_* variables that Paralelo takes, the table's name from BENCH_TABLE; the table made is
-of the same name in the schema bench_reference.
+TAP_MSSQL_* and TARGET_POSTGRES_* variables that Paralelo takes, the table's name from BENCH_TABLE, the rows of a page
+from BENCH_PAGE_ROWS; the table made is of the same name in the schema bench_reference.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     import mssql_python
     import psycopg
 
+PAGE_ROWS = "BENCH_PAGE_ROWS"
 # Measured: pages of 25,000 rows were a tenth slower, and so is a process that loads everything anew. Pages of 100,000
 # were no faster.
-PAGE_ROWS, BATCH_ROWS, PAGES_AHEAD = 50_000, 8_192, 4
+BEST_PAGE_ROWS, BATCH_ROWS, PAGES_AHEAD = 50_000, 8_192, 4
 SCHEMA = "bench_reference"
 PLAIN_TYPES = {pa.int16(): "smallint", pa.int32(): "integer", pa.int64(): "bigint", pa.date32(): "date"}
 
@@ -48,8 +49,9 @@ def source() -> mssql_python.Connection:
 def pages() -> Iterator[list[pa.RecordBatch]]:
     """The source table's pages, from the highest key down."""
     cursor, below, table = source().cursor(), 2**62, os.environ["BENCH_TABLE"]
+    rows = int(os.environ.get(PAGE_ROWS, BEST_PAGE_ROWS))
     while True:
-        cursor.execute(f"SELECT TOP {PAGE_ROWS} * FROM dbo.{table} WHERE id < {below} ORDER BY id DESC")
+        cursor.execute(f"SELECT TOP {rows} * FROM dbo.{table} WHERE id < {below} ORDER BY id DESC")
         page = [batch for batch in cursor.arrow_reader(batch_size=BATCH_ROWS) if batch.num_rows]
         if not page:
             return
