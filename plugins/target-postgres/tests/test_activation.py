@@ -13,7 +13,8 @@ import pytest
 import server as embedded
 from feed import Feed, load
 from psycopg.errors import UndefinedTable
-from sync_rules.exits import AlreadyRunning, CheckRefused, ConfigurationError
+from sync_rules.exits import AlreadyRunning, CheckRefused, ConfigurationError, TargetUnreachable
+from target_postgres.activation import statistics
 from things import START, ids, last_sync, outcome, thing, things
 
 Db = psycopg.Connection[Any]
@@ -62,6 +63,28 @@ def test_a_flagged_row_stays_flagged_and_is_not_rewritten(config: Any, db: Db, f
     sync(config, feed, things(*range(1, 10)), 3)
     assert ids(db, "status = 0") == [10]
     assert outcome(db) == (0, 0, 9, 1)
+
+
+@pytest.mark.parametrize("second_connection", [True, False])
+def test_the_planner_knows_a_first_table(
+    config: Any, db: Db, feed: Feed, monkeypatch: pytest.MonkeyPatch, second_connection: bool
+) -> None:
+    """Its statistics are gathered beside the count of its rows, or after it where the server lets nobody else in."""
+    begun: list[str] = []
+
+    def connect(settings: Any, doing: str) -> Db:
+        begun.append(doing)
+        if not second_connection:
+            raise TargetUnreachable("too many clients")
+        return statistics_connect(settings, doing)
+
+    statistics_connect = statistics.connect
+    monkeypatch.setattr(statistics, "WORTH_ROWS", 50)
+    monkeypatch.setattr(statistics, "connect", connect)
+    sync(config, feed, things(*range(1, 51)), 1)
+    assert begun == ["analyze public.things"]
+    known = db.execute("SELECT count(*) FROM pg_stats WHERE schemaname = 'public' AND tablename = 'things'").fetchone()
+    assert known == (5,)
 
 
 # SPEC A2

@@ -14,7 +14,7 @@ from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import SingerCommand
 
-from sync_rules.exits import Exit, SyncError, end
+from sync_rules.exits import Exit, SyncError, end, end_at_once
 from sync_rules.singer.messages import Lines
 from sync_rules.singer.settings import check, refuse
 
@@ -115,10 +115,12 @@ class PagedTap(Tap):
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """End at once and say so by the exit code.
 
-        The SDK would write the state, which may be ahead of what was handed over, and exit with 0.
+        The SDK would write the state, which may be ahead of what was handed over, and exit with 0. A driver in which
+        another thread still waits must not be torn down below it: it would crash, and the code would tell of that.
         """
 
         def stop() -> None:
+            end_at_once()
             self.logger.warning("ended by signal %s; the state sent so far holds", signum)
             sys.exit(128 + signum)
 
