@@ -18,6 +18,8 @@ import psutil
 from paralelo.jobs import SCRATCH
 
 YOUNG_SECONDS = 60.0
+_SHOWS_SECONDS = 2.0
+"""A process that shows no command line for that long is a kernel's thread, which has none."""
 
 
 def remove(
@@ -63,10 +65,10 @@ def _is_awaited(folder: Path, root: Path) -> bool:
     """Whether a living Meltano of the project runs no plugin with settings from this folder: it may be about to."""
     for process in psutil.process_iter():
         try:
-            words = [Path(word).name for word in process.cmdline()[:3]]
+            words = [Path(word).name for word in _words(process)[:3]]
             if "meltano" not in words or Path(process.cwd()) != root or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            below = "\n".join(word for child in process.children(recursive=True) for word in child.cmdline())
+            below = "\n".join(word for child in process.children(recursive=True) for word in _words(child))
             if f"{folder}{os.sep}" not in below:
                 return True
         except (psutil.Error, OSError):
@@ -77,6 +79,19 @@ def _is_awaited(folder: Path, root: Path) -> bool:
 def _command_lines() -> Iterator[str]:
     for process in psutil.process_iter():
         try:
-            yield " ".join(process.cmdline())
+            yield " ".join(_words(process))
         except (psutil.Error, OSError):
             continue
+
+
+def _words(process: psutil.Process) -> list[str]:
+    """The command line. A process shows none for a moment after its start, on a busy machine for longer.
+
+    It is waited for, or a Meltano that has just been started would be taken for nobody.
+    """
+    until = time.monotonic() + _SHOWS_SECONDS
+    while not (words := process.cmdline()):
+        if time.time() - process.create_time() > _SHOWS_SECONDS or time.monotonic() > until:
+            break
+        time.sleep(0.005)
+    return words

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -242,21 +243,29 @@ def test_an_unreachable_target_makes_the_view_poorer_and_breaks_nothing(toy: Toy
     assert "cannot be reached" in output.getvalue()
 
 
+@contextmanager
+def running(*command: str, **how: Any) -> Iterator[None]:
+    """A program, gone after the block whatever happens in it. Its command line may not be shown yet."""
+    with psutil.Popen(command, **how) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 def test_settings_files_of_the_dead_are_removed_and_those_of_the_living_kept(toy: Toy) -> None:
     folder = toy.root / ".meltano" / "run" / "tap-toy"
     folder.mkdir(parents=True)
     dead, living = folder / "tap.a.config.json", folder / "tap.b.config.json"
     for path in (dead, living):
         path.write_text("{}")
-    with psutil.Popen(["tail", "-f", str(living)]) as reader:
+    with running("tail", "-f", str(living)):
         assert leftovers.remove(toy.root) == [], "so young that their plugin may be about to start"
         assert leftovers.remove(toy.root, young_seconds=0) == [dead]
-        reader.kill()
     meltano = toy.root / "meltano"
     meltano.symlink_to(shutil.which("tail") or "tail")
-    with psutil.Popen([str(meltano), "-f", str(toy.root / "meltano.yml")], cwd=toy.root) as starting:
+    with running(str(meltano), "-f", str(toy.root / "meltano.yml"), cwd=toy.root):
         assert leftovers.remove(toy.root, young_seconds=0) == [], "a Meltano that has yet to start the plugin"
-        starting.kill()
     assert leftovers.remove(toy.root, young_seconds=0) == [living]
 
 
