@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from psycopg import sql
+from tap_mssql import native
 
 from bench import measure
 from bench.growth import Growth, Point, connect
@@ -74,6 +75,7 @@ class Bed:
             "TAP_MSSQL_DATABASE": database,
             "BENCH_TABLE": table.name,
             **self._meltano,
+            **_libraries(),
             "NO_COLOR": "1",
         }
 
@@ -136,6 +138,14 @@ class Bed:
                         continue
                     return f"{check} check: {found.error or found.verdict}"
         return ""
+
+
+def _libraries() -> dict[str, str]:
+    """Where contenders that load Microsoft's driver by themselves find the library it needs, if the system lacks it."""
+    if not native.needed():
+        return {}
+    places = [str(native.built().parent), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {"LD_LIBRARY_PATH": ":".join(place for place in places if place)}
 
 
 @contextmanager

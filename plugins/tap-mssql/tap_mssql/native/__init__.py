@@ -24,9 +24,14 @@ def present() -> bool:
     return _loads(LIBRARY)
 
 
+def needed() -> bool:
+    """Whether the driver needs the compiled library, and finds it made."""
+    return built().exists() and (bool(_held) or not present())
+
+
 def ready() -> None:
     """Call before the driver is loaded. Without the library nothing is done here: the driver's own error says so."""
-    if not _held and not present() and built().exists():
+    if not _held and needed():
         _held.append(ctypes.CDLL(str(built()), mode=ctypes.RTLD_GLOBAL))
 
 
