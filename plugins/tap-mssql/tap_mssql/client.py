@@ -108,10 +108,12 @@ def _open(config: Mapping[str, Any]) -> Connection:
             connection = PyodbcConnection(config)
         else:
             connection = MssqlPythonConnection(config)
-    except (ConfigurationError, ImportError) as error:
-        if isinstance(error, ConfigurationError):
-            raise
+    except ConfigurationError:
+        raise
+    except ModuleNotFoundError as error:
         raise ConfigurationError(f"the driver {config['driver']} is not installed: {error.name}") from error
+    except ImportError as error:
+        raise ConfigurationError(f"the driver {config['driver']} cannot be loaded: {error}") from error
     except Exception as error:
         raise errors.connecting(error, server_name(config), str(config.get("database")), config.get("user")) from error
     _begin_session(connection, config)

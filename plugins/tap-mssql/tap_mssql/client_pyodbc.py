@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pyarrow as pa
 import pyodbc
-from sync_rules.exits import ConfigurationError
 
 from tap_mssql import errors
 from tap_mssql.client import connection_string, has_columns, input_sizes
@@ -23,8 +22,6 @@ class PyodbcConnection:
     """A connection by pyodbc."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        if not config.get("dsn") and not config.get("odbc_driver"):
-            raise ConfigurationError("driver pyodbc needs odbc_driver (a driver's name or file) or dsn")
         pyodbc.pooling = False
         self._timeout = int(config["query_timeout_seconds"])
         self._raw = pyodbc.connect(

@@ -56,7 +56,7 @@ _CONNECTION: tuple[th.Property[Any], ...] = (
         "packet_size",
         integer(512, 32_767),
         title="Packet size",
-        description="TDS packet size in bytes; above 16,383 not every TLS setup works. Default: the driver's.",
+        description="TDS packet size in bytes: 16,383 at most with TLS. Default: the driver's.",
     ),
 )
 _TABLES: tuple[th.Property[Any], ...] = (

@@ -16,6 +16,9 @@ from tap_mssql.streams import TableStream
 if TYPE_CHECKING:
     from tap_mssql.client import Connection
 
+_LARGEST_TLS_PACKET = 16_383
+"""Microsoft's limit for a connection with TLS: with larger packets a long result can stop coming, without a word."""
+
 
 class TapMssql(PagedTap):
     """Singer tap for SQL Server: very large tables as Arrow batches, resumable and exact."""
@@ -69,6 +72,10 @@ class TapMssql(PagedTap):
             found.append("setting database is missing")
         if config.get("dsn") and config.get("driver") != "pyodbc":
             found.append("setting dsn needs driver pyodbc")
+        if config.get("driver") == "pyodbc" and not config.get("dsn") and not config.get("odbc_driver"):
+            found.append("driver pyodbc needs odbc_driver (a driver's name or file) or dsn")
+        if config.get("encrypt") != "no" and int(config.get("packet_size") or 0) > _LARGEST_TLS_PACKET:
+            found.append(f"setting packet_size is {_LARGEST_TLS_PACKET:,} at most where encrypt is not no")
         for name in config.get("tables") or ():
             try:
                 TableName.parse(name)

@@ -24,6 +24,7 @@ def unused_port() -> int:
         ({"tables": ["dbo.no_such_table"]}, 2, "dbo.no_such_table: no such table or view"),
         ({"trust_server_certificate": False}, 2, "certificate was not accepted"),
         ({"page_size": 0}, 2, "setting page_size must be at least 1"),
+        ({"packet_size": 16_384}, 2, "setting packet_size is 16,383 at most where encrypt is not no"),
         ({"driver": "pyodbc"}, 2, "needs odbc_driver"),
     ],
     ids=lambda value: str(value)[:40],
