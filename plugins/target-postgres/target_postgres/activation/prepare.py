@@ -58,7 +58,7 @@ def prepare(
         with connection.transaction():
             connection.execute(query("activation.room_to_work"))
             _log_staging(connection, staging, live)
-            outcome = _rows(connection, job, sync, live, types, staged)
+            outcome = _rows(connection, job, sync, live, types, staged, known=known)
             indexes = build(connection, staging, live, job.live, job.key, sync.version)
             if not known or live is not None:
                 connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))
@@ -90,12 +90,15 @@ def _rows(
     live: LiveTable | None,
     types: Mapping[str, PostgresType],
     staged: int,
+    *,
+    known: bool,
 ) -> Outcome:
     """Carried and kept rows into the staging table. Returns what the swap does to the live table's rows."""
     if live is None or not job.key:
         return Outcome(inserted=staged)
     assert sync.staging is not None
-    connection.execute(sql.SQL("ANALYZE {} ({})").format(sync.staging.sql, column_list(job.key)))
+    if not known:
+        connection.execute(sql.SQL("ANALYZE {} ({})").format(sync.staging.sql, column_list(job.key)))
     carry_changed(connection, job, sync, live, types)
     outcome = (
         ledger.outcome(connection, sync) if sync.prepared else _compare(connection, job, sync, live, types, staged)
