@@ -22,6 +22,9 @@ from sandbox.lifecycle import Sandbox
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+"""What contenders get of the shell's environment, as little as a timer's: Meltano reads all of it for each setting."""
+SETTINGS = ("TAP_MSSQL_", "TARGET_POSTGRES_")
 
 
 class Bed:
@@ -70,7 +73,7 @@ class Bed:
             self.sandbox.load(table.name, rows, database=database, keep=True)
             self._held[database, table.name] = rows
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name in KEPT or name.startswith(SETTINGS)},
             **self.sandbox.environment,
             "TAP_MSSQL_DATABASE": database,
             "BENCH_TABLE": table.name,
