@@ -49,16 +49,16 @@ def newer_live(job: Job, sync: Sync) -> sql.Composable:
 
 def carry_changed(
     connection: Connection, job: Job, sync: Sync, live: LiveTable, types: Mapping[str, PostgresType]
-) -> None:
-    """Staged rows take the live row's values where that one is newer."""
+) -> int:
+    """Staged rows take the live row's values where that one is newer. Returns how many."""
     assert sync.staging is not None
     values = [name for name in job.column_names if name not in job.key and name in live.columns]
     if job.cursor is None or job.cursor not in values:
-        return
+        return 0
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(column(name), live_values([name], live, types, {})) for name in values
     )
-    connection.execute(
+    return connection.execute(
         query(
             "activation.carry_changed",
             staging=sync.staging.sql,
@@ -67,7 +67,7 @@ def carry_changed(
             match=pairs(job.key, "t", "s"),
             newer=newer_live(job, sync),
         )
-    )
+    ).rowcount
 
 
 def carry_missing(

@@ -85,7 +85,7 @@ def check_key_unique(connection: Connection, job: Job, staging: TableName, versi
     """
     if not job.key:
         return
-    name = sql.Identifier(index_of(job.live.table, version, KEY_NUMBER))
+    name = sql.Identifier(key_index(job.live, version))
     statement = sql.SQL("CREATE UNIQUE INDEX IF NOT EXISTS {} ON {} ({})")
     try:
         with connection.transaction():
@@ -97,6 +97,11 @@ def check_key_unique(connection: Connection, job: Job, staging: TableName, versi
             f"{job.live}: several rows have the same key ({key}); make the columns that tell rows apart the sync's"
             " key; the live table is untouched"
         ) from None
+
+
+def key_index(live: TableName, version: int) -> str:
+    """The name of the index by which a staging table's key is proved."""
+    return index_of(live.table, version, KEY_NUMBER)
 
 
 def count(connection: Connection, table: TableName, where: sql.Composable | None = None) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 from psycopg.rows import class_row
 
+from target_postgres.activation import checks
 from target_postgres.catalog import LiveTable, TableName
 from target_postgres.connection import Connection
 from target_postgres.names import column_list, index_of, shorten
@@ -25,6 +26,14 @@ class IndexDefinition:
     deferring: str
     definition: str
     tablespace: str
+
+    def serves(self, wanted: IndexDefinition) -> bool:
+        """Whether it is what `wanted` would be built as."""
+        return (self.is_unique, self.definition, self.tablespace) == (
+            wanted.is_unique,
+            wanted.definition,
+            wanted.tablespace,
+        )
 
 
 @dataclass(frozen=True)
@@ -51,29 +60,62 @@ def build(
 ) -> list[BuiltIndex]:
     """Build every index of the live table on the staging table, and a primary key where the key has none.
 
-    Run again after a crash it starts over: the live table's indexes may have changed in between.
+    Run again after a crash it starts over: the live table's indexes may have changed in between. The index that proved
+    the key becomes the new key's, or one of the live table's that is like it.
     """
-    _drop_all(connection, staging)
+    wanted = definitions(connection, live.oid) if live else []
+    needs_key = bool(key) and (live is None or not live.has_key(tuple(key)))
+    proof = _keep_proof(connection, staging, checks.key_index(name, version), None if needs_key else wanted)
     built: list[BuiltIndex] = []
-    for number, index in enumerate(definitions(connection, live.oid) if live else []):
+    for number, index in enumerate(wanted):
         built_as = index_of(name.table, version, number)
-        _build_one(connection, staging, index, built_as)
+        if proof is not None and proof.serves(index):
+            rename = sql.SQL("ALTER INDEX {} RENAME TO {}")
+            connection.execute(rename.format(sql.Identifier(staging.schema, proof.name), sql.Identifier(built_as)))
+            proof = None
+        else:
+            _create(connection, staging, index, built_as)
+        _constrain(connection, staging, index, built_as)
         built.append(BuiltIndex(built_as, index.name))
-    if key and (live is None or not live.has_key(tuple(key))):
-        built.append(_build_key(connection, staging, name, key, index_of(name.table, version, len(built))))
+    if needs_key:
+        built.append(_build_key(connection, staging, name, key, proof, index_of(name.table, version, len(built))))
     return built
 
 
-def _build_one(connection: Connection, staging: TableName, index: IndexDefinition, built_as: str) -> None:
-    connection.execute("SELECT set_config('default_tablespace', %s, true)", [index.tablespace])
+def _keep_proof(
+    connection: Connection, staging: TableName, name: str, wanted: Sequence[IndexDefinition] | None
+) -> IndexDefinition | None:
+    """Drop the staging table's indexes but the one of that name, and that one too where none `wanted` is like it."""
+    row = connection.execute("SELECT %s::text::regclass::oid", [staging.sql.as_string(connection)]).fetchone()
+    assert row is not None
+    proofs = [index for index in definitions(connection, row[0]) if index.name == name]
+    kept = next((one for one in proofs if wanted is None or any(one.serves(index) for index in wanted)), None)
+    for index, constraint in connection.execute(query("activation.own_indexes"), {"oid": row[0]}).fetchall():
+        if constraint:
+            _execute(connection, "ALTER TABLE {} DROP CONSTRAINT {} ", staging, constraint, "")
+        elif kept is None or index != kept.name:
+            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(staging.schema, index)))
+    return kept
+
+
+def _create(connection: Connection, staging: TableName, index: IndexDefinition, built_as: str) -> None:
+    """An index like that one; an exclusion constraint makes its own."""
     if index.constraint_type == "x":
-        _execute(connection, "ALTER TABLE {} ADD CONSTRAINT {} ", staging, built_as, index.constraint_definition or "")
         return
+    connection.execute("SELECT set_config('default_tablespace', %s, true)", [index.tablespace])
     unique = "UNIQUE " if index.is_unique else ""
     statement = sql.SQL("CREATE {}INDEX {} ON {} {}").format(
         sql.SQL(unique), sql.Identifier(built_as), staging.sql, _trusted(index.definition)
     )
     connection.execute(statement)
+
+
+def _constrain(connection: Connection, staging: TableName, index: IndexDefinition, built_as: str) -> None:
+    """The constraint that an index like that one belongs to."""
+    if index.constraint_type == "x":
+        connection.execute("SELECT set_config('default_tablespace', %s, true)", [index.tablespace])
+        _execute(connection, "ALTER TABLE {} ADD CONSTRAINT {} ", staging, built_as, index.constraint_definition or "")
+        return
     if index.constraint_type:
         kind = "PRIMARY KEY" if index.constraint_type == "p" else "UNIQUE"
         using = sql.SQL("USING INDEX {}").format(sql.Identifier(built_as)).as_string(connection)
@@ -82,26 +124,23 @@ def _build_one(connection: Connection, staging: TableName, index: IndexDefinitio
 
 
 def _build_key(
-    connection: Connection, staging: TableName, name: TableName, key: Sequence[str], built_as: str
+    connection: Connection,
+    staging: TableName,
+    name: TableName,
+    key: Sequence[str],
+    proof: IndexDefinition | None,
+    built_as: str,
 ) -> BuiltIndex:
     has_primary = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::text::regclass AND indisprimary)",
         [staging.sql.as_string(connection)],
     ).fetchone()
     kind, ending = ("UNIQUE", "key") if has_primary == (True,) else ("PRIMARY KEY", "pkey")
-    columns = column_list(key).as_string(connection)
-    _execute(connection, "ALTER TABLE {} ADD CONSTRAINT {} ", staging, built_as, f"{kind} ({columns})")
+    by = sql.SQL("({})").format(column_list(key))
+    if proof is not None:
+        by = sql.SQL("USING INDEX {}").format(sql.Identifier(proof.name))
+    _execute(connection, "ALTER TABLE {} ADD CONSTRAINT {} ", staging, built_as, f"{kind} {by.as_string(connection)}")
     return BuiltIndex(built_as, shorten(f"{name.table}_{ending}"))
-
-
-def _drop_all(connection: Connection, staging: TableName) -> None:
-    row = connection.execute("SELECT %s::text::regclass::oid", [staging.sql.as_string(connection)]).fetchone()
-    assert row is not None
-    for index, constraint in connection.execute(query("activation.own_indexes"), {"oid": row[0]}).fetchall():
-        if constraint:
-            _execute(connection, "ALTER TABLE {} DROP CONSTRAINT {} ", staging, constraint, "")
-        else:
-            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(staging.schema, index)))
 
 
 def _execute(connection: Connection, start: str, table: TableName, name: str, ending: str) -> None:

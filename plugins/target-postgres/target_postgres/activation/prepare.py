@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import psycopg
 from psycopg import sql
@@ -19,9 +20,12 @@ from target_postgres.connection import Connection
 from target_postgres.errors import reason
 from target_postgres.job import Job
 from target_postgres.ledger import Outcome, Sync
-from target_postgres.names import column_list, pairs
+from target_postgres.names import column, column_list, pairs
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
+
+RANGES = 8
+"""Into as many parts the keys are divided to be compared: a server's processes take one after another."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,16 @@ def prepare(
     assert sync.staging is not None
     assert sync.version is not None
     staging = sync.staging
+    if live is not None and not sync.prepared:
+        # The comparison with the live table goes along both keys' indexes; the first is then one of the table's own.
+        checks.check_key_unique(connection, job, staging, sync.version)
     try:
         with connection.transaction():
             connection.execute(query("activation.room_to_work"))
             _log_staging(connection, staging, live)
-            outcome = _rows(connection, job, sync, live, types, staged, known=known)
+            outcome, written = _rows(connection, job, sync, live, types, staged, known=known)
             indexes = build(connection, staging, live, job.live, job.key, sync.version)
-            if not known or live is not None:
+            if not known or written:
                 connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))
             ledger.update_outcome(connection, sync, outcome)
             connection.execute(query("ledger.mark_prepared"), {"sync": sync.id})
@@ -92,18 +99,20 @@ def _rows(
     staged: int,
     *,
     known: bool,
-) -> Outcome:
-    """Carried and kept rows into the staging table. Returns what the swap does to the live table's rows."""
+) -> tuple[Outcome, int]:
+    """Carried and kept rows into the staging table. Returns what the swap does to the live table's rows, and how many
+    rows of the staging table were written here."""
     if live is None or not job.key:
-        return Outcome(inserted=staged)
+        return Outcome(inserted=staged), 0
     assert sync.staging is not None
     if not known:
         connection.execute(sql.SQL("ANALYZE {} ({})").format(sync.staging.sql, column_list(job.key)))
-    carry_changed(connection, job, sync, live, types)
+    written = carry_changed(connection, job, sync, live, types)
     outcome = (
         ledger.outcome(connection, sync) if sync.prepared else _compare(connection, job, sync, live, types, staged)
     )
     carried = carry_missing(connection, job, sync, live, types)
+    written += carried
     if job.rules.stale_rows in ("keep", "flag"):
         flag = job.rules.stale_column if job.rules.stale_rows == "flag" else None
         replaced = {flag: stale_value(job, types[flag])} if flag else {}
@@ -115,10 +124,10 @@ def _rows(
             live_columns=live_values(job.column_names, live, types, replaced),
             match=pairs(job.key, "t", "s"),
         )
-        connection.execute(statement)
+        written += connection.execute(statement).rowcount
     if sync.prepared:
-        return outcome
-    return Outcome(outcome.inserted, outcome.updated, outcome.unchanged, outcome.stale - carried, carried)
+        return outcome, written
+    return Outcome(outcome.inserted, outcome.updated, outcome.unchanged, outcome.stale - carried, carried), written
 
 
 def _compare(
@@ -129,10 +138,13 @@ def _compare(
     types: Mapping[str, PostgresType],
     staged: int,
 ) -> Outcome:
+    """Range by range of the key's first column, so that several processes of the server take part."""
     assert sync.staging is not None
-    row = connection.execute(
+    first = job.key[0]
+    bounds = [sql.SQL("CAST({} AS {})").format(bound, types[first].sql) for bound in _bounds(connection, job, sync)]
+    ranges = [
         query(
-            "activation.compare",
+            "activation.compare_range",
             staging=sync.staging.sql,
             live=job.live.sql,
             staging_key=column_list(job.key, "s"),
@@ -140,8 +152,32 @@ def _compare(
             staging_values=column_list(job.column_names, "s"),
             live_values=live_values(job.column_names, live, types, {}),
             match=pairs(job.key, "t", "s"),
+            staging_range=_between(column(first, "s"), lowest, beyond),
+            live_range=_between(column(first, "t"), lowest, beyond),
         )
-    ).fetchone()
+        for lowest, beyond in pairwise([None, *bounds, None])
+    ]
+    row = connection.execute(query("activation.compare", ranges=sql.SQL(" UNION ALL ").join(ranges))).fetchone()
     assert row is not None
     inserted, updated, missing = row
     return Outcome(inserted, updated, staged - inserted - updated, missing)
+
+
+def _bounds(connection: Connection, job: Job, sync: Sync) -> list[str]:
+    """Where the staged keys' first column is to be divided, ascending; none where few values share all rows."""
+    assert sync.staging is not None
+    table = {"schema": sync.staging.schema, "table": sync.staging.table, "column": job.key[0]}
+    row = connection.execute(query("activation.histogram"), table).fetchone()
+    histogram = row[0] if row and row[0] else []
+    picked = (histogram[len(histogram) * number // RANGES] for number in range(1, RANGES) if histogram)
+    return list(dict.fromkeys(picked))
+
+
+def _between(value: sql.Composable, lowest: sql.Composable | None, beyond: sql.Composable | None) -> sql.Composable:
+    """A condition: `lowest` and above, below `beyond`; None is no bound."""
+    conditions: list[sql.Composable] = []
+    if lowest is not None:
+        conditions.append(sql.SQL("{} >= {}").format(value, lowest))
+    if beyond is not None:
+        conditions.append(sql.SQL("{} < {}").format(value, beyond))
+    return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("TRUE")

@@ -16,13 +16,22 @@ FROM {live} AS t
 WHERE {match} AND {newer}
 
 -- name: compare
+SELECT sum(inserted)::bigint, sum(updated)::bigint, sum(missing)::bigint FROM ({ranges}) AS r
+
+-- name: compare_range
 -- Each side's values become one record before the join: a join's rows may have 1,664 columns, those of two tables more.
 SELECT count(*) FILTER (WHERE t.place IS NULL) AS inserted,
        count(*) FILTER (WHERE t.place IS NOT NULL AND s.place IS NOT NULL
                         AND s.image OPERATOR(pg_catalog.*<>) t.image) AS updated,
        count(*) FILTER (WHERE s.place IS NULL) AS missing
-FROM (SELECT {staging_key}, s.ctid AS place, ROW({staging_values})::record AS image FROM {staging} AS s) AS s
-FULL JOIN (SELECT {live_key}, t.ctid AS place, ROW({live_values})::record AS image FROM {live} AS t) AS t ON {match}
+FROM (SELECT {staging_key}, s.ctid AS place, ROW({staging_values})::record AS image
+      FROM {staging} AS s WHERE {staging_range}) AS s
+FULL JOIN (SELECT {live_key}, t.ctid AS place, ROW({live_values})::record AS image
+           FROM {live} AS t WHERE {live_range}) AS t ON {match}
+
+-- name: histogram
+SELECT histogram_bounds::text::text[] FROM pg_catalog.pg_stats
+WHERE schemaname = %(schema)s AND tablename = %(table)s AND attname = %(column)s AND NOT inherited
 
 -- name: carry_missing
 -- An incremental sync inserted this row after the version began: above the highest key, or behind the page being read.

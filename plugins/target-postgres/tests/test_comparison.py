@@ -1,0 +1,112 @@
+"""How a swap tells what it does to the live table's rows, and what becomes of the index by which it compares them."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from feed import Feed, load
+from target_postgres.activation import prepare
+from things import START, ids, outcome, things
+
+Db = psycopg.Connection[Any]
+ROWS = 400
+KEYS: dict[str, tuple[dict[str, str], Callable[[int], tuple[Any, ...]]]] = {
+    "number": ({"id": "bigint"}, lambda number: (number * 7 - 900,)),
+    "text": ({"id": "varchar(20)"}, lambda number: (random.Random(number).choice("aÄz_'\\%") + f"{number:x}",)),
+    "uuid": ({"id": "uuid"}, lambda number: (uuid.UUID(int=number * 2**115 + number),)),
+    "binary": ({"id": "varbinary"}, lambda number: (number.to_bytes(2, "little"),)),
+    "decimal": ({"id": "decimal(38,4)"}, lambda number: (number,)),
+    "one first value": ({"shop": "integer", "id": "bigint"}, lambda number: (1, number)),
+    "few first values": ({"shop": "integer", "id": "bigint"}, lambda number: (number % 3, number)),
+    "many first values": ({"shop": "integer", "id": "bigint"}, lambda number: (number // 3, number)),
+}
+UNDIVIDED = {"one first value", "few first values"}
+
+
+# SPEC A7
+@pytest.mark.parametrize("kind", KEYS)
+def test_each_row_is_counted_once_whatever_the_key(
+    config: Any, db: Db, feed: Feed, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Keys are compared range by range, divided at values of the staged rows: live ones lie between and beyond them."""
+    ranges: list[int] = []
+    bounds = prepare._bounds
+
+    def spy(*args: Any) -> list[str]:
+        found = bounds(*args)
+        ranges.append(len(found) + 1)
+        return found
+
+    monkeypatch.setattr(prepare, "_bounds", spy)
+    types, key_of = KEYS[kind]
+    feed.columns = {**types, "status": "integer", "amount": "decimal(38,2)", "mod_ts": "timestamp(6)"}
+    feed.key = feed.not_null = tuple(types)
+
+    def rows(numbers: list[int], status: Callable[[int], int | None]) -> list[dict[str, Any]]:
+        made = [
+            {**dict(zip(types, key_of(n), strict=True)), "status": status(n), "amount": None, "mod_ts": START}
+            for n in numbers
+        ]
+        return sorted(made, key=lambda row: tuple(row[name] for name in types), reverse=True)
+
+    chance = random.Random(kind)
+    before = chance.sample(range(1, 2 * ROWS), ROWS)
+    after = [n for n in before if chance.random() > 0.1] + chance.sample(range(2 * ROWS, 4 * ROWS), 70)
+    changed = {n for n in before if chance.random() < 0.2}
+    load(config, feed.full(rows(before, lambda n: n % 5 or None), page=90))
+    feed.version = 2
+    load(config, feed.full(rows(after, lambda n: 9 if n in changed else n % 5 or None), page=90), activation="swap")
+    updated = len(changed & set(after))
+    stale = len(set(before) - set(after))
+    assert outcome(db) == (70, updated, len(after) - 70 - updated, stale)
+    assert ranges == [1 if kind in UNDIVIDED else prepare.RANGES]
+
+
+INDEXES = {
+    "primary key": "ALTER TABLE things ADD CONSTRAINT k PRIMARY KEY (id)",
+    "primary key, deferrable": "ALTER TABLE things ADD CONSTRAINT k PRIMARY KEY (id) DEFERRABLE",
+    "primary key with more columns": "ALTER TABLE things ADD CONSTRAINT k PRIMARY KEY (id) INCLUDE (status)",
+    "primary key, half full": "ALTER TABLE things ADD CONSTRAINT k PRIMARY KEY (id) WITH (fillfactor = 50)",
+    "unique index, descending": "CREATE UNIQUE INDEX k ON things (id DESC)",
+    "unique index and one like it": "CREATE UNIQUE INDEX k ON things (id); CREATE UNIQUE INDEX l ON things (id)",
+    "plain index beside it": "ALTER TABLE things ADD CONSTRAINT k PRIMARY KEY (id); CREATE INDEX l ON things (id)",
+    "none": "",
+}
+
+
+# SPEC A9
+@pytest.mark.parametrize("kind", INDEXES)
+def test_the_index_that_proves_the_key_becomes_the_tables_own(config: Any, db: Db, feed: Feed, kind: str) -> None:
+    """The live table's indexes are as before and no other is left; without a key it has one from then on."""
+    load(config, feed.full(things(*range(1, 11))))
+    db.execute("ALTER TABLE things DROP CONSTRAINT things_pkey")
+    if INDEXES[kind]:
+        db.execute(INDEXES[kind])  # type: ignore[arg-type]
+    before = indexes(db)
+    feed.version = 2
+    load(config, feed.full(things(*range(1, 12))), activation="swap")
+    assert ids(db) == list(range(1, 12))
+    after = indexes(db)
+    assert {name: after[name] for name in before} == before
+    own = {
+        "none": {"things_pkey": "PRIMARY KEY (id)"},
+        # Its rows may have one key for a while, so that rows cannot be matched by it.
+        "primary key, deferrable": {"things_key": "UNIQUE (id)"},
+    }
+    assert {name: constraint for name, (_, constraint) in after.items() if name not in before} == own.get(kind, {})
+
+
+def indexes(db: Db) -> dict[str, tuple[str, str | None]]:
+    """Definition and constraint of each index of the live table."""
+    found = db.execute(
+        "SELECT c.relname, pg_get_indexdef(c.oid), pg_get_constraintdef(con.oid) FROM pg_index AS i"
+        " JOIN pg_class AS c ON c.oid = i.indexrelid"
+        " LEFT JOIN pg_constraint AS con ON con.conindid = i.indexrelid AND con.contype IN ('p', 'u')"
+        " WHERE i.indrelid = 'public.things'::regclass"
+    ).fetchall()
+    return {name: (definition, constraint) for name, definition, constraint in found}
