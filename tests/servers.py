@@ -12,6 +12,7 @@ from typing import Any
 
 import mssql_python
 import psycopg
+from tap_mssql import native
 
 from sandbox.lifecycle import Sandbox
 
@@ -62,6 +63,7 @@ class Servers:
 
     def connect_source(self) -> mssql_python.Connection:
         """A connection of the test's own, which commits each statement."""
+        native.ready()
         return mssql_python.connect(self.sandbox.mssql, autocommit=True)
 
     def connect_target(self) -> psycopg.Connection[Any]:
