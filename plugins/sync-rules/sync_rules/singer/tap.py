@@ -101,6 +101,11 @@ class PagedTap(Tap):
         """What this tap finds wrong in its settings beyond their schema, one sentence each."""
         return []
 
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Nothing: the SDK would offer stream maps and flattening whatever the capabilities, and rows that go out as
+        Arrow files never meet them. A setting that would be passed over in silence is refused."""
+
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """The SDK's check, with a sentence for each problem, no secrets in them, and our own exit code."""
         schema = self.config_jsonschema
