@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from fnmatch import fnmatch
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -15,10 +16,11 @@ import psycopg
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TargetCapabilities
 from singer_sdk.io_base import SingerReader
+from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_SOURCE_OPTION, RemoveRecordTransform
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 from sync_rules.bookmarks import forgotten
-from sync_rules.exits import Exit, SyncError
+from sync_rules.exits import ConfigurationError, Exit, SyncError
 from sync_rules.singer.settings import read_numbers
 
 from target_postgres.encode import loads
@@ -126,6 +128,7 @@ class TargetPostgres(Target):
         stream = message_dict.get("stream", "")
         if self._ignored(stream):
             return
+        self._refuse_maps(stream)
         try:
             super()._process_batch_message(message_dict)
         except LedgerGap as error:
@@ -202,6 +205,25 @@ class TargetPostgres(Target):
         sink = self.get_sink(stream)
         assert isinstance(sink, PostgresSink)
         return sink
+
+    def _refuse_maps(self, stream: str) -> None:
+        """The SDK maps records one by one, and batch files never: what was to be masked would be written as it is.
+
+        Another name for the table is no change of its rows. Raises ConfigurationError.
+        """
+        specs = [
+            spec
+            for name, spec in self.mapper.stream_maps_dict.items()
+            if isinstance(spec, dict) and fnmatch(stream, spec.get(MAPPER_SOURCE_OPTION, name))
+        ]
+        if any(spec.keys() - {MAPPER_ALIAS_OPTION} for spec in specs) or any(
+            isinstance(each, RemoveRecordTransform) or each.transformed_schema != each.raw_schema
+            for each in self.mapper.stream_maps[stream]
+        ):
+            raise ConfigurationError(
+                f"stream {stream}: stream_maps and flattening do not reach rows that come in batch files: leave columns"
+                " out by the extractor's select, change them in a view of the source, or have the rows sent as records"
+            )
 
     def _ignored(self, stream: str) -> bool:
         """After a gap only the next STATE matters: it is passed on with the stream's bookmark taken back."""

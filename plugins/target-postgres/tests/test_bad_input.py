@@ -43,6 +43,42 @@ def test_settings(config: Any, feed: Feed, tmp_path: Path, changed: dict[str, An
     check(run(config, tmp_path, feed.full(things(1)), **{"connect_timeout_seconds": 5, **changed}), code, words)
 
 
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"dbo-Things": {"Name": "md5(Name)"}},
+        {"dbo-*": {"Name": "__NULL__"}},
+        {"dbo-Things": {"__filter__": "id > 1"}},
+        {"dbo-Things": "__NULL__"},
+        {"__else__": "__NULL__"},
+        {"copy": {"__source__": "dbo-Things"}},
+    ],
+    ids=str,
+)
+def test_maps_that_batch_files_would_pass_by(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, maps: dict[str, Any]
+) -> None:
+    """What was to be masked or left out is not written as it is."""
+    check(
+        run(config, tmp_path, feed.full(things(1)), stream_maps=maps), 2, "do not reach rows that come in batch files"
+    )
+    assert db.execute("SELECT to_regclass('public.things'), to_regclass('public.copy')").fetchone() == (None, None)
+
+
+def test_flattening_that_finds_nothing_to_flatten(config: Any, db: Db, feed: Feed) -> None:
+    """A json column is text to Singer."""
+    feed.columns["more"] = "json"
+    row = {**things(1)[0], "more": '{"a": 1}'}
+    load(config, feed.full([row]), flattening_enabled=True, flattening_max_depth=2)
+    assert db.execute("SELECT more ->> 'a' FROM things").fetchall() == [("1",)]
+
+
+def test_a_map_that_only_names_the_table(config: Any, db: Db, feed: Feed) -> None:
+    maps = {"dbo-Things": {"__alias__": "others"}, "other-stream": {"Name": "md5(Name)"}}
+    load(config, feed.full(things(1)), stream_maps=maps)
+    assert db.execute("SELECT id FROM others").fetchall() == [(1,)]
+
+
 def test_rights(config: Any, server: embedded.Server, db: Db, feed: Feed, tmp_path: Path) -> None:
     db.execute(f"DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD '{PASSWORD}'")
     weak = {**config, "user": "weak", "password": PASSWORD}
