@@ -80,8 +80,23 @@ class PagedStream(Stream):
         """None: the bookmark is kept by the sync rules, in the source's own terms."""
 
     def selects(self, column: str) -> bool:
-        """Whether the catalog selects the column; one the catalog does not know is selected."""
-        return bool(self.mask.get(("properties", column), True))
+        """Whether the catalog selects the column.
+
+        Meltano keeps a catalog, and a column may be younger. It is selected with all others; where the catalog leaves
+        some out, nobody has said yet what is to become of it, and it may be what must not be copied.
+        """
+        selected = self.mask.get(("properties", column))
+        if selected is not None:
+            return selected
+        if all(self.mask.values()):
+            return True
+        self.logger.warning(
+            "%s: column %s is not read: the catalog leaves out others and does not know it yet. `meltano run"
+            " --refresh-catalog ...` makes the catalog anew",
+            self.name,
+            column,
+        )
+        return False
 
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
         """The SDK announces each error before it raises it; here an error is told once, in one line, at the end."""

@@ -155,8 +155,10 @@ def test_the_limit_ends_at_a_page_with_its_own_code(source: Any, table: Make) ->
     assert records + [record["id"] for record in rest.records] == list(range(199, -1, -1))
 
 
-def test_a_catalog_leaves_columns_out(source: Any, table: Make) -> None:
-    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS[:3])
+@pytest.mark.parametrize("leaves_out", [True, False])
+def test_a_catalog_leaves_columns_out(source: Any, table: Make, leaves_out: bool) -> None:
+    """A column that the catalog does not know yet is read only where it leaves out no other."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20), added int", "(1, 'a', 7)", "(2, 'b', 8)")
     catalog = {
         "streams": [
             {
@@ -165,15 +167,18 @@ def test_a_catalog_leaves_columns_out(source: Any, table: Make) -> None:
                 "schema": {"type": "object", "properties": {"id": {"type": ["integer"]}, "name": {"type": ["string"]}}},
                 "metadata": [
                     {"breadcrumb": [], "metadata": {"selected": True}},
-                    {"breadcrumb": ["properties", "name"], "metadata": {"selected": False}},
+                    {"breadcrumb": ["properties", "name"], "metadata": {"selected": not leaves_out}},
                 ],
             }
         ]
     }
     (source.folder / "catalog.json").write_text(json.dumps(catalog))
     run = source.tap("--catalog", str(source.folder / "catalog.json"))
-    assert run.records == [{"id": 3}, {"id": 2}, {"id": 1}]
-    assert list(run.schema["properties"]) == ["id"]
+    names = ["id"] if leaves_out else ["id", "name", "added"]
+    assert list(run.schema["properties"]) == names
+    rows = [{"id": 2, "name": "b", "added": 8}, {"id": 1, "name": "a", "added": 7}]
+    assert run.records == [{name: row[name] for name in names} for row in rows]
+    assert ("column added is not read" in run.log) is leaves_out
 
 
 def test_names_of_every_kind(source: Any, table: Make) -> None:
