@@ -124,8 +124,8 @@ def _sling_env(env: Env) -> dict[str, str]:
 
 
 def full_sync(table: Table) -> list[str]:
-    """Paralelo's own command for a table."""
-    return [str(BIN / "meltano"), "run", "--full-refresh", f"parallel-full-sync-{table.job}"]
+    """Paralelo's own command for a table. There is no state that it could go on from: `Bed.clear` forgets all."""
+    return [str(BIN / "meltano"), "run", f"parallel-full-sync-{table.job}"]
 
 
 CONTENDERS = {
