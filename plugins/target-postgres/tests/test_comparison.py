@@ -67,6 +67,17 @@ def test_each_row_is_counted_once_whatever_the_key(
     assert ranges == [1 if kind in UNDIVIDED else prepare.RANGES]
 
 
+# SPEC A7
+def test_live_rows_without_a_key_are_stale(config: Any, db: Db, feed: Feed) -> None:
+    """Somebody else wrote them, into a table that has lost its primary key: they lie in no range, and are counted."""
+    load(config, feed.full(things(*range(1, ROWS))))
+    db.execute("ALTER TABLE things DROP CONSTRAINT things_pkey; ALTER TABLE things ALTER id DROP NOT NULL")
+    db.execute("INSERT INTO things (id, status) VALUES (NULL, 1), (NULL, 2)")
+    feed.version = 2
+    load(config, feed.full(things(*range(1, ROWS))), activation="swap")
+    assert outcome(db) == (0, 0, ROWS - 1, 2)
+
+
 INDEXES = {
     "primary key": "ALTER TABLE things ADD CONSTRAINT k PRIMARY KEY (id)",
     "primary key, deferrable": "ALTER TABLE things ADD CONSTRAINT k PRIMARY KEY (id) DEFERRABLE",

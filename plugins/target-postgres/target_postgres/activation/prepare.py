@@ -153,7 +153,7 @@ def _compare(
             live_values=live_values(job.column_names, live, types, {}),
             match=pairs(job.key, "t", "s"),
             staging_range=_between(column(first, "s"), lowest, beyond),
-            live_range=_between(column(first, "t"), lowest, beyond),
+            live_range=_between(column(first, "t"), lowest, beyond, nulls=not live.columns[first].not_null),
         )
         for lowest, beyond in pairwise([None, *bounds, None])
     ]
@@ -173,11 +173,15 @@ def _bounds(connection: Connection, job: Job, sync: Sync) -> list[str]:
     return list(dict.fromkeys(picked))
 
 
-def _between(value: sql.Composable, lowest: sql.Composable | None, beyond: sql.Composable | None) -> sql.Composable:
-    """A condition: `lowest` and above, below `beyond`; None is no bound."""
+def _between(
+    value: sql.Composable, lowest: sql.Composable | None, beyond: sql.Composable | None, *, nulls: bool = False
+) -> sql.Composable:
+    """A condition: `lowest` and above, below `beyond`; None is no bound. The last range has the NULLs, if there are."""
     conditions: list[sql.Composable] = []
     if lowest is not None:
         conditions.append(sql.SQL("{} >= {}").format(value, lowest))
     if beyond is not None:
         conditions.append(sql.SQL("{} < {}").format(value, beyond))
+    if nulls and conditions and beyond is None:
+        return sql.SQL("({} OR {} IS NULL)").format(*conditions, value)
     return sql.SQL(" AND ").join(conditions) if conditions else sql.SQL("TRUE")
