@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from ..tds.errors import SqlError
-from ..tds.types import MAX, NVARCHAR, SqlType
+from ..tds.types import MAX, NVARCHAR, WIDE, SqlType
 
 Node = exp.Expr
 NUMBERS = ("int", "decimal", "float", "bit")
@@ -166,8 +166,15 @@ def _ticks_text(node: Node, have: SqlType | None, style: int | None) -> Node:
 def _sized_text(node: Node, want: SqlType) -> Node:
     if want.length in (MAX, 0) or want.name in ("text", "ntext", "xml", "sysname", "sql_variant"):
         return node
-    cut = call("left", node, want.length)
-    return call("rpad", cut, want.length, " ") if want.name in ("char", "nchar") else cut
+    cut = call("wide_left" if want.name in WIDE else "left", node, want.length)
+    return _padded(cut, want)
+
+
+def _padded(node: Node, want: SqlType) -> Node:
+    """Text of a fixed length with its blanks. Wide text is counted in UTF-16 units: `n` of nchar is pairs of bytes."""
+    if want.name == "nchar":
+        return call("wide_pad", node, want.length)
+    return call("rpad", node, want.length, " ") if want.name == "char" else node
 
 
 def _to_binary(node: Node, have: SqlType | None, want: SqlType, style: int | None) -> Node:
@@ -194,8 +201,8 @@ def assign(node: Node, have: SqlType | None, want: SqlType, place: str) -> Node:
     if have == want and want.family not in ("string", "binary"):
         return node
     if want.family == "string" and want.length not in (MAX, 0) and want.name != "sysname":
-        text = call("fit", _to_text(node, have, None), want.length, place)
-        return call("rpad", text, want.length, " ") if want.name in ("char", "nchar") else text
+        fit = "wide_fit" if want.name in WIDE else "fit"
+        return _padded(call(fit, _to_text(node, have, None), want.length, place), want)
     if want.family == "binary" and want.length not in (MAX, 0) and (have is None or have.family == "binary"):
         raw = call("fit_bytes", stored(node, "BLOB"), want.length, place)
         return call("pad_bytes", raw, want.length) if want.name == "binary" else raw

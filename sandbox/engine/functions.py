@@ -240,8 +240,9 @@ def _datalength(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
     if kind is not None and kind.family == "binary":
         made = call("octet_length", value)
     elif kind is not None and kind.family == "string":
-        made = call("length", value)
-        if kind.name[0] == "n" or kind.name in ("xml", "sysname"):
+        wide = kind.name[0] == "n" or kind.name in ("xml", "sysname")
+        made = call("wide_length" if wide else "length", value)
+        if wide:
             made = exp.Mul(this=made, expression=exp.Literal.number(2))
     else:
         size = kind.max_length if kind else 4

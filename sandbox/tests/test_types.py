@@ -37,6 +37,9 @@ VALUES: list[tuple[str, str, Any]] = [
     ("char(5)", "'ab'", "ab   "),
     ("varchar(14)", "'São João €'", "São João €"),
     ("varchar(max)", "''", ""),
+    ("nchar(5)", "N'a😀'", "a😀  "),
+    ("nchar(2)", "N'😀'", "😀"),
+    ("nvarchar(4)", "N'😀😀'", "😀😀"),
     ("nchar(4)", "N'ação'", "ação"),
     ("nvarchar(30)", "N'日本 😀'", "日本 😀"),
     ("nvarchar(max)", "N'x'", "x"),
@@ -158,3 +161,12 @@ def test_large_values_come_whole(cursor: Any, fresh: Any) -> None:
     value, size = cursor.fetchone()
     assert value == "çx" * 100000
     assert size == 400000
+
+
+def test_wide_text_is_counted_in_utf_16_units(sql: Any, fresh: Any) -> None:
+    """The n of nvarchar and nchar: pairs of bytes, of which a character beyond the basic plane takes two."""
+    table = fresh("(v nvarchar(3) NULL)")
+    with pytest.raises(Exception, match="would be truncated"):
+        sql.execute(f"INSERT INTO {table} VALUES (N'😀😀')")
+    sql.execute("SELECT CAST(N'a😀b' AS nvarchar(3)), CAST(N'ab' AS nchar(3)), DATALENGTH(CAST(N'😀' AS nchar(3)))")
+    assert tuple(sql.fetchone()) == ("a😀", "ab ", 6)
