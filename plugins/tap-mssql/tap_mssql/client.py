@@ -24,6 +24,8 @@ _ATTEMPTS = 3
 _KNOCK_SECONDS = 30
 _SQL_BIGINT = -5
 _SQL_WVARCHAR = -9
+_PROVIDERS = {"mssql-python": "msodbcsql18", "mssql-odbc": "mssql-odbc"}
+"""mssql-python's name for the ODBC driver that it loads, one a process. Left unsaid, a release of it may change it."""
 
 
 class Connection(Protocol):
@@ -160,7 +162,7 @@ def _braced(value: Any) -> str:
 
 
 class MssqlPythonConnection:
-    """Microsoft's own driver, which builds Arrow batches natively."""
+    """Microsoft's mssql-python, which builds Arrow batches natively, over its ODBC Driver 18 or its new mssql-odbc."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         from tap_mssql import native
@@ -168,6 +170,7 @@ class MssqlPythonConnection:
         native.ready()
         import mssql_python
 
+        mssql_python.native_provider = _PROVIDERS[config["driver"]]  # type: ignore[attr-defined]
         mssql_python.pooling(enabled=False)
         self._timeout = int(config["query_timeout_seconds"])
         self._raw = mssql_python.connect(

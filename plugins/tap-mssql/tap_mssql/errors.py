@@ -67,7 +67,9 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
     if state in ("IM002", "IM003") or "can't open lib" in low:
         return ConfigurationError("the ODBC driver or data source was not found: check odbc_driver and dsn")
     if "failed to load the driver" in low:
-        return ConfigurationError("mssql-python's driver could not be loaded: install libltdl7 and libkrb5-3 (Debian)")
+        return ConfigurationError(
+            "mssql-python's driver could not be loaded: install libltdl7 and libkrb5-3, for mssql-odbc libssl3 (Debian)"
+        )
     if "packet size" in low:
         return ConfigurationError(f"{server}: the packet size was refused: check packet_size")
     return SourceUnreachable(f"{server}: cannot be reached: {_short(text)}")

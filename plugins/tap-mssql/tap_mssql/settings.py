@@ -29,10 +29,11 @@ _CONNECTION: tuple[th.Property[Any], ...] = (
     ),
     th.Property(
         "driver",
-        th.StringType(allowed_values=["mssql-python", "pyodbc"]),
+        th.StringType(allowed_values=["mssql-python", "mssql-odbc", "pyodbc"]),
         default="mssql-python",
         title="Driver",
-        description="`mssql-python` (Arrow, fast) or `pyodbc`, for an ODBC driver or data source of your own.",
+        description="`mssql-python` (Arrow, fast), `mssql-odbc` (the same with Microsoft's new driver: less CPU, by "
+        "its own word an alpha version) or `pyodbc`, for an ODBC driver or data source of your own.",
     ),
     th.Property(
         "odbc_driver", th.StringType, title="ODBC driver", description="With pyodbc: the driver's name or its file."

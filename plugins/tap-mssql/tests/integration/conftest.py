@@ -60,8 +60,8 @@ class Source:
 
     def driver(self, name: str) -> dict[str, Any]:
         """The settings for a driver; pyodbc runs on the driver file in mssql-python's own wheel."""
-        if name == "mssql-python":
-            return {}
+        if name != "pyodbc":
+            return {"driver": name}
         pytest.importorskip("pyodbc", reason="no ODBC manager here", exc_type=ImportError)
         import mssql_python_odbc
 

@@ -16,7 +16,7 @@ Make = Callable[..., None]
 ROWS = [f"({n}, 'name {n}')" for n in range(1, 101)]
 
 
-@pytest.mark.parametrize("driver", ["mssql-python", "pyodbc"])
+@pytest.mark.parametrize("driver", ["mssql-python", "mssql-odbc", "pyodbc"])
 def test_every_row_once_newest_first(source: Any, table: Make, driver: str) -> None:
     """SPEC F1, F2."""
     table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)

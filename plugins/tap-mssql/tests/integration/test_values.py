@@ -54,7 +54,7 @@ def wide(table: Make) -> str:
     return "dbo.wide"
 
 
-@pytest.mark.parametrize("driver", ["mssql-python", "pyodbc"])
+@pytest.mark.parametrize("driver", ["mssql-python", "mssql-odbc", "pyodbc"])
 def test_values_arrive_as_they_were(source: Any, wide: str, driver: str) -> None:
     """SPEC V1."""
     run = source.tap(tables=[wide], **source.driver(driver))
