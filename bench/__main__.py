@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{name}\n{figures.table(_of(found, name), asked.against)}")
     if found.cases:
         print(f"\n{figures.case_lines(found.cases)}")
-    print(f"\n{goals.markdown(goals.goals(found.results, found.cases, _of_fewer_rows(kept)))}\n\nraw figures: {kept}")
+    print(f"\n{goals.shown(found.results, found.cases, _of_fewer_rows(kept))}\n\nraw figures: {kept}")
     if not asked.no_plot:
         print(_picture(kept))
     return 0 if ended_well else 1
@@ -96,7 +96,7 @@ def _race(bed: Bed, table: Table, asked: argparse.Namespace, found: Found, kept:
             _write(kept, found)
             ended_well &= not result.failure or result.cost is None
             rate = f"{result.rate:,.0f} rows/s" if result.rate else result.failure
-            print(f"{table.name}  round {number + 1}  {name:<14} {rate}", flush=True)
+            print(f"{table.name}  round {number + 1}  {name:<19} {rate}", flush=True)
     return ended_well
 
 
@@ -215,7 +215,7 @@ def rendered(found: Found, against: str, fewer: Sequence[Result] = ()) -> str:
         parts.append(f"### {name}, {TABLES[name].columns} columns\n\n{figures.markdown(_of(found, name), against)}")
     if found.cases:
         parts.append(f"### Cases\n\n{figures.case_lines(found.cases)}")
-    parts.append(f"### Goals\n\n{goals.markdown(goals.goals(found.results, found.cases, fewer))}")
+    parts.append(f"### Goals\n\n{goals.shown(found.results, found.cases, fewer)}")
     return "\n\n".join(parts)
 
 

@@ -18,6 +18,7 @@ PLACE = ROOT / ".bench"
 ENVIRONMENTS, FILES = PLACE / "environments", PLACE / "arrow"
 REQUIREMENTS, RIVALS = ROOT / "bench" / "requirements", ROOT / "bench" / "rivals"
 BIN = Path(sys.executable).parent
+NEW_DRIVER = "paralelo mssql-odbc"
 
 
 class CannotRun(Exception):
@@ -132,6 +133,7 @@ CONTENDERS = {
     contender.name: contender
     for contender in (
         Contender("paralelo", full_sync, "public"),
+        Contender(NEW_DRIVER, full_sync, "public", env=lambda _: {"TAP_MSSQL_DRIVER": "mssql-odbc"}),
         Contender("reference", _python("bench.reference", "copy"), "bench_reference"),
         Contender(
             "reference 25k", _python("bench.reference", "copy"), "bench_reference", env=lambda _: {PAGE_ROWS: "25000"}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.contenders import NEW_DRIVER
 from bench.figures import Line, Result, ratio
 
 Figure = Callable[[Result], float | None]
@@ -33,12 +34,17 @@ class Goal:
         return "yes" if high_enough and (self.most is None or self.found <= self.most) else "no"
 
 
-def goals(results: Sequence[Result], cases: Sequence[Line], fewer: Sequence[Result] = ()) -> list[Goal]:
-    """The goals, from results of `bi_credores` and of the cases; `fewer` are results of the same with fewer rows."""
+def goals(
+    results: Sequence[Result], cases: Sequence[Line], fewer: Sequence[Result] = (), ours: str = "paralelo"
+) -> list[Goal]:
+    """The goals, from results of `bi_credores` and of the cases; `fewer` are results of the same with fewer rows.
+
+    `ours` is the contender whose figures they are.
+    """
     mine, before = ([r for r in some if r.table == "bi_credores"] for some in (results, fewer))
 
     def against(name: str, of: Figure = lambda r: r.rate) -> float | None:
-        return ratio(mine, "paralelo", name, of)
+        return ratio(mine, ours, name, of)
 
     start = _seconds(cases, "start-up", "full sync of 1 row")
     return [
@@ -52,15 +58,24 @@ def goals(results: Sequence[Result], cases: Sequence[Line], fewer: Sequence[Resu
         Goal("against sling, whole run", against("sling"), "x", 3.5),
         Goal("against stock Singer, tuned", against("stock tuned"), "x", 12),
         Goal("against stock Singer, default", against("stock default"), "x", 50),
-        Goal("peak memory", _of_paralelo(mine, _megabytes), "MB", most=500),
-        Goal("peak memory, against fewer rows", _quotient(mine, before, _megabytes), "x", most=1.1),
-        Goal("rate without start-up, against fewer rows", _quotient(mine, before, _rate_after(start)), "x", 0.95),
+        Goal("peak memory", _middle(mine, ours, _megabytes), "MB", most=500),
+        Goal("peak memory, against fewer rows", _quotient(mine, before, ours, _megabytes), "x", most=1.1),
+        Goal("rate without start-up, against fewer rows", _quotient(mine, before, ours, _rate_after(start)), "x", 0.95),
         Goal("start-up", start, "s", most=5),
         Goal("incremental sync of 10,000 changes", _seconds(cases, "incremental", "10,000 rows changed"), "s", most=8),
         Goal("activation by merge, against the load", _of_load(cases), "x", most=1 / 3),
         Goal("four readers over 20 ms, against one", _readers(cases), "x", 3),
-        Goal("CPU a row of Paralelo's own", _of_paralelo(mine, _cpu), "us", most=9.6),
+        Goal("CPU a row of Paralelo's own", _middle(mine, ours, _cpu), "us", most=9.6),
     ]
+
+
+def shown(results: Sequence[Result], cases: Sequence[Line], fewer: Sequence[Result] = ()) -> str:
+    """The goals as a table, and what of them Paralelo reaches with the new driver where that took part."""
+    tables = [markdown(goals(results, cases, fewer))]
+    with_it = [goal for goal in goals(results, (), fewer, NEW_DRIVER) if goal.found is not None]
+    if with_it:
+        tables.append(f"{NEW_DRIVER}:\n\n{markdown(with_it)}")
+    return "\n\n".join(tables)
 
 
 def markdown(found: Sequence[Goal]) -> str:
@@ -90,13 +105,13 @@ def _rate_after(start: float | None) -> Figure:
     return rate
 
 
-def _of_paralelo(results: Sequence[Result], of: Figure) -> float | None:
-    found = [value for r in results if r.contender == "paralelo" and (value := of(r)) is not None]
+def _middle(results: Sequence[Result], ours: str, of: Figure) -> float | None:
+    found = [value for r in results if r.contender == ours and (value := of(r)) is not None]
     return median(found) if found else None
 
 
-def _quotient(more: Sequence[Result], fewer: Sequence[Result], of: Figure) -> float | None:
-    above, below = _of_paralelo(more, of), _of_paralelo(fewer, of)
+def _quotient(more: Sequence[Result], fewer: Sequence[Result], ours: str, of: Figure) -> float | None:
+    above, below = _middle(more, ours, of), _middle(fewer, ours, of)
     return above / below if above and below else None
 
 
