@@ -19,7 +19,13 @@ OURS, THEIRS, BASE = "#0b6e4f", "#8d99ae", "#c8553d"
 
 
 def colour(name: str) -> str:
-    return OURS if name.startswith("paralelo") else BASE if name.startswith("reference") or name.endswith("alone") else THEIRS
+    return (
+        OURS
+        if name.startswith("paralelo")
+        else BASE
+        if name.startswith("reference") or name.endswith("alone")
+        else THEIRS
+    )
 
 
 def good(results: list[Run], table: str) -> list[Run]:
