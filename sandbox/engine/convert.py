@@ -13,6 +13,7 @@ from ..tds.types import MAX, NVARCHAR, WIDE, SqlType
 Node = exp.Expr
 NUMBERS = ("int", "decimal", "float", "bit")
 TEMPORAL = ("date", "time", "ticks", "offset")
+_VARYING = ("varchar", "nvarchar")
 
 
 def call(name: str, *arguments: Node | int | str) -> Node:
@@ -47,7 +48,8 @@ def convert(node: Node, have: SqlType | None, want: SqlType, style: int | None =
     if isinstance(node, exp.Null):
         return stored(node, want.duckdb)
     if target == "string":
-        return _sized_text(_to_text(node, have, style), want)
+        text = _to_text(node, have, style)
+        return text if _fits(have, want) else _sized_text(text, want)
     if target == "ticks":
         return _rounded(_to_ticks(node, have), want)
     if target == "date":
@@ -161,6 +163,11 @@ def _ticks_text(node: Node, have: SqlType | None, style: int | None) -> Node:
     if style in (None, 0, 100) and have is not None and have.name in ("datetime", "smalldatetime"):
         return call("strftime", call("tk_to_ts", node), "%b %d %Y %I:%M%p")
     return call("tk_text", node, digits(have), " ")
+
+
+def _fits(have: SqlType | None, want: SqlType) -> bool:
+    """Whether text of one byte a character has nothing to be cut or padded as what it becomes."""
+    return have is not None and have.name == "varchar" and 0 < have.length <= want.length and want.name in _VARYING
 
 
 def _sized_text(node: Node, want: SqlType) -> Node:
