@@ -28,7 +28,7 @@ _FETCH_LARGE = 256
 _QUERY_SECONDS = 3600
 """As long as a full sync's query may take: it reads as much."""
 
-_TESTED = {"mssql-odbc": {"driver": "mssql-python"}}
+_PROVEN = {"mssql-odbc": {"driver": "mssql-python"}}
 """What a sync read with the new driver is compared with what the proven one reads: not with its own mistakes."""
 
 log = logging.getLogger("paralelo.verify")
@@ -41,7 +41,7 @@ class SqlServer:
     parallel = 1
 
     def __init__(self, config: Mapping[str, Any], nul_replacement: str | None) -> None:
-        self._config = with_defaults({**config, **_TESTED.get(str(config.get("driver")), {})})
+        self._config = with_defaults({**config, **_PROVEN.get(str(config.get("driver")), {})})
         self._nul = nul_replacement
         self._pool: Pool[Connection] = Pool(lambda: connect(self._config, log))
 
