@@ -47,6 +47,7 @@ def from_duckdb(error: duckdb.Error) -> Exception:
     """The SQL Server error nearest to a DuckDB one; what has no near one is 50000 with DuckDB's own words."""
     text = str(error)
     first = text.split("\n", 1)[0]
+    reason = first.split(" when casting from ", 1)[0]
     if isinstance(error, duckdb.InterruptException):
         return Cancelled()
     if match := re.search(r'Referenced column "([^"]+)" (?:was )?not found', text):
@@ -76,7 +77,7 @@ def from_duckdb(error: duckdb.Error) -> Exception:
         name = {"INT16": "smallint"}.get(match[2], "tinyint")
         return SqlError(220, f"Arithmetic overflow error for data type {name}, value = {match[1]}.", 16, 2)
     if isinstance(error, duckdb.ConversionException) and re.search(
-        r"(?i)(invalid|out of range).*(timestamp|date)|(timestamp|date) field", text
+        r"(?i)(invalid|out of range).*(timestamp|date)|(timestamp|date) field", reason
     ):
         return SqlError(241, "Conversion failed when converting date and/or time from character string.")
     if "ivision by zero" in text:

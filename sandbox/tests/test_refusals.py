@@ -26,6 +26,10 @@ REFUSED = [
     (209, "SELECT id FROM {t} a JOIN {t} b ON a.id = b.id"),
     (4104, "SELECT z.id FROM {t} a"),
     (241, "SELECT CAST('amanhã' AS date)"),
+    (
+        8115,
+        "SELECT SUM(DATEDIFF(second, '1970-01-01', v)) FROM (VALUES (CAST('2026-01-01' AS date)), ('2026-01-02')) t(v)",
+    ),
 ]
 
 

@@ -170,3 +170,6 @@ def test_wide_text_is_counted_in_utf_16_units(sql: Any, fresh: Any) -> None:
         sql.execute(f"INSERT INTO {table} VALUES (N'😀😀')")
     sql.execute("SELECT CAST(N'a😀b' AS nvarchar(3)), CAST(N'ab' AS nchar(3)), DATALENGTH(CAST(N'😀' AS nchar(3)))")
     assert tuple(sql.fetchone()) == ("a😀", "ab ", 6)
+    texts = ["", "ab", "ção", "ãéõç", "日本語", "😀", "a😀é", "日😀😀"]
+    sql.execute("SELECT " + ", ".join(f"DATALENGTH(CAST(N'{text}' AS nvarchar(50)))" for text in texts))
+    assert list(sql.fetchone()) == [len(text.encode("utf-16-le")) for text in texts]
