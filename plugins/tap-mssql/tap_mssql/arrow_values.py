@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sync_rules.batch_info import KeyValue
 
-_HEX_OF_UUID = 36
-_DASHES = (8, 13, 18, 23)
+_BYTES_OF_UUID = 16
 
 
 def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -34,25 +33,18 @@ def cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 def identifiers(column: pa.Array) -> pa.Array:
     """uniqueidentifier's text as 16 bytes in the order of its text, which is PostgreSQL's order of a uuid."""
-    import numpy as np
-
     if pa.types.is_fixed_size_binary(column.type) or len(column) == column.null_count:
         return column.cast(pa.binary(16))
-    valid = column.drop_null().cast(pa.large_string()) if column.null_count else column.cast(pa.large_string())
-    _, offsets, data = valid.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int64, count=len(valid) + 1, offset=8 * valid.offset)
-    text = np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]].reshape(len(valid), _HEX_OF_UUID)
-    digits = np.delete(text, _DASHES, axis=1)
-    letters = digits > ord("9")
-    nibbles = np.where(letters, (digits | 0x20) - (ord("a") - 10), digits - ord("0")).astype(np.uint8)
-    packed = np.ascontiguousarray((nibbles[:, 0::2] << 4) | nibbles[:, 1::2])
+    valid = column.drop_null().cast(pa.large_string())
+    digits = pc.replace_substring(valid, "-", "").buffers()[2]
+    packed = bytes.fromhex(str(digits, "ascii"))
+    if len(packed) != len(valid) * _BYTES_OF_UUID:
+        raise pa.ArrowInvalid("a uniqueidentifier is not of 32 digits")
+    given = pa.Array.from_buffers(pa.binary(_BYTES_OF_UUID), len(valid), [None, pa.py_buffer(packed)])
     if not column.null_count:
-        return pa.Array.from_buffers(pa.binary(16), len(column), [None, pa.py_buffer(packed)])
-    spread = np.zeros((len(column), 16), dtype=np.uint8)
-    mask = np.asarray(column.is_valid())
-    spread[mask] = packed
-    bits = pa.py_buffer(np.packbits(mask, bitorder="little"))
-    return pa.Array.from_buffers(pa.binary(16), len(column), [bits, pa.py_buffer(spread)])
+        return given
+    there = column.is_valid()
+    return given.take(pc.if_else(there, pc.subtract(pc.cumulative_sum(there.cast(pa.int64())), 1), None))
 
 
 def key_value(value: Any) -> KeyValue:
