@@ -67,6 +67,11 @@ def key_value(value: Any) -> KeyValue:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
+def replaced(batch: pa.RecordBatch, columns: Sequence[int]) -> int:
+    """In how many texts U+FFFD stands, which drivers put where UTF-16 has half a character."""
+    return sum(int(pc.sum(pc.match_substring(batch.column(at), "\ufffd")).as_py() or 0) for at in columns)
+
+
 def sums(batches: Sequence[pa.RecordBatch], column: int) -> int:
     """The total of a counting column."""
     return sum(int(pc.sum(batch.column(column)).as_py() or 0) for batch in batches)

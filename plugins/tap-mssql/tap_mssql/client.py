@@ -117,9 +117,32 @@ def _open(config: Mapping[str, Any]) -> Connection:
     except ImportError as error:
         raise ConfigurationError(f"the driver {config['driver']} cannot be loaded: {error}") from error
     except Exception as error:
-        raise errors.connecting(error, server_name(config), str(config.get("database")), config.get("user")) from error
+        told = errors.connecting(error, server_name(config), str(config.get("database")), config.get("user"))
+        if isinstance(told, errors.NoDatabase) and (state := _state_of_database(config)):
+            raise SourceUnreachable(
+                f"{server_name(config)}: database {config['database']} is not ready: it is {state}"
+            ) from error
+        raise told from error
     _begin_session(connection, config)
     return connection
+
+
+def _state_of_database(config: Mapping[str, Any]) -> str:
+    """Why a database cannot be opened just now: RECOVERING, RESTORING; empty where it is not there, or not told."""
+    if config["driver"] == "pyodbc" or config.get("database") in (None, "master"):
+        return ""
+    try:
+        master = MssqlPythonConnection({**config, "database": "master"})
+    except Exception:  # whatever it is, the first error is the one to tell
+        return ""
+    try:
+        sql = "SELECT state_desc FROM sys.databases WHERE name = ? AND state_desc <> 'ONLINE'"
+        found = master.rows(sql, [config["database"]])
+        return str(found[0][0]) if found else ""
+    except SyncError:
+        return ""
+    finally:
+        master.close()
 
 
 def _begin_session(connection: Connection, config: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ Three queries for the whole database, or for the tables asked for, however many 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +14,25 @@ from typing import Any
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 
 from tap_mssql.client import Connection
-from tap_mssql.sql_types import SqlColumn, quote
+from tap_mssql.sql_types import SqlColumn, orderable, quote
 
 _LOG = logging.getLogger("tap-mssql")
 _SYSTEM_TABLES = frozenset({"sysdiagrams", "dtproperties"})
 _SYSTEM_SCHEMAS = frozenset({"sys", "information_schema"})
 
+_GRAPH_INTERNAL = re.compile(r"(graph_id|from_obj_id|from_id|to_obj_id|to_id)_[0-9A-F]{32}", re.IGNORECASE)
+"""Columns inside a graph table that the catalog lists and no query may name."""
+
+# A login sees the types of other schemas only with rights on them, and the column all the same: it must not go missing.
 _COLUMNS = """
 SELECT s.name, o.name, RTRIM(o.type), c.name,
-       CASE WHEN t.name IN ('vector', 'json') THEN t.name ELSE COALESCE(b.name, t.name) END,
+       CASE WHEN t.name IN ('vector', 'json') THEN t.name ELSE COALESCE(b.name, t.name, 'unknown') END,
        c.max_length, c.precision, c.scale,
        CAST(c.is_nullable AS int), c.collation_name, CAST(c.is_computed AS int)
 FROM sys.objects o
 JOIN sys.schemas s ON s.schema_id = o.schema_id
 JOIN sys.columns c ON c.object_id = o.object_id
-JOIN sys.types t ON t.user_type_id = c.user_type_id
+LEFT JOIN sys.types t ON t.user_type_id = c.user_type_id
 LEFT JOIN sys.types b ON b.user_type_id = c.system_type_id
 WHERE RTRIM(o.type) IN ('U', 'V') AND o.is_ms_shipped = 0{named}
 ORDER BY s.name, o.name, c.column_id
@@ -137,7 +142,7 @@ class TableDescription:
     @property
     def natural_key(self) -> tuple[str, ...]:
         """The primary key, else the shortest unique index over NOT NULL columns, else a column `id`, else nothing."""
-        usable = [index for index in self.indexes if not index.nullable]
+        usable = [index for index in self.indexes if not index.nullable and self._can_be_paged_by(index.columns)]
         primary = next((index for index in usable if index.primary), None)
         if primary is not None:
             return primary.columns
@@ -145,6 +150,10 @@ class TableDescription:
             return min(usable, key=lambda index: len(index.columns)).columns
         identifier = self.column("id")
         return (identifier.name,) if identifier is not None else ()
+
+    def _can_be_paged_by(self, names: Sequence[str]) -> bool:
+        found = [self.column(name) for name in names]
+        return all(column is not None and orderable(column) for column in found)
 
     def is_unique(self, key: Sequence[str]) -> bool:
         """Whether the database itself sees to it that the key is unique."""
@@ -161,7 +170,7 @@ def describe(
     for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in connection.rows(
         _COLUMNS.format(named=condition), values
     ):
-        if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS:
+        if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
             continue
         owner = TableName(schema, table)
         columns.setdefault(owner, []).append(
@@ -194,17 +203,21 @@ def describe(
     ]
 
 
-def optional(connection: Connection, sql: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+def optional(
+    connection: Connection, sql: str, values: Sequence[str] = (), *, quietly: bool = False
+) -> list[tuple[Any, ...]]:
     """What a catalog view says, or nothing where the server refuses to tell: a copy can do without.
 
-    Without the indexes a key has to be set and is checked; without the row counts there is no estimate.
+    Without the indexes a key has to be set and is checked; without the row counts there is no estimate. `quietly` is
+    for what older servers do not have.
     """
     try:
         return connection.rows(sql, values)
     except SourceUnreachable:
         raise
     except SyncError as error:
-        _LOG.warning("%s; going on without it", error)
+        if not quietly:
+            _LOG.warning("%s; going on without it", error)
         return []
 
 

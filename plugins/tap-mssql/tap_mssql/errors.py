@@ -27,11 +27,26 @@ _STATES = {
     "Specified driver could not be loaded": "IM003",
 }
 _LOST = ("08001", "08003", "08004", "08007", "08S01", "HYT01")
+_STARTING = (
+    "script upgrade mode",
+    "only administrator",
+    "shutdown is in progress",
+    "server is shut down",
+    "being recovered",
+    "in transition",
+    "not currently available",
+    "currently busy",
+)
+"""Of a server or database that starts, stops or moves: some of these say `Login failed`, and a restart helps."""
 _PREFIXES = re.compile(r"^(\[[^\]]*\]\s*)+")
 
 
 class SourceChanged(SyncError):
     """The table changed while it was read: the next run describes it afresh."""
+
+
+class NoDatabase(ConfigurationError):
+    """The login was let in, and its database could not be opened."""
 
 
 def state_and_text(error: Exception) -> tuple[str, str]:
@@ -52,14 +67,16 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
     """What an error while connecting means."""
     state, text = state_and_text(error)
     low = text.lower()
+    if any(words in low for words in _STARTING):
+        return SourceUnreachable(f"{server}: not ready yet: {_short(text)}")
     if "login failed" in low or state == "28000":
         if "cannot open database" in low:
-            return ConfigurationError(_no_database(server, database, user))
+            return NoDatabase(_no_database(server, database, user))
         return ConfigurationError(
             f"{server}: login failed for user {user}: check user, password, and that database {database} exists"
         )
     if "cannot open database" in low or "cannot open server" in low:
-        return ConfigurationError(_no_database(server, database, user))
+        return NoDatabase(_no_database(server, database, user))
     if "certificate" in low or "ssl provider" in low:
         return ConfigurationError(
             f"{server}: the server's certificate was not accepted: set trust_server_certificate or install its issuer"
@@ -100,6 +117,10 @@ def reading(error: Exception, table: str, timeout_seconds: int | None = None) ->
         return SourceUnreachable(f"{table}: the connection was lost while reading; the state sent so far holds")
     if "deadlock" in low:
         return SourceUnreachable(f"{table}: the server chose the query as a deadlock victim; the next run goes on")
+    if "transaction isolation level is set to snapshot" in low:
+        return ConfigurationError(
+            f"{table}: a memory-optimised table cannot be read in isolation snapshot: set isolation to read_committed"
+        )
     if "snapshot isolation" in low:
         return ConfigurationError(f"{table}: the database does not allow snapshot isolation: set isolation")
     return SyncError(f"{table}: the server refused a query (SQLSTATE {state or 'unknown'}): {_without_values(text)}")

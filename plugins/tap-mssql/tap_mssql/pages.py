@@ -35,8 +35,8 @@ class PageRows:
 
     `num_rows` and `nbytes` are their number and what they take of the memory. `key` and `cursor` are the last row's,
     None for a page without rows; `ended` is true when the range has no more. `digits` and `offsets` count the values
-    that lost theirs. `driver_schema` is what the driver said the types are; `large` says that some row had more than
-    `ALONE_BYTES`.
+    that lost theirs, `halves` those where half a character may have been replaced. `driver_schema` is what the driver
+    said the types are; `large` says that some row had more than `ALONE_BYTES`.
     """
 
     batches: list[pa.RecordBatch] = field(repr=False)
@@ -48,6 +48,7 @@ class PageRows:
     ended: bool = False
     digits: int = 0
     offsets: int = 0
+    halves: int = 0
     large: bool = False
 
 
@@ -70,6 +71,7 @@ class PageReader:
         self._large = [column for column in queries.columns if column.large]
         self._counts_digits = any(column.lost_digits for column in queries.columns)
         self._counts_offsets = any(column.lost_offset for column in queries.columns)
+        self._wide = [number for number, column in enumerate(queries.columns) if column.wide]
         self._row_bytes = 0.0
 
     def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
@@ -103,9 +105,11 @@ class PageReader:
         size = count = 0
         large = False
         for condition in conditions:
-            statement = page(rows - count, condition)
-            sql, values = statement
-            largest = self._largest(statement)
+            sql, values = page(rows - count, condition)
+            largest = 0
+            if self._large:
+                question = self._queries.largest_value(self._large, rows - count, condition, by_cursor=with_cursor)
+                largest = self._bytes(question)
             large = large or largest > ALONE_BYTES
             if large and not alone:
                 raise LargeRows
@@ -127,12 +131,12 @@ class PageReader:
 
     def read_whole(self) -> Iterator[PageRows]:
         """All rows in one pass, handed on in pages."""
-        statement = self._queries.whole()
-        sql, values = statement
+        sql, values = self._queries.whole()
+        largest = self._bytes(self._queries.largest_value_of_all(self._large)) if self._large else 0
         page: list[pa.RecordBatch] = []
         rows = size = 0
         for batch in self.connection.batches(
-            sql, values, self._fetch_size(self._largest(statement)), self._raw_schema([]), table=self._name
+            sql, values, self._fetch_size(largest), self._raw_schema([]), table=self._name
         ):
             page.append(batch)
             rows, size = rows + batch.num_rows, size + batch.nbytes
@@ -142,9 +146,9 @@ class PageReader:
         if page:
             yield self._finish(page, rows, size, ended=True, keyed=False)
 
-    def _largest(self, statement: Statement) -> int:
-        """How many bytes the large values of one row have, at most."""
-        return int(self.rows(self._queries.largest_value(statement, self._large))[0][0] or 0) if self._large else 0
+    def _bytes(self, question: Statement) -> int:
+        """How many bytes the large values of one row have, at most; 0 where there is none."""
+        return int(self.rows(question)[0][0] or 0)
 
     def _fetch_size(self, largest: int) -> int:
         """Rows a fetch: as set, unless wide rows or large values would make it too big for the memory."""
@@ -183,7 +187,8 @@ class PageReader:
             cast = [arrow_values.cast_batch(batches.pop(0), self._schema) for _ in range(len(batches))]
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceChanged(f"{self._name}: values do not fit the types the table was described with") from error
-        return PageRows(cast, driver_schema, rows, size, key, cursor, ended, digits, offsets, large)
+        halves = sum(arrow_values.replaced(batch, self._wide) for batch in cast)
+        return PageRows(cast, driver_schema, rows, size, key, cursor, ended, digits, offsets, halves, large)
 
     def _key_of_last(self, batch: pa.RecordBatch, extras: int) -> Key:
         """The last row's key, from the columns themselves or from their exact texts."""

@@ -47,10 +47,7 @@ class TableQueries:
 
     def page(self, rows: int, condition: Condition) -> Statement:
         """The highest `rows` rows under the condition, in descending key order."""
-        where, values = condition
-        order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
-        extras = [text for text in self.key_texts() if text]
-        return f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table}{_where(where)} ORDER BY {order}", values
+        return self._top(rows, condition, self._list([text for text in self.key_texts() if text]))
 
     def span(self, top: int, at_least: int | None) -> Condition:
         """A number key of at most `top` and, where given, at least the other number."""
@@ -75,11 +72,8 @@ class TableQueries:
 
     def cursor_page(self, rows: int, condition: Condition) -> Statement:
         """The lowest rows under the condition, in (cursor, key) order; the last extra is the cursor's text."""
-        where, values = condition
-        order = ", ".join(quote(column.name) for column in (self._cursor(), *self._key_without_cursor()))
-        extras = [text for text in self.key_texts() if text]
-        extras.append(self.cursor_text())
-        return f"SELECT TOP ({rows}) {self._list(extras)} FROM {self.table}{_where(where)} ORDER BY {order}", values
+        extras = [*(text for text in self.key_texts() if text), self.cursor_text()]
+        return self._top(rows, condition, self._list(extras), by_cursor=True)
 
     def cursor_text(self) -> str:
         """The cursor's exact text, or number."""
@@ -91,13 +85,16 @@ class TableQueries:
             return f"CAST({quote(cursor.name)} AS bigint)"
         return f"CONVERT(varchar(33), {quote(cursor.name)}, 126)"
 
-    def largest_value(self, statement: Statement, large: Sequence[SqlColumn]) -> Statement:
-        """How many bytes the large columns of one row hold, at most, over the rows a page statement selects."""
-        sql, values = statement
-        sizes = " + ".join(f"COALESCE(DATALENGTH({quote(column.name)}), 0)" for column in large)
-        start = sql.index(" FROM ")
-        top = sql[: sql.index(")") + 1]
-        return f"SELECT MAX(v.n) FROM ({top} {sizes} AS n{sql[start:]}) v", values
+    def largest_value(
+        self, large: Sequence[SqlColumn], rows: int, condition: Condition, *, by_cursor: bool = False
+    ) -> Statement:
+        """How many bytes the large columns of one row hold, at most, over the rows of a page."""
+        page, values = self._top(rows, condition, f"{_sizes(large)} AS n", by_cursor=by_cursor)
+        return f"SELECT MAX(v.n) FROM ({page}) v", values
+
+    def largest_value_of_all(self, large: Sequence[SqlColumn]) -> Statement:
+        """The same over the whole table."""
+        return f"SELECT MAX({_sizes(large)}) FROM {self.table}", []
 
     def upper_key(self) -> Statement:
         """The highest key: its values, exact texts where the Arrow value would not do."""
@@ -128,6 +125,15 @@ class TableQueries:
         """The highest cursor: the clock of a column that counts."""
         return f"SELECT MAX(CAST({quote(self._cursor().name)} AS bigint)) FROM {self.table}", []
 
+    def _top(self, rows: int, condition: Condition, selected: str, *, by_cursor: bool = False) -> Statement:
+        """The first rows under the condition: by descending key, or by ascending cursor and key."""
+        where, values = condition
+        if by_cursor:
+            order = ", ".join(quote(column.name) for column in (self._cursor(), *self._key_without_cursor()))
+        else:
+            order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
+        return f"SELECT TOP ({rows}) {selected} FROM {self.table}{_where(where)} ORDER BY {order}", values
+
     def _list(self, extras: Sequence[str]) -> str:
         selected = [f"{column.selected} AS {quote(column.name)}" for column in self.columns]
         added = [f"{text} AS {quote(f'_paralelo_{number}')}" for number, text in enumerate([*self.losses, *extras], 1)]
@@ -153,6 +159,11 @@ class TableQueries:
         if self.cursor is None:
             raise RuntimeError(f"{self.table} has no cursor column")
         return self.cursor
+
+
+def _sizes(columns: Sequence[SqlColumn]) -> str:
+    """The bytes of several columns' values together: DATALENGTH of an old `text` is an int, and a sum may be more."""
+    return " + ".join(f"COALESCE(CAST(DATALENGTH({quote(column.name)}) AS bigint), 0)" for column in columns)
 
 
 def _where(condition: str) -> str:

@@ -138,6 +138,11 @@ class SqlColumn:
         return self.max_length == MAX_LENGTH or self.base in _LARGE
 
     @property
+    def wide(self) -> bool:
+        """Whether the server keeps it in UTF-16, where half a character can stand: UTF-8 has no place for one."""
+        return self.base in (*_TWO_BYTES, "ntext")
+
+    @property
     def lost_digits(self) -> str | None:
         """An expression that is 1 where the value has a seventh digit of the second, which Arrow files do not hold."""
         if self.base not in _SCALED_TIMES or self.scale < 7:

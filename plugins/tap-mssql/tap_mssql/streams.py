@@ -42,11 +42,13 @@ class TableStream(PagedStream):
 
     def open_source(self) -> Source:
         """Describe the table, choose its key and cursor, connect."""
+        from tap_mssql import hidden
         from tap_mssql.table import MssqlTable, choose
 
         connection = self._tap.connection()
         description = describe_one(connection, self.table_name)
         choices = choose(description, self.config, self.selects)
+        hidden.check(connection, description.name, choices.columns_of(description), self.logger)
         config = dict(self.config)
         if self.ABORT_AT_RECORD_COUNT is not None:
             config["page_size"] = self.ABORT_AT_RECORD_COUNT

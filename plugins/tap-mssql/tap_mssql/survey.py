@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any
 
-from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+from sync_rules.exits import ConfigurationError
 
 from tap_mssql.client import Connection
-from tap_mssql.discovery import TableName, named
+from tap_mssql.discovery import TableName, named, optional
 from tap_mssql.queries import TableQueries
 from tap_mssql.sql_types import SqlColumn
 
@@ -60,7 +59,7 @@ def leading_columns(connection: Connection, wanted: Sequence[TableName] = ()) ->
 def sizes(connection: Connection, wanted: Sequence[TableName] = ()) -> dict[TableName, int]:
     """Bytes of each table's rows, large values included, indexes not; nothing where the server does not say."""
     condition, values = named(wanted, ())
-    found = _asked(connection, _SIZES.format(named=condition), values)
+    found = optional(connection, _SIZES.format(named=condition), values, quietly=True)
     return {TableName(schema, table): int(pages or 0) * PAGE_BYTES for schema, table, pages in found}
 
 
@@ -75,13 +74,13 @@ def database(connection: Connection) -> tuple[bool, bool, str | None]:
 
 def version(connection: Connection) -> tuple[str, str]:
     """The product's version and edition; empty where the server does not say."""
-    found = _asked(connection, _VERSION)
+    found = optional(connection, _VERSION, quietly=True)
     return (str(found[0][0] or ""), str(found[0][1] or "")) if found else ("", "")
 
 
 def encrypted(connection: Connection) -> bool | None:
     """Whether this connection runs inside TLS; None where the login may not know (it takes VIEW SERVER STATE)."""
-    found = _asked(connection, _ENCRYPTED)
+    found = optional(connection, _ENCRYPTED, quietly=True)
     return str(found[0][0]).upper() == "TRUE" if found else None
 
 
@@ -96,13 +95,3 @@ def readable(connection: Connection, name: TableName, columns: Sequence[SqlColum
     queries = TableQueries(name.quoted, tuple(columns), (), None, (), None)
     statement, values = queries.whole()
     connection.rows(statement.replace("SELECT ", "SELECT TOP (0) ", 1), values, table=str(name))
-
-
-def _asked(connection: Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """The rows, or none where the server refuses the question."""
-    try:
-        return connection.rows(sql, values)
-    except SourceUnreachable:
-        raise
-    except SyncError:
-        return []

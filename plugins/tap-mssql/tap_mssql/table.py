@@ -44,6 +44,11 @@ class Choices:
     needs_cursor: bool
     selects: Callable[[str], bool]
 
+    def columns_of(self, table: TableDescription) -> list[str]:
+        """The columns that are read: the key, a cursor that is needed, and what is selected."""
+        always = {*self.key, self.cursor if self.needs_cursor else None}
+        return [column.name for column in table.columns if column.name in always or self.selects(column.name)]
+
 
 def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable[[str], bool]) -> Choices:
     """Key and cursor by the settings, else by the table. Raises ConfigurationError for a column that is not there."""
@@ -59,7 +64,7 @@ def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable
     for name in key:
         column = table.column(name)
         if column is None or not orderable(column):
-            raise ConfigurationError(f"{table.name}: {name} cannot be a key: SQL Server cannot order by its type")
+            raise ConfigurationError(f"{table.name}: {name} cannot be a key: rows cannot be paged by its type")
     if incremental and cursor is None:
         raise ConfigurationError(f"{table.name}: an incremental sync needs cursor_column: the table has no mod_ts")
     if incremental and not key:
@@ -100,11 +105,12 @@ class MssqlTable:
         self._config = config
         self._connection = connection
         self._log = log
-        always = {*choices.key, choices.cursor if choices.needs_cursor else None}
-        chosen = tuple(c for c in description.columns if c.name in always or choices.selects(c.name))
+        names = set(choices.columns_of(description))
+        chosen = tuple(column for column in description.columns if column.name in names)
         self.columns = [Column(c.name, c.type, c.nullable and c.name not in choices.key, c.declared) for c in chosen]
         self._digit_columns = [column.name for column in chosen if column.lost_digits]
         self._offset_columns = [column.name for column in chosen if column.lost_offset]
+        self._wide_columns = [column.name for column in chosen if column.wide]
         counted = ([c.lost_digits for c in chosen if c.lost_digits], [c.lost_offset for c in chosen if c.lost_offset])
         self._queries = TableQueries(
             table=description.name.quoted,
@@ -114,6 +120,13 @@ class MssqlTable:
             losses=tuple(" + ".join(text or "0" for text in texts) for texts in counted if texts),
             database_collation=database_collation,
         )
+        if choices.needs_cursor and self._queries.cursor is not None and self._queries.cursor.base in INTEGERS:
+            log.warning(
+                "%s: %s counts and has no lookback: a row committed after a higher one was read is left to the next"
+                " full sync; a rowversion or a modification time has no such gap",
+                self.name,
+                choices.cursor,
+            )
         self._readers = Readers(
             lambda opened: PageReader(self.name, opened, self._queries, arrow_schema(self.columns), config),
             connection,
@@ -127,6 +140,7 @@ class MssqlTable:
         self._driver_schema: pa.Schema | None = None
         self._digits = 0
         self._offsets = 0
+        self._halves = 0
 
     @property
     def name(self) -> str:
@@ -214,11 +228,15 @@ class MssqlTable:
         return int(self._reader.rows(self._queries.null_cursors())[0][0])
 
     def losses(self) -> Sequence[Loss]:
-        """Seventh digits and offsets."""
+        """Seventh digits, offsets, and half characters."""
         digits, offsets = ", ".join(self._digit_columns), ", ".join(self._offset_columns)
+        wide = ", ".join(self._wide_columns)
         return [
             Loss(self._digits, f"their seventh digit of the second ({digits}): Arrow and PostgreSQL hold microseconds"),
             Loss(self._offsets, f"their offset from UTC ({offsets}): the instant is kept"),
+            Loss(
+                self._halves, f"half a character, unless the source itself holds U+FFFD ({wide}): UTF-8 has no halves"
+            ),
         ]
 
     def close(self) -> None:
@@ -314,6 +332,7 @@ class MssqlTable:
         """Count what was lost, and see that the driver's types stay those of the first page."""
         self._digits += found.digits
         self._offsets += found.offsets
+        self._halves += found.halves
         if self._driver_schema is None:
             self._driver_schema = found.driver_schema
         elif found.driver_schema is not None and not found.driver_schema.equals(self._driver_schema):

@@ -35,6 +35,20 @@ def theirs(state: str, text: str, number: int) -> Exception:
         (theirs("08001", "SSL Provider: certificate verify failed", 1), 2, "trust_server_certificate"),
         (theirs("IM002", "Data source name not found", 0), 2, "odbc_driver"),
         (RuntimeError("Failed to load the driver. Please read"), 2, "libltdl7"),
+        (
+            theirs("42000", "Login failed for user 'sa'. Reason: Server is in script upgrade mode.", 18401),
+            3,
+            "not ready yet",
+        ),
+        (
+            ours(
+                "Invalid authorization specification",
+                "SHUTDOWN is in progress. Login failed for user 'sa'. Only administrators may connect at this time.",
+            ),
+            3,
+            "not ready yet",
+        ),
+        (theirs("42000", "Database 'X' is being recovered. Waiting until recovery is finished.", 922), 3, "not ready"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -55,6 +69,16 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
         (ours("Timeout expired", "Query timeout expired"), 3, "time-out of 9 s passed"),
         (ours("Communication link failure", "TCP Provider: broken"), 3, "connection was lost"),
         (theirs("08S01", "Communication link failure", 0), 3, "connection was lost"),
+        (
+            theirs(
+                "42000",
+                "A memory optimized table cannot be accessed or created when the session TRANSACTION ISOLATION LEVEL is"
+                " set to SNAPSHOT.",
+                41332,
+            ),
+            2,
+            "set isolation to read_committed",
+        ),
         (theirs("40001", "Transaction was deadlocked on lock resources", 1205), 3, "deadlock"),
     ],
     ids=lambda value: str(value)[:40],

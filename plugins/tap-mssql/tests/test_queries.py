@@ -138,9 +138,14 @@ def test_a_key_checked_for_repeats_and_nulls(database: duckdb.DuckDBPyConnection
 def test_the_size_of_large_values_is_asked_of_the_same_rows() -> None:
     large = column("doc", "varchar")
     asked = queries((ID,))
-    sql, values = asked.largest_value(asked.page(10, asked.below((9,), (5,))[0]), [large])
+    sql, values = asked.largest_value([large], 10, asked.below((9,), (5,))[0])
     assert sql == (
-        "SELECT MAX(v.n) FROM (SELECT TOP (10) COALESCE(DATALENGTH([doc]), 0) AS n FROM [dbo].[t]"
+        "SELECT MAX(v.n) FROM (SELECT TOP (10) COALESCE(CAST(DATALENGTH([doc]) AS bigint), 0) AS n FROM [dbo].[t]"
         " WHERE [Id] < CAST(? AS int) ORDER BY [Id] DESC) v"
     )
     assert values == [5]
+    assert asked.largest_value_of_all([large, large]) == (
+        "SELECT MAX(COALESCE(CAST(DATALENGTH([doc]) AS bigint), 0) + COALESCE(CAST(DATALENGTH([doc]) AS bigint), 0))"
+        " FROM [dbo].[t]",
+        [],
+    )

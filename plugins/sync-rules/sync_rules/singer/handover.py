@@ -23,9 +23,10 @@ from sync_rules.batch_info import KeyValue
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError
 from sync_rules.incremental import Clock
-from sync_rules.lookback import earlier
 
 _ASK_SECONDS = 120
+_SUMMER = timedelta(hours=1)
+"""By which daylight saving moves a clock."""
 
 
 def last_full_sync(
@@ -51,8 +52,8 @@ def last_full_sync(
 def in_terms_of(clock: Clock, full_sync: FullBookmark, table: str, cursor: str | None) -> FullBookmark:
     """The full sync with its start as the cursor column's clock would write it.
 
-    It knows that itself when it had the same cursor column. Otherwise its start in UTC serves, an hour earlier, since
-    the zone's offset may have been another one then. Raises ConfigurationError for a cursor that is no time.
+    It knows that itself when it had the same cursor column. Otherwise its start in UTC serves.
+    Raises ConfigurationError for a cursor that is no time.
     """
     if full_sync.cursor_at_start is not None and full_sync.cursor_column in (None, cursor):
         return full_sync
@@ -64,7 +65,7 @@ def in_terms_of(clock: Clock, full_sync: FullBookmark, table: str, cursor: str |
         )
     return replace(
         full_sync,
-        cursor_at_start=earlier(began, timedelta(hours=1)),
+        cursor_at_start=began,
         cursor_column=cursor,
         utc_offset_minutes=clock.utc_offset_minutes,
     )
@@ -126,6 +127,7 @@ def meltano_command(config: Mapping[str, Any]) -> list[str]:
 def start_in_terms_of(clock: Clock, start_date: str | None) -> KeyValue | None:
     """The `start_date` setting as the source's clock would write it; one without a zone is taken as it is.
 
+    One with a zone comes out an hour earlier: the source's clock may have been that much behind what its offset is now.
     Raises ConfigurationError for text that is no date.
     """
     if not start_date or isinstance(clock.now, int):
@@ -135,5 +137,9 @@ def start_in_terms_of(clock: Clock, start_date: str | None) -> KeyValue | None:
     except ValueError as error:
         raise ConfigurationError(f"setting start_date must be an ISO 8601 date, not {start_date!r}") from error
     if moment.tzinfo is not None:
-        moment = moment.astimezone(timezone.utc).replace(tzinfo=None) + timedelta(minutes=clock.utc_offset_minutes)
+        try:
+            moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+            moment += timedelta(minutes=clock.utc_offset_minutes) - _SUMMER
+        except OverflowError:
+            moment = datetime.min  # the source's clock has no zone
     return moment.isoformat(timespec="seconds") if "T" in str(clock.now) else moment.date().isoformat()

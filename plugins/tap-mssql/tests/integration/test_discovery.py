@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sync_rules.exits import SyncError
+from sync_rules.exits import ConfigurationError, SyncError
+from tap_mssql import hidden
 from tap_mssql.client import connect
 from tap_mssql.discovery import TableName, describe
 from tap_mssql.tap import TapMssql
@@ -51,3 +52,49 @@ def test_hundreds_of_tables_and_views_in_one_catalog(source: Any) -> None:
     assert sorted(streams) == sorted([*names, "seen"])
     assert all(streams[name]["key_properties"] == ["id"] for name in names)
     assert streams["seen"]["is_view"]
+
+
+def test_the_inner_columns_of_a_graph_table_are_left_out(source: Any, table: Any) -> None:
+    """The catalog lists them, and SQL Server lets no query name them."""
+    ending = "0123456789ABCDEF0123456789ABCDEF"
+    table(
+        "dbo.graph",
+        f"[$node_id_{ending}] nvarchar(1000) NULL, graph_id_{ending} bigint NOT NULL PRIMARY KEY, id int NOT NULL,"
+        " graph_id_1 int NULL",
+    )
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        found = describe(opened, [TableName("dbo", "graph")])[0]
+    finally:
+        opened.close()
+    assert [column.name for column in found.columns] == [f"$node_id_{ending}", "id", "graph_id_1"]
+    assert found.natural_key == ("id",), "an index on a column that cannot be read is no key"
+
+
+class Hiding:
+    """A server that masks and filters, which the sandbox does not: what SQL Server answers to the questions asked."""
+
+    def __init__(self, unmask: tuple[int | None, ...], policies: Sequence[str] = ()) -> None:
+        self._unmask, self._policies = unmask, policies
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        del values, table
+        if "is_masked" in sql:
+            return [("CPF",)]
+        return [self._unmask] if "HAS_PERMS_BY_NAME" in sql else [(name,) for name in self._policies]
+
+
+@pytest.mark.parametrize("unmask", [(0, None, None), (0, 0, 0), (None, None, None)])
+def test_a_masked_column_is_refused(unmask: tuple[int | None, ...]) -> None:
+    """A mask would replace a value that was copied before, and no comparison by the same login would see it."""
+    server: Any = Hiding(unmask)
+    with pytest.raises(ConfigurationError, match=r"dbo\.t: .* masks instead of the values of CPF: grant it UNMASK"):
+        hidden.check(server, TableName("dbo", "t"), ["id", "CPF"], logging.getLogger())
+    hidden.check(server, TableName("dbo", "t"), ["id"], logging.getLogger())
+
+
+@pytest.mark.parametrize("unmask", [(1, None, None), (0, 1, None), (0, 0, 1)])
+def test_a_login_that_may_unmask_reads_it(unmask: tuple[int | None, ...], caplog: pytest.LogCaptureFixture) -> None:
+    server: Any = Hiding(unmask, ["by_region"])
+    hidden.check(server, TableName("dbo", "t"), ["id", "CPF"], logging.getLogger())
+    assert "the security policy by_region filters its rows" in caplog.text

@@ -119,6 +119,42 @@ def test_a_table_without_a_key_is_read_whole(source: Any, table: Make) -> None:
     assert run.schema["x-paralelo"]["resumable"] is False
 
 
+def test_a_table_without_a_key_may_have_large_values(source: Any, table: Make) -> None:
+    """SPEC F8. Their size is asked of the whole table, whatever its columns are called."""
+    large = "x" * 20_000
+    table(
+        "dbo.heap_large",
+        "a int, note nvarchar(max), [Valid FROM (x)] varchar(max), seen datetime2(7), doc xml",
+        f"(1, N'{large}', NULL, '2026-01-01T00:00:00.1234567', '<a/>')",
+        "(2, NULL, 'b', NULL, NULL)",
+    )
+    run = source.tap(tables=["dbo.heap_large"])
+    assert run.exit_code == 0, run.log
+    assert sorted((r["a"], len(r["note"] or ""), r["Valid FROM (x)"]) for r in run.records) == [
+        (1, 20_000, None),
+        (2, 0, "b"),
+    ]
+
+
+def test_half_characters_are_counted(source: Any, table: Make) -> None:
+    """A driver puts U+FFFD where UTF-16 has half a pair; the sandbox has no halves, only the sign itself."""
+    table(
+        "dbo.halves",
+        "id int NOT NULL PRIMARY KEY, a nvarchar(9), b nvarchar(9), c varchar(9)",
+        "(1, N'a\ufffd', N'\ufffd', 'x')",
+        "(2, N'😀', NULL, NULL)",
+    )
+    run = source.tap(tables=["dbo.halves"])
+    assert "dbo.halves: 2 values lost half a character, unless the source itself holds U+FFFD (a, b)" in run.log
+    assert [(r["a"], r["b"]) for r in run.records] == [("😀", None), ("a\ufffd", "\ufffd")]
+
+
+def test_a_column_of_any_name_beside_large_values(source: Any, table: Make) -> None:
+    table("dbo.named", "id int NOT NULL PRIMARY KEY, [Valid FROM (x)] varchar(max)", "(1, 'a')", "(2, 'b')")
+    run = source.tap(tables=["dbo.named"])
+    assert [(r["id"], r["Valid FROM (x)"]) for r in run.records] == [(2, "b"), (1, "a")]
+
+
 def test_an_empty_table_is_activated_with_no_rows(source: Any, table: Make) -> None:
     table("dbo.empty", "id int NOT NULL PRIMARY KEY")
     run = source.tap(tables=["dbo.empty"])

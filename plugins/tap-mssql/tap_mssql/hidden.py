@@ -1,0 +1,48 @@
+"""What the server hides from this login and never says: masked values, filtered rows.
+
+A mask looks like a value: copied, it would replace the right one, and a comparison that reads with the same login
+would find both sides equal. Rows that a security policy filters would be taken for deleted ones.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from sync_rules.exits import ConfigurationError
+
+from tap_mssql.client import Connection
+from tap_mssql.discovery import TableName, optional
+from tap_mssql.sql_types import quote
+
+_MASKED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.is_masked = 1"
+_MAY_UNMASK = (
+    "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'UNMASK'), HAS_PERMS_BY_NAME(?, 'OBJECT', 'UNMASK'),"
+    " HAS_PERMS_BY_NAME(?, 'OBJECT', 'UNMASK', ?, 'COLUMN')"
+)
+_FILTERED = """
+SELECT p.name
+FROM sys.security_policies p JOIN sys.security_predicates d ON d.object_id = p.object_id
+WHERE p.is_enabled = 1 AND d.predicate_type_desc = 'FILTER' AND d.target_object_id = OBJECT_ID(?)
+"""
+
+
+def check(connection: Connection, table: TableName, columns: Sequence[str], log: logging.Logger) -> None:
+    """Raise ConfigurationError for a column that this login gets masked; warn of a policy that may hide rows.
+
+    Servers before 2016 have neither, and are asked in vain.
+    """
+    masked = {name for (name,) in optional(connection, _MASKED, [table.quoted], quietly=True)}
+    shown = [name for name in columns if name in masked and not _may_unmask(connection, table, name)]
+    if shown:
+        raise ConfigurationError(
+            f"{table}: this login gets masks instead of the values of {', '.join(shown)}: grant it UNMASK, or leave the"
+            " column out by `select`"
+        )
+    for (policy,) in optional(connection, _FILTERED, [table.quoted], quietly=True):
+        log.warning("%s: the security policy %s filters its rows: those it hides count as deleted", table, policy)
+
+
+def _may_unmask(connection: Connection, table: TableName, column: str) -> bool:
+    found = optional(connection, _MAY_UNMASK, [table.quoted, table.quoted, quote(column)], quietly=True)
+    return any(answer == 1 for answer in (found[0] if found else ()))
