@@ -38,6 +38,8 @@ class LiveColumn:
     generated: bool
     identity: bool
     default: bool
+    collation: str | None = None
+    """Its quoted name, where it is not the type's own."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import psycopg
+from psycopg import errors as pg
 from psycopg.rows import TupleRow
 from sync_rules.exits import ConfigurationError
 
@@ -35,6 +37,12 @@ def connect(settings: Settings, doing: str) -> Connection:
     if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
         raise ConfigurationError(f"{where} is a standby and takes no writes: name the primary")
     return connection
+
+
+def look_as_the_role_does(connection: Connection) -> None:
+    """For the rest of the transaction names are looked for where the role looks: a trigger's or a check's may have none
+    of a schema. Our own all have, and are looked for in `pg_catalog` only."""
+    connection.execute("SET LOCAL search_path TO DEFAULT")
 
 
 def _parameters(settings: Settings, doing: str) -> dict[str, Any]:
@@ -78,9 +86,12 @@ def _prepare(connection: Connection) -> None:
         " ('search_path', 'pg_catalog'), ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),"
         " ('bytea_output', 'hex'), ('extra_float_digits', '3'), ('standard_conforming_strings', 'on'),"
         " ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('lock_timeout', '0'),"
+        " ('idle_session_timeout', '0'), ('transaction_timeout', '0'),"
         " ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '6'),"
-        " ('client_connection_check_interval', '5s'), ('default_transaction_isolation', 'read committed'),"
-        " ('row_security', 'on')"
+        " ('default_transaction_isolation', 'read committed'), ('row_security', 'on')"
         ") AS wanted (name, value)"
         " WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"
     )
+    # A server on a system that cannot tell (Windows) has the setting and refuses a value; one before 14 has none.
+    with contextlib.suppress(pg.InvalidParameterValue, pg.UndefinedObject):
+        connection.execute("SET client_connection_check_interval = '5s'")

@@ -17,7 +17,9 @@ def create_schema(connection: Connection, schema: str) -> None:
     """Make sure the schema is there. Asked first: CREATE needs a right that is not needed when it exists."""
     row = connection.execute(query("catalog.schema_exists"), {"schema": schema}).fetchone()
     if row == (False,):
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        with connection.transaction():
+            connection.execute(query("ledger.serialise_creation"))
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
 
 
 def create_table(
@@ -79,7 +81,11 @@ def apply(connection: Connection, name: TableName, plan: Changes) -> None:
         sql.SQL("ADD COLUMN {} {}").format(sql.Identifier(column.name), column.type.sql) for column in plan.added
     ]
     parts += [
-        sql.SQL("ALTER COLUMN {} TYPE {}").format(sql.Identifier(column), kind.sql)
+        sql.SQL("ALTER COLUMN {} TYPE {}{}").format(
+            sql.Identifier(column),
+            kind.sql,
+            sql.SQL(f" COLLATE {plan.collations[column]}" if column in plan.collations else ""),
+        )
         for column, kind in plan.widened.items()
     ]
     parts += [sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(column)) for column in plan.relaxed]

@@ -11,7 +11,7 @@ from sync_rules.exits import ConfigurationError
 
 from target_postgres import catalog, ddl, ledger, nul, rejects
 from target_postgres.activation.locking import with_short_locks
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.copying import copy_in
 from target_postgres.encode import Frame
 from target_postgres.errors import is_about_data
@@ -150,6 +150,7 @@ class DirectLoad:
 
     def _write(self, frame: Frame) -> Outcome:
         """The rows into the temporary table and from there into the live one, in the caller's transaction."""
+        look_as_the_role_does(self._connection)
         copy_in(self._connection, self._incoming, frame)
         upsert = Upsert(self.job.live.sql, self._incoming, self.job.key, frame.data.column_names)
         if not self.job.key:

@@ -76,6 +76,8 @@ def reason(error: psycopg.Error) -> str:
         text += f" (column {where})"
     if diagnosis.constraint_name:
         text += f" (constraint {diagnosis.constraint_name})"
+    if function := re.search(r"^PL/pgSQL function \S+", diagnosis.context or "", re.MULTILINE):
+        text += f" (in {function[0]})"
     return text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from itertools import accumulate
 
 import psycopg
 import pyarrow as pa
@@ -12,7 +13,7 @@ from sync_rules.exits import ConfigurationError
 
 from target_postgres import catalog, ddl, encode, ledger, nul, rejects
 from target_postgres.activation import dependents, proof
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.copying import copy_in
 from target_postgres.encode import Frame
 from target_postgres.errors import LedgerGap, is_about_data
@@ -48,7 +49,7 @@ class FullLoad:
         types = final_types(live.columns if live else {}, job.columns, plan)
         sync = ledger.find(connection, job.live, job.version)
         if sync is not None and sync.status == "abandoned":
-            raise self._gap("it was given up, for a newer one or because the live table was written anew")
+            raise self.gap("it was given up, for a newer one or because the live table was written anew")
         if sync is not None and not job.resumable and sync.status == "staging":
             raise ConfigurationError(f"{job.live}: a table without a key was sent under the same version twice")
         if sync is None:
@@ -96,15 +97,16 @@ class FullLoad:
         assert sync.staging is not None
         staging = catalog.describe(self._connection, sync.staging)
         if staging is None:
-            raise self._gap("its staging table is gone")
+            raise self.gap("its staging table is gone")
         if any(name not in staging.columns or staging.columns[name].type != kind for name, kind in types.items()):
-            raise self._gap("the live table's columns changed since it began")
+            raise self.gap("the live table's columns changed since it began")
         written = ledger.totals(self._connection, sync).rows_written
         row = self._connection.execute(query("staging.holds_rows", staging=sync.staging.sql)).fetchone()
         if written and row != (True,):
-            raise self._gap("its staging table lost its rows")
+            raise self.gap("its staging table lost its rows")
 
-    def _gap(self, why: str) -> LedgerGap:
+    def gap(self, why: str) -> LedgerGap:
+        """The error that makes the next run begin a new version."""
         return LedgerGap(
             f"{self.job.live}: version {self.job.version} cannot go on: {why}; the stream's bookmark is taken"
             " back to before the first page, so the next run begins a new version"
@@ -121,18 +123,16 @@ class FullLoad:
             logger.info("%s: batch %s is committed already: skipped", self.job.live, info.batch)
             return
         if self.sync.status == "activated":
-            raise self._gap("it is activated already")
+            raise self.gap("it is activated already")
         if verdict == "gap":
-            raise self._gap(f"batch {info.batch} does not follow from the {len(self.sync.entries)} in the ledger")
+            raise self.gap(f"batch {info.batch} does not follow from the {len(self.sync.entries)} in the ledger")
         if verdict == "rewind":
             if self.sync.prepared:
-                raise self._gap("its rows changed after it was prepared for activation")
+                raise self.gap("its rows changed after it was prepared for activation")
             logger.info("%s: batch %s differs from what was committed: written anew", self.job.live, info.batch)
         self._load(info, frame)
 
     def _load(self, info: BatchInfo, frame: Frame) -> None:
-        assert self.sync.staging is not None
-        staging = self.sync.staging.sql
         cleaned = nul.clean(frame, self.job.rules)
         good, bad = rejects.take_out(cleaned.frame, cleaned.refused, self.job.key)
         room = self.job.rules.max_rejects - sum(entry.rejected for entry in self.sync.entries[: info.batch - 1])
@@ -146,7 +146,7 @@ class FullLoad:
             good, more = rejects.isolate(
                 self._connection,
                 good,
-                lambda part: copy_in(self._connection, staging, part),
+                self._copy,
                 self.job.key,
                 room - len(bad),
                 str(self.job.live),
@@ -155,13 +155,12 @@ class FullLoad:
 
     def _commit(self, info: BatchInfo, good: Frame, bad: list[rejects.Reject], rows: int, nul_replaced: int) -> None:
         """One transaction and no savepoint: the rows' `xmin` is the transaction id that the ledger keeps."""
-        assert self.sync.staging is not None
         counts = Counts(rows, good.rows, len(bad), nul_replaced, good.truncated)
         before = list(self.sync.entries)
         try:
             with self._connection.transaction():
                 self._make_room(info)
-                copy_in(self._connection, self.sync.staging.sql, good)
+                self._copy(good)
                 ledger.add_batch(self._connection, self.sync, info, counts)
                 rejects.keep(self._connection, self.sync.id, info.batch, self.job.live, bad)
                 self.counts = ledger.totals(self._connection, self.sync)
@@ -170,10 +169,42 @@ class FullLoad:
             self.sync.entries[:] = before
             raise
 
+    def _copy(self, rows: Frame) -> None:
+        assert self.sync.staging is not None
+        look_as_the_role_does(self._connection)
+        copy_in(self._connection, self.sync.staging.sql, rows)
+
+    def drop_beyond(self, rows: int) -> None:
+        """Take out what was committed beyond the rows that the tap knows of.
+
+        Their STATE was not saved, and when the tap looked again below the last one that was, the rows were gone at the
+        source. Raises LedgerGap where no batch ends at that number of rows.
+        """
+        totals = [0, *accumulate(entry.rows for entry in self.sync.entries)]
+        if totals[-1] <= rows:
+            return
+        if rows not in totals:
+            raise self.gap(f"the tap sent {rows} rows, and no batch in the ledger ends there")
+        first = totals.index(rows) + 1
+        before = list(self.sync.entries)
+        try:
+            self._take_out(first)
+        except BaseException:
+            self.sync.entries[:] = before
+            raise
+        logger.info("%s: from batch %s on the rows are gone at the source: taken out again", self.job.live, first)
+
+    def _take_out(self, batch: int) -> None:
+        with self._connection.transaction():
+            if ledger.rewind(self._connection, self.sync, batch):
+                raise self.gap("its staging table does not hold the rows that the ledger says")
+            self.counts = ledger.totals(self._connection, self.sync)
+            ledger.update_counts(self._connection, self.sync, self.counts)
+
     def _make_room(self, info: BatchInfo) -> None:
         """Take what the ledger has from this batch on out of the staging table."""
         if info.batch <= len(self.sync.entries) and ledger.rewind(self._connection, self.sync, info.batch):
-            raise self._gap("its staging table does not hold the rows that the ledger says")
+            raise self.gap("its staging table does not hold the rows that the ledger says")
 
     def expected_batch(self, batch: int, rows: int, through: tuple[int | str, ...] | None) -> BatchInfo:
         """What a page of RECORD lines is, told by the STATE after it: its place follows from the ledger.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Json, Jsonb
 from sync_rules.batch_info import BatchInfo, Key
@@ -134,6 +135,13 @@ def find(connection: Connection, live: TableName, version: int) -> Sync | None:
     )
 
 
+def stream_of(connection: Connection, live: TableName) -> str | None:
+    """The stream of our taps that was loaded into the live table last, None where there is no such table or stream."""
+    parameters = {"schema": live.schema, "table": live.table, "name": live.sql.as_string(connection)}
+    row = connection.execute(query("ledger.stream_of"), parameters).fetchone()
+    return str(row[0]) if row else None
+
+
 def batches(connection: Connection, sync_id: int) -> list[Entry]:
     """The committed batches of a sync, in order."""
     rows = connection.execute(query("ledger.batches"), {"sync": sync_id}).fetchall()
@@ -212,9 +220,8 @@ def rewind(connection: Connection, sync: Sync, batch: int) -> int:
     """
     assert sync.staging is not None
     going = sync.entries[batch - 1 :]
-    removed = connection.execute(
-        query("ledger.remove_staged", staging=sync.staging.sql), {"xacts": [entry.xact_id for entry in going]}
-    ).rowcount
+    xacts = sql.Literal([entry.xact_id for entry in going])
+    removed = connection.execute(query("ledger.remove_staged", staging=sync.staging.sql, xacts=xacts)).rowcount
     connection.execute(query("ledger.remove_rejects"), {"sync": sync.id, "batch": batch})
     connection.execute(query("ledger.remove_batches"), {"sync": sync.id, "batch": batch})
     del sync.entries[batch - 1 :]

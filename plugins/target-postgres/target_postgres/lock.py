@@ -6,7 +6,7 @@ import contextlib
 
 import psycopg
 from psycopg import errors as pg
-from sync_rules.exits import AlreadyRunning
+from sync_rules.exits import AlreadyRunning, TargetUnreachable
 
 from target_postgres.catalog import TableName
 from target_postgres.connection import Connection, connect
@@ -52,12 +52,18 @@ class Locks:
         connection.execute("SELECT set_config('application_name', %s, false)", [shown])
 
     def check(self) -> None:
-        """Raise TargetUnreachable when the connection is gone, and with it the locks."""
+        """Raise TargetUnreachable when the connection is gone, or its backend another, and with it the locks."""
         try:
-            if self._connection is not None:
-                self._connection.execute("SELECT 1")
+            if self._connection is None:
+                return
+            held = self._connection.execute(query("locks.held")).fetchone()
         except psycopg.Error as error:
             raise tell(error, "the connection that holds the table's lock was lost") from error
+        if held is None or held[0] < len(self._held):
+            raise TargetUnreachable(
+                "the session that held the table's lock is another now: connect to the server itself, or to a pooler in"
+                " session mode"
+            )
 
     def close(self) -> None:
         """Free the locks. By a statement, since a closed connection's backend takes its time to end."""

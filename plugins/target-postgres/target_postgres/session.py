@@ -37,9 +37,19 @@ class Session:
             hold_work(self._connection, job.live)
             ledger.ensure(self._connection)
             ddl.create_schema(self._connection, job.live.schema)
+            self._check_stream(self._connection, job)
         except psycopg.Error as error:
             raise tell(error, f"{job.live}: the target cannot be made ready") from error
         return self._connection
+
+    def _check_stream(self, connection: Connection, job: Job) -> None:
+        """A table of one name in two schemas or databases would be written over, and each other's rows be stale."""
+        other = ledger.stream_of(connection, job.live) if job.ours else None
+        if other is not None and other.casefold() != job.stream.casefold():
+            raise ConfigurationError(
+                f"{job.live} holds the rows of {other!r}, and those of {job.stream!r} would be written over them: give"
+                " one of the two another default_target_schema, or drop the table where it is to hold the new ones only"
+            )
 
     def check(self) -> None:
         """Raise TargetUnreachable when the locks were lost."""

@@ -9,6 +9,8 @@ from typing import Any, Literal, cast
 from singer_sdk import typing as th
 from sync_rules.exits import ConfigurationError
 
+from target_postgres.names import fold
+
 Activation = Literal["auto", "swap", "merge"]
 StaleRows = Literal["delete", "flag", "keep"]
 NulCharacters = Literal["replace", "strip", "reject"]
@@ -252,7 +254,7 @@ class Settings:
             max_shrink_percent=_number(given, "max_shrink_percent", 20, table),
             shrink_allowed=_names_table(given.get("allow_shrink"), table),
             stale_rows=cast("StaleRows", _one_of(given, "stale_rows", STALE_ROWS, table)),
-            stale_column=given.get("stale_column"),
+            stale_column=fold(str(given["stale_column"])) if given.get("stale_column") else None,
             stale_value=None if given.get("stale_value") is None else str(given["stale_value"]),
             nul_characters=cast("NulCharacters", _one_of(given, "nul_characters", NUL_CHARACTERS, table)),
             nul_replacement=str(given.get("nul_replacement", SYMBOL_FOR_NULL)),

@@ -33,6 +33,8 @@ class Changes:
 
     added: tuple[Column, ...] = ()
     widened: dict[str, PostgresType] = field(default_factory=dict)
+    collations: dict[str, str] = field(default_factory=dict)
+    """Those of widened columns, quoted, where they are not their types' own: a changed type would lose them."""
     relaxed: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     """Columns of the live table that the source does not have (any more). They are kept, with their values."""
@@ -95,6 +97,7 @@ def changes(live: Mapping[str, LiveColumn], wanted: Sequence[Column], table: str
     return Changes(
         added=tuple(column for column in wanted if column.name not in live),
         widened=widened,
+        collations={name: collation for name in widened if (collation := live[name].collation)},
         relaxed=tuple(
             [column.name for column in wanted if column.name in live and column.nullable and live[column.name].not_null]
         ),

@@ -144,6 +144,9 @@ class TargetPostgres(Target):
             for stream_map in self.mapper.stream_maps[stream]:
                 sink = self._sink(stream_map.stream_alias)
                 sink.activate_rows(message_dict["version"], message_dict.get("rows"))
+        except LedgerGap as error:
+            self._gap = (stream, error)
+            return
         except psycopg.Error as error:
             raise tell(error, f"stream {stream}") from error
         self._emit()

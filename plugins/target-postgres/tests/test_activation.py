@@ -15,7 +15,7 @@ from feed import Feed, load
 from psycopg.errors import UndefinedTable
 from sync_rules.exits import AlreadyRunning, CheckRefused, ConfigurationError, TargetUnreachable
 from target_postgres.activation import statistics
-from things import START, ids, last_sync, outcome, thing, things
+from things import START, described, ids, last_sync, outcome, thing, things
 
 Db = psycopg.Connection[Any]
 LATER = START + datetime.timedelta(hours=1)
@@ -277,33 +277,15 @@ def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db
         db.execute(statement)
     # Default privileges would give the new table rights that the old one does not have.
     db.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT DELETE ON TABLES TO reader")
-    before = _described(server, db)
+    before = described(server, db)
     assert "SET default_tablespace = fast" in before
     sync(config, feed, things(*range(1, 12)), 2, activation="swap")
     assert last_sync(db, "activation") == ("swap",)
-    assert _described(server, db) == before
+    assert described(server, db) == before
     db.execute("INSERT INTO things (name) VALUES ('next')")
     assert ids(db)[-1] == 501
     db.execute("DROP OWNED BY reader, writer CASCADE; DROP TABLE IF EXISTS things CASCADE; DROP ROLE reader, writer")
     db.execute("DROP TABLESPACE fast")
-
-
-def _described(server: embedded.Server, db: Db) -> str:
-    """The table as `pg_dump` writes it, without its rows: independent of how the target reads the catalog."""
-    import subprocess
-
-    command = [
-        str(embedded.BIN / "pg_dump"),
-        "--schema-only",
-        "--restrict-key=x",
-        "-t",
-        "things",
-        server.dsn(db.info.dbname),
-    ]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "CREATE TABLE" not in text:
-        raise AssertionError(text)
-    return text
 
 
 # SPEC A10

@@ -23,6 +23,7 @@ KEYS: dict[str, tuple[dict[str, str], Callable[[int], tuple[Any, ...]]]] = {
     "decimal": ({"id": "decimal(38,4)"}, lambda number: (number,)),
     "one first value": ({"shop": "integer", "id": "bigint"}, lambda number: (1, number)),
     "few first values": ({"shop": "integer", "id": "bigint"}, lambda number: (number % 3, number)),
+    "names of its own": ({"place": "integer", "image": "bigint"}, lambda number: (number, number)),
     "many first values": ({"shop": "integer", "id": "bigint"}, lambda number: (number // 3, number)),
 }
 UNDIVIDED = {"one first value", "few first values"}

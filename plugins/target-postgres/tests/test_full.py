@@ -138,6 +138,31 @@ def test_an_incremental_sync_leaves_an_unfinished_full_one_alone(
     assert ids(db) == [1, 2, 3, 4, 5]
 
 
+# SPEC F5
+@pytest.mark.parametrize("activation", ["swap", "merge"])
+def test_a_page_whose_state_was_not_saved_and_whose_rows_went_is_taken_out(
+    config: Any, db: Db, feed: Feed, activation: str
+) -> None:
+    """Killed between commit and state, and the source removed its oldest rows, which are the last page's."""
+    feed.stream = "dbo-100% Things"
+    lines = feed.full(things(*range(1, 11)), page=4)
+    load(config, lines[:7])
+    assert db.execute('SELECT count(*) FROM "_paralelo_100% things_1"').fetchone() == (10,)
+    end = [feed.state(2, 8, [3], done=True), feed.activate(8)]
+    states = load(config, [lines[0], *end], activation=activation)
+    assert states[-1]["bookmarks"][feed.stream]["done"] is True
+    assert db.execute('SELECT min(id), count(*) FROM "100% things"').fetchone() == (3, 8)
+    assert last_sync(db, "rows_read", "status") == (8, "activated")
+
+
+def test_a_ledger_that_is_ahead_by_no_whole_page_is_a_gap(config: Any, db: Db, feed: Feed) -> None:
+    lines = feed.full(things(*range(1, 11)), page=4)
+    load(config, lines[:7])
+    with pytest.raises(LedgerGap, match="no batch in the ledger ends there"):
+        load(config, [lines[0], feed.activate(7), feed.state(2, 7, [4], done=True)])
+    assert db.execute('SELECT count(*) FROM "_paralelo_things_1"').fetchone() == (10,)
+
+
 # SPEC A1
 def test_activation_is_refused_when_rows_are_missing(config: Any, db: Db, feed: Feed) -> None:
     lines = [feed.schema(), feed.batch(1, things(2, 1)), feed.state(1, 2, [1]), feed.state(1, 2, [1], done=True)]

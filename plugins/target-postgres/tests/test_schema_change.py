@@ -66,6 +66,20 @@ def test_widened(config: Any, db: Db, loaded: Feed, way: str) -> None:
 
 
 @WAYS
+def test_a_widened_column_keeps_its_collation(config: Any, db: Db, loaded: Feed, way: str) -> None:
+    db.execute('CREATE COLLATION "Näme 100%" FROM "C"')
+    db.execute('ALTER TABLE things ALTER COLUMN name TYPE varchar(10) COLLATE "Näme 100%"')
+    loaded.columns.update(Name="varchar(20)")
+    again(config, loaded, things(*range(1, 11), Name="n" * 20), way)
+    assert types(db)["name"] == "character varying(20)"
+    kept = db.execute(
+        "SELECT l.collname FROM pg_attribute AS a JOIN pg_collation AS l ON l.oid = a.attcollation"
+        " WHERE a.attrelid = 'things'::regclass AND a.attname = 'name'"
+    ).fetchone()
+    assert kept == ("Näme 100%",)
+
+
+@WAYS
 def test_narrowed_keeps_the_wider(config: Any, db: Db, loaded: Feed, way: str) -> None:
     before = types(db)
     loaded.columns.update(Name="varchar(5)", amount="decimal(10,1)", status="smallint")

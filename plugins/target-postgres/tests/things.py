@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
 from decimal import Decimal
 from typing import Any
 
 import psycopg
+import server as embedded
 
 START = datetime.datetime(2026, 1, 1)
 
@@ -37,3 +39,19 @@ def last_sync(db: psycopg.Connection[Any], *columns: str) -> tuple[Any, ...]:
 def outcome(db: psycopg.Connection[Any]) -> tuple[Any, ...]:
     """inserted, updated, unchanged, stale of the sync begun last."""
     return last_sync(db, "rows_inserted", "rows_updated", "rows_unchanged", "rows_stale")
+
+
+def described(server: embedded.Server, db: psycopg.Connection[Any]) -> str:
+    """The table as `pg_dump` writes it, without its rows: independent of how the target reads the catalog."""
+    command = [
+        str(embedded.BIN / "pg_dump"),
+        "--schema-only",
+        "--restrict-key=x",
+        "-t",
+        "things",
+        server.dsn(db.info.dbname),
+    ]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if "CREATE TABLE" not in text:
+        raise AssertionError(text)
+    return text

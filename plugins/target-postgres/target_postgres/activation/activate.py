@@ -38,6 +38,8 @@ def activate(connection: Connection, load: FullLoad, rows: int | None, still_loc
     if sync.prepared:
         staged = load.counts.rows_written
     else:
+        if rows is not None:
+            load.drop_beyond(rows)
         with gathered_beside(job, sync.staging, load.counts.rows_written) as statistics:
             staged = checks.check_complete(connection, job, sync.staging, load.counts, rows)
         known = statistics.done
@@ -68,6 +70,13 @@ def _take_effect(connection: Connection, load: FullLoad, staged: int, *, known: 
         if against and job.rules.activation == "auto":
             logger.info("%s: merged, not swapped: %s", job.live, ", ".join(against[: dependents.SHOWN]))
         return _merge(connection, load, staged)
+    changed = dependents.unlike(connection, live, sync.staging, plan) if live is not None and sync.staging else []
+    if changed:
+        told = ", ".join(changed[: dependents.SHOWN])
+        if job.rules.activation == "auto" and job.key:
+            logger.info("%s: merged, not swapped: changed since the sync began: %s", job.live, told)
+            return _merge(connection, load, staged)
+        raise load.gap(f"the live table changed since it began, and a swap would lose that: {told}")
     ready = prepare(connection, job, sync, live, load.types, staged, known=known)
     blocker = wait_for_snapshots(connection, job, ready.xact) if live is not None else None
     if blocker is not None:

@@ -20,11 +20,13 @@ def written_since(job: Job, sync: Sync) -> sql.Composable:
     """Whether live row `t` was written after the version began. Only incremental syncs write while it is unfinished.
 
     Told by the row's transaction id, not by its cursor: a source's clock says when a row changed there, which may be
-    long before the version began or, for a row deleted there, shortly before.
+    long before the version began or, for a row deleted there, shortly before. A full sync that knows no cursor asks
+    the ledger whether an incremental one has run at all.
     """
-    if job.cursor is None:
-        return sql.SQL("FALSE")
-    return query("activation.written_since", begin=sql.Literal(sync.begin_xid))
+    since: sql.Composable = query("activation.written_since", begin=sql.Literal(sync.begin_xid))
+    if job.cursor is not None:
+        return since
+    return sql.SQL("({} AND {})").format(since, query("activation.incremental_since", sync=sql.Literal(sync.id)))
 
 
 def protected(job: Job, sync: Sync, types: Mapping[str, PostgresType]) -> sql.Composable:
@@ -41,10 +43,13 @@ def protected(job: Job, sync: Sync, types: Mapping[str, PostgresType]) -> sql.Co
 
 
 def newer_live(job: Job, sync: Sync) -> sql.Composable:
-    """Whether live row `t` is to be kept against staged row `s`."""
-    if job.cursor is None:
-        return sql.SQL("FALSE")
-    return query("activation.newer_live", c=column(job.cursor), since=written_since(job, sync))
+    """Whether live row `t` is to be kept against staged row `s`.
+
+    Without a cursor each that was written meanwhile is: a later change at the source is the next incremental sync's,
+    an earlier one that the staged row lacks would be nobody's.
+    """
+    since = written_since(job, sync)
+    return since if job.cursor is None else query("activation.newer_live", c=column(job.cursor), since=since)
 
 
 def carry_changed(
@@ -53,7 +58,7 @@ def carry_changed(
     """Staged rows take the live row's values where that one is newer. Returns how many."""
     assert sync.staging is not None
     values = [name for name in job.column_names if name not in job.key and name in live.columns]
-    if job.cursor is None or job.cursor not in values:
+    if not values or (job.cursor is not None and job.cursor not in values):
         return 0
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(column(name), live_values([name], live, types, {})) for name in values

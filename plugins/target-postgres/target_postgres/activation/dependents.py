@@ -6,7 +6,7 @@ from typing import Literal
 
 from sync_rules.exits import ConfigurationError
 
-from target_postgres.catalog import LiveTable
+from target_postgres.catalog import LiveTable, TableName
 from target_postgres.connection import Connection
 from target_postgres.job import Job
 from target_postgres.queries import query
@@ -52,6 +52,17 @@ def choose(connection: Connection, job: Job, live: LiveTable | None, plan: Chang
     return "merge", against
 
 
+def unlike(connection: Connection, live: LiveTable, staging: TableName, plan: Changes) -> list[str]:
+    """What the live table got since the staging table was made like it, in words: a swap would lose it."""
+    parameters = {
+        "live": live.oid,
+        "staging": staging.sql.as_string(connection),
+        "widened": list(plan.widened),
+        "relaxed": [*plan.relaxed, *plan.gone],
+    }
+    return [text for (text,) in connection.execute(query("dependents.unlike"), parameters)]
+
+
 def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Changes) -> None:
     """Refuse at once, before a row is read, what could not be activated at the end."""
     choose(connection, job, live, plan)
@@ -62,3 +73,5 @@ def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Change
     column = job.rules.stale_column
     if job.rules.stale_rows == "flag" and column not in live.columns and column not in job.column_names:
         raise ConfigurationError(f"{job.live}: stale_column is {column!r}, and the table has no such column")
+    if job.rules.stale_rows == "flag" and column in live.columns and live.columns[str(column)].generated:
+        raise ConfigurationError(f"{job.live}: stale_column is {column!r}, and the table computes that column itself")

@@ -9,7 +9,7 @@ from psycopg import sql
 from target_postgres import catalog, ddl, ledger
 from target_postgres.activation.carry import carry_changed, carry_missing, stale_value
 from target_postgres.activation.locking import with_short_locks
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.job import Job
 from target_postgres.ledger import Outcome, Sync
 from target_postgres.names import column, column_list, pairs
@@ -30,10 +30,11 @@ def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Post
         live = catalog.describe(connection, job.live)
         assert live is not None
         connection.execute(sql.SQL("ANALYZE {} ({})").format(staging.sql, column_list(job.key)))
+        plan = changes(live.columns, job.columns, str(job.live))
+        look_as_the_role_does(connection)
         # First, while the live rows still have the transaction ids they were written with: a changed type rewrites all.
         carry_changed(connection, job, sync, live, types)
         carried = carry_missing(connection, job, sync, live, types)
-        plan = changes(live.columns, job.columns, str(job.live))
         ddl.apply(connection, job.live, plan)
         ddl.relax_gone(connection, job.live, live, plan)
         outcome = _write(connection, job, sync, types, staged, carried)
@@ -55,16 +56,30 @@ def _write(
         stale = connection.execute(query("activation.delete_stale", **names)).rowcount
     else:
         stale = _number(connection, query("activation.count_stale", **names))
-    if job.rules.stale_rows == "flag" and stale:
-        flag = str(job.rules.stale_column)
-        value = stale_value(job, types[flag])
-        connection.execute(query("activation.flag_stale", column=column(flag), value=value, **names))
+    if job.rules.stale_rows == "flag":
+        _flag(connection, job, types, names)
     upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names)
     updated = upsert.update_changed(connection)
     inserted = upsert.insert_missing(connection)
     if sync.prepared:
         return ledger.outcome(connection, sync)
     return Outcome(inserted, updated, staged - inserted - updated, stale, carried)
+
+
+def _flag(
+    connection: Connection, job: Job, types: Mapping[str, PostgresType], names: Mapping[str, sql.Composable]
+) -> None:
+    """Stale rows get the flag. Where the target alone has the column, rows that came back lose it again."""
+    flag = str(job.rules.stale_column)
+    own = flag not in job.column_names
+    if own:
+        live = catalog.describe(connection, job.live)
+        assert live is not None
+        types = {flag: live.columns[flag].type}
+    value = stale_value(job, types[flag])
+    connection.execute(query("activation.flag_stale", column=column(flag), value=value, **names))
+    if own:
+        connection.execute(query("activation.unflag", column=column(flag), value=value, **names))
 
 
 def _number(connection: Connection, statement: sql.Composed) -> int:

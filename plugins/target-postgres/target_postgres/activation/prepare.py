@@ -64,8 +64,9 @@ def prepare(
     try:
         with connection.transaction():
             connection.execute(query("activation.room_to_work"))
-            _log_staging(connection, staging, live)
             outcome, written = _rows(connection, job, sync, live, types, staged, known=known)
+            # Not before: written into the log, all its rows have one new transaction id.
+            _log_staging(connection, staging, live)
             indexes = build(connection, staging, live, job.live, job.key, sync.version)
             if not known or written:
                 connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))

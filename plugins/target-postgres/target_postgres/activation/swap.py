@@ -126,7 +126,9 @@ def _move_sequences(connection: Connection, live: LiveTable, staging: catalog.Ta
         ).fetchone()
         assert new is not None
         connection.execute(
-            sql.SQL("SELECT setval(%s::text::regclass, last_value, is_called) FROM {}").format(sequence), new
+            sql.SQL("SELECT setval({}::text::regclass, last_value, is_called) FROM {}").format(
+                sql.Literal(new[0]), sequence
+            )
         )
         text = sql.SQL("ALTER SEQUENCE {} RENAME TO {}").format(sql.SQL(new[0]), sql.Identifier(name))
         after.append(_trusted(text.as_string(connection)))

@@ -20,13 +20,13 @@ SELECT sum(inserted)::bigint, sum(updated)::bigint, sum(missing)::bigint FROM ({
 
 -- name: compare_range
 -- Each side's values become one record before the join: a join's rows may have 1,664 columns, those of two tables more.
-SELECT count(*) FILTER (WHERE t.place IS NULL) AS inserted,
-       count(*) FILTER (WHERE t.place IS NOT NULL AND s.place IS NOT NULL
-                        AND s.image OPERATOR(pg_catalog.*<>) t.image) AS updated,
-       count(*) FILTER (WHERE s.place IS NULL) AS missing
-FROM (SELECT {staging_key}, s.ctid AS place, ROW({staging_values})::record AS image
+SELECT count(*) FILTER (WHERE t.paralelo_place IS NULL) AS inserted,
+       count(*) FILTER (WHERE t.paralelo_place IS NOT NULL AND s.paralelo_place IS NOT NULL
+                        AND s.paralelo_image OPERATOR(pg_catalog.*<>) t.paralelo_image) AS updated,
+       count(*) FILTER (WHERE s.paralelo_place IS NULL) AS missing
+FROM (SELECT {staging_key}, s.ctid AS paralelo_place, ROW({staging_values})::record AS paralelo_image
       FROM {staging} AS s WHERE {staging_range}) AS s
-FULL JOIN (SELECT {live_key}, t.ctid AS place, ROW({live_values})::record AS image
+FULL JOIN (SELECT {live_key}, t.ctid AS paralelo_place, ROW({live_values})::record AS paralelo_image
            FROM {live} AS t WHERE {live_range}) AS t ON {match}
 
 -- name: histogram
@@ -57,10 +57,19 @@ UPDATE {live} AS t SET {column} = {value}
 WHERE NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
   AND t.{column} IS DISTINCT FROM {value}
 
+-- name: unflag
+UPDATE {live} AS t SET {column} = DEFAULT
+FROM {staging} AS s
+WHERE {match} AND t.{column} IS NOT DISTINCT FROM {value}
+
 -- name: written_since
 -- The id of the row's transaction is not older than that of the transaction that began the version. An age far below
 -- zero is that of a row frozen more than 2^31 transactions ago; those of transactions under way are a little below.
 (age(t.xmin) BETWEEN -1000000000 AND age({begin}::text::xid8::xid))
+
+-- name: incremental_since
+EXISTS (SELECT FROM paralelo.sync AS f JOIN paralelo.sync AS i USING (table_schema, table_name)
+        WHERE f.id = {sync} AND i.mode = 'incremental' AND (i.updated_at >= f.created_at OR i.begin_xid >= f.begin_xid))
 
 -- name: newer_live
 -- Of two rows with one stamp (a whole day has one, where the cursor is a date) the one written later was read later.

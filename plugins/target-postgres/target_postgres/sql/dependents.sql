@@ -47,11 +47,42 @@ UNION
 SELECT 'security label' FROM pg_catalog.pg_seclabels WHERE classoid = 'pg_class'::regclass AND objoid = %(oid)s
 ORDER BY 1
 
+-- name: unlike
+-- What the live table has and the staging table, made like it when the sync began, has not. A widened column's default
+-- and the rules on it are written otherwise.
+WITH each AS (
+    SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS filled,
+           a.attidentity AS identity, a.attcollation AS collation, pg_get_expr(d.adbin, d.adrelid) AS given,
+           a.attrelid AS of_table
+    FROM pg_catalog.pg_attribute AS a
+    LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attrelid IN (%(live)s, %(staging)s::text::regclass) AND a.attnum > 0 AND NOT a.attisdropped
+), rule AS (
+    SELECT c.conrelid, c.conname::text AS name,
+           CASE WHEN %(widened)s::text[] = '{{}}' THEN pg_get_constraintdef(c.oid) END AS definition
+    FROM pg_catalog.pg_constraint AS c
+    WHERE c.conrelid IN (%(live)s, %(staging)s::text::regclass) AND c.contype = 'c'
+)
+SELECT 'column ' || l.name
+FROM each AS l JOIN each AS s ON s.name = l.name AND s.of_table <> l.of_table
+WHERE l.of_table = %(live)s
+  AND ((l.filled AND NOT s.filled AND l.name <> ALL (%(relaxed)s::text[])) OR l.identity <> s.identity
+       OR (l.name <> ALL (%(widened)s::text[])
+           AND (l.type, l.collation, l.given) IS DISTINCT FROM (s.type, s.collation, s.given)))
+UNION ALL
+SELECT 'check ' || l.name FROM rule AS l
+WHERE l.conrelid = %(live)s AND NOT EXISTS (
+    SELECT FROM rule AS s
+    WHERE s.conrelid <> l.conrelid AND s.name = l.name AND s.definition IS NOT DISTINCT FROM l.definition)
+ORDER BY 1
+
 -- name: old_snapshots
--- Transactions that may not see all the staged rows: they began before the last of those was committed.
+-- Transactions that may not see all the staged rows: they began before the last of those was committed. What kind of
+-- backend it is, an ordinary role sees of its own only; that it is some role's, and no sender of the log, it sees of all.
 SELECT a.pid
 FROM pg_catalog.pg_stat_activity AS a
-WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL
+  AND a.pid NOT IN (SELECT r.pid FROM pg_catalog.pg_stat_replication AS r)
   AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
   AND age(a.backend_xmin) >= age(%(xact)s::xid8::xid)
 ORDER BY a.xact_start LIMIT 1

@@ -6,7 +6,7 @@ SELECT to_regclass('paralelo.sync') IS NOT NULL
    AND to_regclass('paralelo.reject') IS NOT NULL
 
 -- name: serialise_creation
--- Two targets that start at once would both find no ledger, and one of them would fail to create it.
+-- Two targets that start at once would both find no ledger, or no schema, and one of them would fail to create it.
 SELECT pg_advisory_xact_lock(hashtextextended('paralelo:ledger', 0))
 
 -- name: create_schema
@@ -81,6 +81,12 @@ SELECT id, version, staging_table, started_at, key_columns, status, begin_xid::t
 FROM paralelo.sync
 WHERE table_schema = %(schema)s AND table_name = %(table)s AND version = %(version)s
 
+-- name: stream_of
+SELECT stream FROM paralelo.sync
+WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode <> 'records' AND to_regclass(%(name)s) IS NOT NULL
+  AND status IN ('activated', 'finished', 'running')
+ORDER BY id DESC LIMIT 1
+
 -- name: newest_version
 SELECT max(version) FROM paralelo.sync
 WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode = 'full'
@@ -126,7 +132,7 @@ DELETE FROM paralelo.reject WHERE sync_id = %(sync)s AND batch >= %(batch)s
 
 -- name: remove_staged
 -- One transaction per batch and no savepoints: so a batch's rows are those with its transaction's id.
-DELETE FROM {staging} WHERE xmin = ANY (%(xacts)s::text[]::xid8[]::xid[])
+DELETE FROM {staging} WHERE xmin = ANY ({xacts}::text[]::xid8[]::xid[])
 
 -- name: totals
 SELECT coalesce(sum(rows), 0)::bigint AS rows_read,

@@ -10,6 +10,12 @@ SELECT pg_advisory_lock(hashtextextended(%(name)s, 0))
 -- Waits for the backend of a killed run, which may still be at work on its last statement.
 SELECT pg_advisory_lock(hashtextextended(%(name)s, 1))
 
+-- name: held
+-- How many tables this session has the lock of.
+SELECT count(*)
+FROM pg_catalog.pg_locks AS l
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = pg_backend_pid()
+
 -- name: holder
 SELECT a.application_name, a.pid, a.usename, to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ') AS since
 FROM pg_catalog.pg_locks AS l
