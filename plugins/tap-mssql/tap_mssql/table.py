@@ -202,6 +202,8 @@ class MssqlTable:
         with self._readers.one() as reader:
             conditions = self._queries.below(key_range.upper, key_range.below)
             found = reader.read(self._queries.page, conditions, reader.page_rows())
+        if found.ended and not self._description.is_unique(self.key):
+            self._prove_key()  # once more: a row added since with a key that was there may lie behind a page's end
         self._pages_alone = PAGES_ALONE if found.large else max(0, self._pages_alone - 1)
         return self._page(found, last=found.ended)
 
@@ -262,6 +264,10 @@ class MssqlTable:
         self._log.warning(
             "%s: no unique index has the key (%s): checking it, and each page may scan the table", self.name, shown
         )
+        self._prove_key()
+
+    def _prove_key(self) -> None:
+        shown = ", ".join(self.key)
         nullable = any(column.nullable for column in self._queries.key)
         if nullable and int(self._reader.rows(self._queries.null_keys())[0][0]):
             raise ConfigurationError(f"{self.name}: the key ({shown}) is NULL in some rows: set another key_columns")
