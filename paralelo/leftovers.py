@@ -46,8 +46,8 @@ def remove(
             if clock() - path.stat().st_mtime >= young_seconds and str(path) not in in_use:
                 path.unlink()
                 removed.append(path)
-        except FileNotFoundError:
-            continue
+        except OSError:
+            continue  # gone meanwhile, or another user's
     for path in (root / SCRATCH).glob("*-*"):
         owner = path.name.partition("-")[0]
         if not owner.isdigit() or not psutil.pid_exists(int(owner)):

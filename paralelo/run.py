@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
@@ -44,6 +45,7 @@ from paralelo.watch import LedgerView
 _CONNECTIONS: Mapping[Mode, tuple[int, int]] = {"full": (10, 4), "incremental": (8, 2)}
 """By mode: connections to the source at most, and how many one table may use."""
 _LOOK_SECONDS = 1.0
+_TERMINAL_GONE = (errno.EIO, errno.EPIPE, errno.ENXIO)
 
 
 def default_at_once(mode: Mode, tables: int, cores: int | None = None) -> int:
@@ -94,6 +96,7 @@ class Run:
         self.tracks = [Track(shared, table) for table in plan.tables]
         self._signals = 0
         self._handled = 0
+        self._unwritten = False
         self._looked_at: float | None = None
         self._alerted: set[Alert] = set()
         self._used = usage.Usage()
@@ -103,19 +106,29 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         runlog.forget_old(self.plan.logs_folder)
         leftovers.remove(self.plan.root)
-        if self.plan.at_once > 1:
-            systemdb.prepare(self.plan.root, self.settings)
+        # Also for one table: schedules start several of these at the same second.
+        systemdb.prepare(self.plan.root, self.settings)
         history.bury(status.dead(self.plan.logs_folder), self.plan.env)
         if self.plan.metrics_port is not None:
             port = self.observer.metrics.serve(self.plan.metrics_port)
             self.console.print(f"metrics at http://127.0.0.1:{port}/metrics", style="dim")
         self.log.event("run started", tables=[table.name for table in self.plan.tables], at_once=self.plan.at_once)
-        try:
-            with self._signals_caught():
-                show(self._look, self._over, self.console, sleep=self._sleep)
-        finally:
-            self._end_all()
+        with self._signals_caught():
+            try:
+                self._show()
+            finally:
+                self._end_all()
         return self._report()
+
+    def _show(self) -> None:
+        try:
+            show(self._look, self._over, self.console, sleep=self._sleep)
+        except OSError as error:
+            if error.errno not in _TERMINAL_GONE:
+                raise
+            # Nobody looks any more, and the syncs are ended or go on as if somebody did.
+            self.console.quiet = True
+            show(self._look, self._over, self.console, sleep=self._sleep)
 
     def _over(self) -> bool:
         return all(track.supervisor.over for track in self.tracks)
@@ -126,8 +139,8 @@ class Run:
 
     def _step(self) -> None:
         """One round: hear signals, look at the ledger if it is time, let each supervisor do what is due."""
-        if self._signals > self._handled:
-            self._handled = self._signals
+        while self._signals > self._handled:
+            self._handled += 1
             for track in self.tracks:
                 track.supervisor.stop()
         self._refresh()
@@ -162,8 +175,8 @@ class Run:
             self._refresh(anyway=True)
         raw = Snapshot(self.clock.now(), tuple(track.line() for track in self.tracks), self._used)
         snapshot, alerts = self.observer.judge(raw)
-        self.observer.write(snapshot, alerts, self.clock.monotonic(), last=over)
-        status.write(self.folder, self.id, tuple(track.status() for track in self.tracks))
+        self._keep(lambda: self.observer.write(snapshot, alerts, self.clock.monotonic(), last=over))
+        self._keep(lambda: status.write(self.folder, self.id, tuple(track.status() for track in self.tracks)))
         known = {(alert.kind, alert.table) for alert in self._alerted}
         for alert in alerts:
             if (alert.kind, alert.table) not in known:
@@ -173,6 +186,18 @@ class Run:
         self._alerted = set(alerts)
         return snapshot
 
+    def _keep(self, write: Callable[[], object]) -> None:
+        """Write down how it goes. That it cannot be is said once, and no reason to end what goes well."""
+        try:
+            write()
+        except OSError as error:
+            if not self._unwritten:
+                self._unwritten = True
+                place = _short(Path(error.filename or self.folder), self.plan.root)
+                self.console.print(
+                    f"! {place} cannot be written ({error.strerror}): the syncs go on without it", markup=False
+                )
+
     def _trouble(self, text: str) -> None:
         self.log.event(text, level="warning")
 
@@ -181,7 +206,10 @@ class Run:
         def hear(_: int, __: FrameType | None) -> None:
             self._signals += 1
 
-        before = {signum: signal.signal(signum, hear) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        heard = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            heard.remove(signal.SIGHUP)  # `nohup`: it is to outlive the terminal
+        before = {signum: signal.signal(signum, hear) for signum in heard}
         try:
             yield
         finally:
@@ -204,8 +232,8 @@ class Run:
         parts = tuple(track.report() for track in self.tracks)
         seconds = (self.clock.now() - self.began).total_seconds()
         found = Report(self.id, self.began, seconds, parts, self.meter.peak_memory, str(self.folder))
-        status.write(self.folder, self.id, tuple(track.status() for track in self.tracks))
-        report.write(found, self.folder)
+        self._keep(lambda: status.write(self.folder, self.id, tuple(track.status() for track in self.tracks)))
+        self._keep(lambda: report.write(found, self.folder))
         self.log.event("run ended", exit_code=found.exit_code, seconds=round(seconds, 1))
         self.view.close()
         self.observer.close()

@@ -5,8 +5,10 @@ Meltano's output is read through a pipe, so that no unredacted byte is ever in a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -53,7 +55,8 @@ class RunLog:
     def _write(self, line: Mapping[str, Any]) -> None:
         clean = deeply(self.redact, {**self.context, **line})
         text = json.dumps(clean, ensure_ascii=False, default=str)
-        with self._lock:
+        # A full disk, or another's file: what is told here is no reason to end it, nor to leave its pipe unread.
+        with self._lock, contextlib.suppress(OSError):
             self._make_room(len(text))
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(text + "\n")
@@ -135,9 +138,8 @@ def forget_old(folder: Path, keep: int = KEEP_LOGS) -> list[Path]:
         if kept[kind] > keep:
             old.append(run)
     for run in reversed(old):
-        for path in sorted(run.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
-        run.rmdir()
+        # Runs that start in one second remove the same.
+        shutil.rmtree(run, ignore_errors=True)
     return old
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def systemd(
         words: Mapping[str, str] = {
             "name": schedule.name,
             "job": schedule.job,
-            "root": str(root),
+            "root": str(root).replace("%", "%%"),
             "command": " ".join(_quoted(word) for word in command(schedule, tables, root, plain=plain)),
             "calendar": "\n".join(f"OnCalendar={when}" for when in calendars(schedule.interval)),
             "user": f"User={user}\n" if user else "",
@@ -93,11 +94,10 @@ def crontab(root: Path, *, plain: bool = False, settings: Mapping[str, str] | No
     tables = project.tables(root)
     lines = []
     for schedule in schedules(root, settings):
-        words = " ".join(_quoted(word) for word in command(schedule, tables, root, plain=plain))
-        log = f"{root}/logs/cron-{schedule.name}.log"
-        lines.append(
-            f"{schedule.interval} cd {_quoted(str(root))} && {words} >> {_quoted(log)} 2>&1".replace("%", r"\%")
-        )
+        words = shlex.join(command(schedule, tables, root, plain=plain))
+        log = shlex.quote(f"logs/cron-{schedule.name}.log")
+        line = f"cd {shlex.quote(str(root))} && mkdir -p logs && {words} >> {log} 2>&1"
+        lines.append(f"{schedule.interval} {line}".replace("%", r"\%"))
     return lines
 
 
@@ -152,4 +152,6 @@ def _weekdays(text: str) -> str:
 
 
 def _quoted(word: str) -> str:
+    """As systemd reads it: `%` and `$` stand for something unless they are doubled."""
+    word = word.replace("%", "%%").replace("$", "$$")
     return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 DRIVER = "postgresql+asyncpg"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def project_environment(root: Path = ROOT) -> dict[str, str]:
+    """What the project's commands see: its `.env`, and over it the process's environment."""
+    written = dotenv_values(root / ".env")
+    return {**{name: value for name, value in written.items() if value}, **os.environ}
 
 
 class SettingsError(ValueError):

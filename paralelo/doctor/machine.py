@@ -121,7 +121,7 @@ def meltano_locks(root: Path, tables: Sequence[Table]) -> Iterator[Finding]:
     left = [path for path in (root / ".meltano" / "run").glob("*/*.config.json") if not _in_use(path)]
     old = [path for path in left if time.time() - path.stat().st_mtime > leftovers.YOUNG_SECONDS]
     if old:
-        fix = "python scripts/auto_recovery.py, or any supervised run, removes them"
+        fix = "./scripts/run_with_monitoring.sh incremental all, or any other supervised run, removes them"
         yield warning("leftovers", f"{len(old)} settings files of dead runs, passwords included", fix)
     if not (root / ".meltano" / "meltano.db").exists() and not os.environ.get("MELTANO_DATABASE_URI"):
         yield ok("meltano locks", "Meltano has run nothing yet")

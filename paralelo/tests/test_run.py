@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -194,6 +195,38 @@ def test_what_a_run_leaves_for_prometheus_is_true_until_the_next_and_tells_of_ev
     assert left['paralelo_alert{kind="memory",table=""}'] == "0.0", "nothing runs, so nothing uses memory"
     assert 'paralelo_last_success_timestamp_seconds{table="toy"}' in left
     assert left['paralelo_running{mode="full",table="other"}'] == "0.0"
+
+
+def test_what_cannot_be_written_down_ends_no_sync(toy: Toy) -> None:
+    """Another user's file, or a full disk: told once."""
+    for name in ("metrics.jsonl", "paralelo.prom"):
+        (toy.root / "logs" / name / "x").mkdir(parents=True)
+    found, shown = run(toy)
+    assert found.exit_code == 0
+    assert shown.count("cannot be written") == 1
+
+
+def test_a_run_under_nohup_outlives_its_terminal(toy: Toy, db: psycopg.Connection[Any]) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        hung_up = meanwhile(toy, db, 2, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        found, _ = run(toy, pages=6, seconds=0.2)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    hung_up.join()
+    assert found.exit_code == 0
+
+
+class Gone(io.StringIO):
+    """A terminal that went away."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_goes_ends_no_sync(toy: Toy) -> None:
+    plan = Plan("full", (toy.table,), 1, QUICK, toy.told(), toy.root)
+    assert Run(plan, Console(file=Gone(), width=110)).execute().exit_code == 0
 
 
 def test_no_more_tables_run_at_once_than_were_asked_for(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

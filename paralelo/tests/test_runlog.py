@@ -92,3 +92,11 @@ def test_a_line_that_is_json_but_no_log_line_is_text() -> None:
 def test_what_meltano_prints_before_it_logs_json_keeps_its_level() -> None:
     line = parsed("2026-11-22T22:51:24Z [error    ] meltano      no project here")
     assert (line["level"], line["source"], line["event"]) == ("error", "meltano", "no project here")
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    """A full disk, or another user's file: Meltano's output is read all the same, or its pipe would fill up."""
+    (tmp_path / "x.jsonl").mkdir()
+    output = io.BytesIO(b"one\ntwo\n")
+    log(tmp_path / "x.jsonl").relay(output)
+    assert output.read() == b""

@@ -58,6 +58,11 @@ def test_plain_units_run_meltano_itself() -> None:
 def test_crontab_lines() -> None:
     [line] = [line for line in units.crontab(ROOT) if "full bi-credores" in line]
     assert line.startswith("0 2 * * 0 cd ")
+    assert " && mkdir -p logs && " in line, "the shell opens the log before the command could make its folder"
+
+
+def test_what_stands_for_something_in_a_unit_is_doubled() -> None:
+    assert units._quoted("/data/100% $HOME/x") == '"/data/100%% $$HOME/x"'
 
 
 def test_every_table_is_scheduled() -> None:

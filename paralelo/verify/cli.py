@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 when everything is equal, 1 when something differs, 2 when it could not be told."""
     chosen = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _end)
     try:
         return _run(chosen)
     except KeyboardInterrupt:

@@ -82,6 +82,10 @@ def verify_table(
         report = _compare(source, target, wanted, options, check, on_found)
     except SyncError as error:
         report = cannot_compare(wanted, options, error)
+    except OSError as error:
+        # The temporary folder is full, or was taken away.
+        place = f"{error.filename}: " if error.filename else ""
+        report = cannot_compare(wanted, options, SyncError(f"{wanted.source}: {place}{error.strerror or error}"))
     return replace(report, seconds=time.monotonic() - started)
 
 

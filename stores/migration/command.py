@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import asyncpg
@@ -26,7 +27,7 @@ from stores.migration.rollback import NewRows, roll_back
 from stores.migration.statements import statement
 from stores.migration.verify import verify_store
 from stores.refusals import refusal
-from stores.settings import DatabaseSettings, SettingsError
+from stores.settings import DatabaseSettings, SettingsError, project_environment
 from stores.tables import initialize_database
 
 FOLDER_VARIABLE = "SQLITE_STORES_FOLDER"
@@ -36,7 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it. Returns an exit code of docs/protocol.md."""
     given = parser().parse_args(arguments)
     told = Report(as_json=given.json)
+    signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _end)
     return told.end(_ended(given, told))
+
+
+def _end(signum: int, _frame: FrameType | None) -> None:
+    """As an error would: what lies in temporary folders is removed, and no process is left."""
+    raise SystemExit(128 + signum)
 
 
 def _ended(given: argparse.Namespace, told: Report) -> int:
@@ -97,7 +106,8 @@ class Report:
 
 
 def _run(given: argparse.Namespace, told: Report) -> int:
-    folder = given.folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
+    named = project_environment().get(FOLDER_VARIABLE)
+    folder = given.folder or (Path(named) if named else None)
     if folder is None:
         raise SettingsError(f"name the folder of the SQLite files, or set {FOLDER_VARIABLE}")
     if not folder.is_dir():
@@ -117,7 +127,7 @@ def _run(given: argparse.Namespace, told: Report) -> int:
 
 
 def _do(given: argparse.Namespace, stores: Sequence[Store], told: Report) -> int:
-    settings = DatabaseSettings.from_environment()
+    settings = DatabaseSettings.from_environment(project_environment())
     if given.verify:
         return _with_connection(settings, lambda connection: _verify(connection, stores, told))
     if given.rollback:

@@ -9,13 +9,16 @@ import subprocess
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from paralelo.verify import cli, html, terminal
+from paralelo.verify.pairing import Wanted
 from paralelo.verify.rendering import masked, shown_key
 from paralelo.verify.report import Bucket, ExitCode, Report, TableReport, to_json
+from paralelo.verify.table import Options, verify_table
 from paralelo.verify.tally import Cell, Difference
 from paralelo.verify.tests.memory import KEY, NUMBER, TEXT
 
@@ -122,3 +125,20 @@ def test_a_browser_draws_the_page(tmp_path: Path) -> None:
     body = drawn.rpartition("</script>")[0].partition("<script>")[0] + drawn.rpartition("</script>")[2]
     assert "could not compare" in body
     assert "&lt;/script&gt;" in body
+
+
+class FullDisk:
+    """A source whose rows find no room in the temporary folder."""
+
+    def named(self, name: str) -> Any:
+        raise OSError(28, "No space left on device", f"/tmp/{name}")
+
+
+def test_a_full_disk_is_no_difference() -> None:
+    source: Any = FullDisk()
+    found = verify_table(source, source, Wanted("dbo.things", "public", "things"), Options())
+    assert (found.verdict, found.error) == (
+        "could not compare",
+        "dbo.things: /tmp/dbo.things: No space left on device",
+    )
+    assert report_of(EQUAL, found).exit_code == ExitCode.COULD_NOT_COMPARE

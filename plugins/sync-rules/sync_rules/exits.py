@@ -78,6 +78,12 @@ class AlreadyRunning(SyncError):
     exit = Exit.ALREADY_RUNNING
 
 
+class TableInUse(AlreadyRunning):
+    """Other sessions kept the live table in use for longer than was waited. What is staged is kept: a restart helps."""
+
+    exit = Exit.STALLED
+
+
 class LimitReached(SyncError):
     """The whole-sync limit was reached at a page; state is kept and the next run goes on from there."""
 

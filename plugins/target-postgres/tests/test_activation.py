@@ -13,7 +13,7 @@ import pytest
 import server as embedded
 from feed import Feed, load
 from psycopg.errors import UndefinedTable
-from sync_rules.exits import AlreadyRunning, CheckRefused, ConfigurationError, TargetUnreachable
+from sync_rules.exits import CheckRefused, ConfigurationError, TableInUse, TargetUnreachable
 from target_postgres.activation import statistics
 from things import START, described, ids, last_sync, outcome, thing, things
 
@@ -294,7 +294,7 @@ def test_a_long_reader_does_not_make_others_queue(config: Any, server: embedded.
     with psycopg.connect(server.dsn(db.info.dbname)) as reader:
         reader.execute("SELECT count(*) FROM things")
         feed.version = 2
-        with pytest.raises(AlreadyRunning, match="locked"):
+        with pytest.raises(TableInUse, match="locked"):
             load(
                 config,
                 feed.full(things(*range(1, 12))),
@@ -378,7 +378,7 @@ def test_an_old_snapshot_never_sees_a_part(config: Any, server: embedded.Server,
     with psycopg.connect(server.dsn(db.info.dbname)) as reader:
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         reader.execute("SELECT 1 FROM pg_class")
-        with pytest.raises(AlreadyRunning, match="snapshot_wait_seconds"):
+        with pytest.raises(TableInUse, match="snapshot_wait_seconds"):
             load(config, [lines[0], *lines[3:]], activation="swap", snapshot_wait_seconds=0.2)
         load(config, [lines[0], *lines[5:]], snapshot_wait_seconds=0.2)
         assert last_sync(db, "activation") == ("merge",)

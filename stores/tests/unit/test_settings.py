@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from stores.settings import DatabaseSettings, SettingsError
+from stores.settings import DatabaseSettings, SettingsError, project_environment
 
 
 def test_url_wins_over_the_single_settings() -> None:
@@ -43,3 +45,14 @@ def test_what_cannot_be_read_is_refused_without_showing_it(env: dict[str, str]) 
     with pytest.raises(SettingsError) as caught:
         DatabaseSettings.from_environment(env)
     assert "hidden" not in str(caught.value)
+
+
+def test_the_projects_commands_read_env_and_the_environment_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("DATABASE_HOST=from-file\nDATABASE_NAME=from-file\nDATABASE_USER=\n")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("DATABASE_HOST", raising=False)
+    monkeypatch.setenv("DATABASE_NAME", "from-environment")
+    found = DatabaseSettings.from_environment(project_environment(tmp_path))
+    assert (found.host, found.name, found.user) == ("from-file", "from-environment", "paralelo")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from sync_rules.exits import AlreadyRunning
+from sync_rules.exits import TableInUse
 
 from target_postgres import catalog, ledger
 from target_postgres.activation import checks, dependents, proof
@@ -25,7 +25,7 @@ TRIES = 3
 def activate(connection: Connection, load: FullLoad, rows: int | None, still_locked: Callable[[], None]) -> Outcome:
     """Make the staged version the live table. `rows` is how many the tap sent, when it says.
 
-    Returns what became of the live table's rows. Raises CheckRefused when rows would be lost, AlreadyRunning when the
+    Returns what became of the live table's rows. Raises CheckRefused when rows would be lost, TableInUse when the
     table stays locked by others; the staged rows are kept in both cases.
     """
     job, sync = load.job, load.sync
@@ -58,7 +58,7 @@ def activate(connection: Connection, load: FullLoad, rows: int | None, still_loc
             return _take_effect(connection, load, staged, known=known)
         except Unswappable:
             logger.info("%s: the live table changed while the swap was prepared: prepared anew", job.live)
-    raise AlreadyRunning(f"{job.live}: the live table keeps changing while it is to be swapped; run again")
+    raise TableInUse(f"{job.live}: the live table keeps changing while it is to be swapped; run again")
 
 
 def _take_effect(connection: Connection, load: FullLoad, staged: int, *, known: bool) -> Outcome:
@@ -83,7 +83,7 @@ def _take_effect(connection: Connection, load: FullLoad, staged: int, *, known: 
         if job.rules.activation == "auto" and job.key:
             logger.info("%s: merged, not swapped: the transaction of backend %s is older", job.live, blocker)
             return _merge(connection, load, staged)
-        raise AlreadyRunning(
+        raise TableInUse(
             f"{job.live}: the transaction of backend {blocker} began before the staged rows were complete and would see"
             " a part of them (snapshot_wait_seconds); what is staged is kept: run again when it has ended"
         )

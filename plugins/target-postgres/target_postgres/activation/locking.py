@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from psycopg import errors as pg
 from psycopg import sql
-from sync_rules.exits import AlreadyRunning
+from sync_rules.exits import TableInUse
 
 from target_postgres.connection import Connection
 from target_postgres.settings import Settings
@@ -24,7 +24,7 @@ def with_short_locks(connection: Connection, settings: Settings, table: str, wor
     """Run `work` in a transaction in which no lock is waited for longer than `lock_timeout_seconds`.
 
     When that time is up everything is rolled back, those in the queue behind go on, and it is tried again after a
-    pause. Raises AlreadyRunning when `activation_patience_seconds` are used up. A deadlock is tried again, too.
+    pause. Raises TableInUse when `activation_patience_seconds` are used up. A deadlock is tried again, too.
     """
     started, pause = time.monotonic(), 0.5
     while True:
@@ -35,7 +35,7 @@ def with_short_locks(connection: Connection, settings: Settings, table: str, wor
                 return work()
         except (pg.LockNotAvailable, pg.DeadlockDetected) as error:
             if time.monotonic() - started + pause > settings.activation_patience_seconds:
-                raise AlreadyRunning(
+                raise TableInUse(
                     f"{table}: other sessions kept it locked for {settings.activation_patience_seconds:g} s"
                     " (activation_patience_seconds); what is staged is kept: run again when they have ended"
                 ) from error
