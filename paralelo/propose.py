@@ -14,7 +14,7 @@ from typing import Any
 from sync_rules.exits import ConfigurationError
 from tap_mssql import clocks
 from tap_mssql.discovery import TableDescription
-from tap_mssql.sql_types import SqlColumn, orderable
+from tap_mssql.sql_types import SqlColumn
 from tap_mssql.table import choose
 from target_postgres.names import fold_all, table_of
 from target_postgres.postgres_types import PostgresType
@@ -104,7 +104,7 @@ def propose(looked: Looked, *, key: Sequence[str] = (), cursor: str | None = Non
     )
     try:
         columns = _columns(table)
-        chosen = _checked(table, list(key) or _natural_key(table), cursor)
+        chosen = _checked(table, list(key) or table.natural_key, cursor)
     except ConfigurationError as error:
         if key or cursor:
             raise
@@ -119,20 +119,6 @@ def _checked(table: TableDescription, key: Sequence[str], cursor: str | None) ->
     """Key and cursor as the tap itself would take or refuse them."""
     config: Mapping[str, Any] = {"sync_mode": "full", "key_columns": list(key), "cursor_column": cursor}
     return choose(table, config, lambda _: True)
-
-
-def _natural_key(table: TableDescription) -> tuple[str, ...]:
-    """The tap's own choice; where SQL Server cannot order by that, the shortest unique index that it can order by."""
-    natural = table.natural_key
-    if all(_can_order(table, name) for name in natural):
-        return natural
-    others = [i.columns for i in table.indexes if not i.nullable and all(_can_order(table, n) for n in i.columns)]
-    return min(others, key=len, default=natural)
-
-
-def _can_order(table: TableDescription, name: str) -> bool:
-    column = table.column(name)
-    return column is not None and orderable(column)
 
 
 def _cursor(table: TableDescription) -> SqlColumn | None:

@@ -141,8 +141,13 @@ class TableDescription:
 
     @property
     def natural_key(self) -> tuple[str, ...]:
-        """The primary key, else the shortest unique index over NOT NULL columns, else a column `id`, else nothing."""
-        usable = [index for index in self.indexes if not index.nullable and self._can_be_paged_by(index.columns)]
+        """The primary key, else the shortest unique index over NOT NULL columns, else a column `id`, else nothing.
+
+        An index that rows cannot be paged by gives way to one that they can; where there is no other it is named all
+        the same, and refused in words where the key is chosen.
+        """
+        unique = [index for index in self.indexes if not index.nullable and all(map(self.column, index.columns))]
+        usable = [index for index in unique if self._can_be_paged_by(index)] or unique
         primary = next((index for index in usable if index.primary), None)
         if primary is not None:
             return primary.columns
@@ -151,9 +156,8 @@ class TableDescription:
         identifier = self.column("id")
         return (identifier.name,) if identifier is not None else ()
 
-    def _can_be_paged_by(self, names: Sequence[str]) -> bool:
-        found = [self.column(name) for name in names]
-        return all(column is not None and orderable(column) for column in found)
+    def _can_be_paged_by(self, index: Index) -> bool:
+        return all(column is not None and orderable(column) for column in map(self.column, index.columns))
 
     def is_unique(self, key: Sequence[str]) -> bool:
         """Whether the database itself sees to it that the key is unique."""
