@@ -15,17 +15,9 @@ from feed import Feed, load
 from psycopg.errors import UndefinedTable
 from sync_rules.exits import CheckRefused, ConfigurationError, TableInUse, TargetUnreachable
 from target_postgres.activation import statistics
-from things import START, described, ids, last_sync, outcome, thing, things
+from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
-LATER = START + datetime.timedelta(hours=1)
-WAYS = pytest.mark.parametrize("activation", ["swap", "merge"])
-
-
-def sync(config: Any, feed: Feed, rows: list[dict[str, Any]], version: int, **more: Any) -> None:
-    """One whole full sync."""
-    feed.version = version
-    load(config, feed.full(rows, page=7), **more)
 
 
 # SPEC A7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,9 @@ import server as embedded
 from feed import Feed, load
 from sync_rules.exits import ConfigurationError
 from target_postgres.errors import LedgerGap
-from things import START, described, ids, last_sync, outcome, thing, things
+from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
-LATER = START + datetime.timedelta(hours=1)
-WAYS = pytest.mark.parametrize("activation", ["swap", "merge"])
-
-
-def sync(config: Any, feed: Feed, rows: list[dict[str, Any]], version: int, **more: Any) -> None:
-    """One whole full sync."""
-    feed.version = version
-    load(config, feed.full(rows, page=7), **more)
 
 
 # SPEC A4

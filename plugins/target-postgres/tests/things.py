@@ -1,4 +1,4 @@
-"""Rows of the tests' table, and how to read them back."""
+"""Rows of the tests' table, how to sync them and how to read them back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+import pytest
 import server as embedded
+from feed import Feed, load
 
 START = datetime.datetime(2026, 1, 1)
+LATER = START + datetime.timedelta(hours=1)
+WAYS = pytest.mark.parametrize("activation", ["swap", "merge"])
 
 
 def thing(number: int, **changed: Any) -> dict[str, Any]:
@@ -22,6 +26,12 @@ def thing(number: int, **changed: Any) -> dict[str, Any]:
 def things(*numbers: int, **changed: Any) -> list[dict[str, Any]]:
     """Several rows."""
     return [thing(number, **changed) for number in numbers]
+
+
+def sync(config: Any, feed: Feed, rows: list[dict[str, Any]], version: int, **more: Any) -> None:
+    """One whole full sync."""
+    feed.version = version
+    load(config, feed.full(rows, page=7), **more)
 
 
 def ids(db: psycopg.Connection[Any], where: str = "true") -> list[int]:
