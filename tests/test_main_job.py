@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from ruamel.yaml import YAML
 
 from paralelo import project
 from sandbox.data.mutate import mutate
-from tests.compare import differences, source_rows, target_rows
+from tests.compare import source_rows
+from tests.meltano import Meltano, assert_equal
 from tests.pipeline import BIN, Pipeline
 from tests.servers import Servers
 
@@ -22,56 +22,9 @@ FULL, INCREMENTAL = "parallel-full-sync-bi-credores", "parallel-incremental-sync
 STATE_ID = "dev:tap-mssql-full-bi-credores-to-target-postgres"
 
 
-class Meltano:
-    """A Meltano project in a folder, with a state and a system database of its own."""
-
-    def __init__(self, folder: Path, own: Path, env: Mapping[str, str]) -> None:
-        self.folder = folder
-        own.mkdir(parents=True, exist_ok=True)
-        self.env = {
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith(("TAP_", "TARGET_", "MELTANO_"))
-            },
-            **env,
-            "MELTANO_ENVIRONMENT": "dev",
-            "MELTANO_STATE_BACKEND_URI": (own / "state").as_uri(),
-            "MELTANO_DATABASE_URI": f"sqlite:///{own / 'meltano.db'}",
-            "NO_COLOR": "1",
-        }
-        (own / "state").mkdir(exist_ok=True)
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [BIN / "meltano", "--log-level=info", *arguments],
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=800,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-
-    def run(self, job: str) -> str:
-        """`meltano run JOB`; its log. Fails the test when it fails."""
-        ended = self("run", job)
-        assert ended.returncode == 0, ended.stderr[-4000:]
-        return ended.stdout + ended.stderr
-
-
 @pytest.fixture
 def meltano(servers: Servers, tmp_path: Path) -> Meltano:
     return Meltano(project.root(), tmp_path / "meltano", servers.sandbox.environment)
-
-
-def assert_equal(servers: Servers, table: str) -> int:
-    """Both sides hold the same rows; returns how many."""
-    with servers.connect_source() as source, servers.connect_target() as target:
-        found = source_rows(source, f"dbo.{table}")
-        assert not differences(found, target_rows(target, f"public.{table}"))
-    return len(found)
 
 
 def test_full_twice_then_incremental_hands_over(servers: Servers, meltano: Meltano) -> None:

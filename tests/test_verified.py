@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.meltano import Meltano, assert_equal
 from tests.pipeline import Ended, Pipeline, Running
 from tests.servers import Servers
 
@@ -190,7 +191,6 @@ def test_a_wrong_setting_is_told(sync: Sync, check: str, command: list[str], say
 def test_through_meltano(servers: Servers, tmp_path: Path) -> None:
     """SPEC A11: with the project's own settings; the connection is the extractor's, wherever that has it from."""
     from paralelo import project
-    from tests.test_main_job import Meltano, assert_equal
 
     meltano = Meltano(project.root(), tmp_path / "meltano", servers.sandbox.environment)
     meltano.env["TARGET_POSTGRES_VERIFY"] = "quick"
