@@ -16,6 +16,7 @@ from tap_mssql import native
 from bench import measure
 from bench.growth import Growth, Point, connect
 from bench.tables import Table
+from paralelo import project
 from paralelo.verify import Options, verify
 from sandbox.data import DATABASE
 from sandbox.lifecycle import Sandbox
@@ -59,7 +60,7 @@ class Bed:
         """State, locks and environment of the benchmark's own: not the project's, which other runs hold."""
         return {
             "MELTANO_DATABASE_URI": f"sqlite:///{self._meltano_database}",
-            "MELTANO_STATE_BACKEND_URI": (self.folder / "state").as_uri(),
+            "MELTANO_STATE_BACKEND_URI": project.state_uri(self.folder / "state"),
             "MELTANO_ENVIRONMENT": "dev",
         }
 

@@ -25,6 +25,7 @@ from psycopg import sql
 
 from bench.contenders import BIN, PLACE, ROOT
 from bench.measure import Cost, run
+from paralelo import project
 from sandbox.home import environment, settings
 from sandbox.postgres import Postgres
 from sandbox.wms import control
@@ -135,7 +136,7 @@ def _round(servers: Servers, latency: float, rows: int, limits: Mapping[str, str
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir()
     env = {**os.environ, **servers.ready(latency), **limits, "NO_COLOR": "1"}
-    env |= {"MELTANO_STATE_BACKEND_URI": state.as_uri(), "MELTANO_ENVIRONMENT": "dev"}
+    env |= {"MELTANO_STATE_BACKEND_URI": project.state_uri(state), "MELTANO_ENVIRONMENT": "dev"}
     found, postgres = control.running(servers.wms), servers.postgres.pid()
     assert found is not None
     assert postgres is not None

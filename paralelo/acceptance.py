@@ -273,7 +273,7 @@ def private_project(root: Path, main_root: Path) -> None:
 def own_environment(root: Path) -> dict[str, str]:
     """What keeps such a project's state, runs and notices its own."""
     return {
-        "MELTANO_STATE_BACKEND_URI": (root / "state").as_uri(),
+        "MELTANO_STATE_BACKEND_URI": project.state_uri(root / "state"),
         "MELTANO_DATABASE_URI": f"sqlite:///{root / 'meltano.db'}",
         "MELTANO_ENVIRONMENT": "dev",
         "PARALELO_NOTIFY_URLS": "",

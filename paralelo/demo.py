@@ -177,7 +177,7 @@ def _point_at_sandbox() -> None:
         os.environ.update({name: value or "" for name, value in dotenv_values(stream=StringIO(printed.stdout)).items()})
     state = project.root() / ".sandbox" / "state"
     state.mkdir(parents=True, exist_ok=True)
-    os.environ["MELTANO_STATE_BACKEND_URI"] = state.as_uri()
+    os.environ["MELTANO_STATE_BACKEND_URI"] = project.state_uri(state)
     os.environ["MELTANO_ENVIRONMENT"] = "dev"
 
 

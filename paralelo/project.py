@@ -60,6 +60,11 @@ def root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+def state_uri(folder: Path) -> str:
+    """Meltano's `state_backend.uri` for state in a folder: see state_files.py."""
+    return f"atomic-file://{folder.absolute()}"
+
+
 def environment(settings: Mapping[str, str], project: Path | None = None) -> str:
     """The Meltano environment in force: MELTANO_ENVIRONMENT, else the project's default."""
     if settings.get("MELTANO_ENVIRONMENT"):

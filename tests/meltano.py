@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from paralelo import project
 from tests.compare import differences, source_rows, target_rows
 from tests.pipeline import BIN
 from tests.servers import Servers
@@ -26,7 +27,7 @@ class Meltano:
             },
             **env,
             "MELTANO_ENVIRONMENT": "dev",
-            "MELTANO_STATE_BACKEND_URI": (own / "state").as_uri(),
+            "MELTANO_STATE_BACKEND_URI": project.state_uri(own / "state"),
             "MELTANO_DATABASE_URI": f"sqlite:///{own / 'meltano.db'}",
             "NO_COLOR": "1",
         }

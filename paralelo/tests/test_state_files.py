@@ -1,0 +1,80 @@
+"""State files are whole whatever happens while one is written."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from meltano.core.state_store import MeltanoState, StateBackend
+
+from paralelo import project
+from paralelo.state_files import AtomicFileStateStoreManager
+
+STATE_ID = "dev:tap-mssql-full-things-to-target-postgres"
+
+
+def opened(folder: Path) -> AtomicFileStateStoreManager:
+    """As Meltano opens it: by the scheme of the address."""
+    uri = project.state_uri(folder)
+    made = StateBackend.get_manager_factory(scheme=uri.partition(":")[0])(uri=uri, lock_timeout_seconds=10)
+    assert isinstance(made, AtomicFileStateStoreManager)
+    return made
+
+
+def state(rows: int) -> MeltanoState:
+    return MeltanoState(state_id=STATE_ID, completed_state={"singer_state": {"rows": rows, "text": "é" * 20_000}})
+
+
+@pytest.mark.parametrize("name", ["state", "a folder", "a#b?c", "[ação]"])
+def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
+    store = opened(tmp_path / name)
+    assert store.get(STATE_ID) is None
+    for rows in (1, 2):
+        with store.acquire_lock(STATE_ID, retry_seconds=1):
+            store.set(state(rows))
+        assert store.get(STATE_ID) == state(rows)
+    (folder,) = (tmp_path / name).iterdir()
+    assert [file.name for file in folder.iterdir()] == ["state.json"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    store.delete(STATE_ID)
+    assert store.get(STATE_ID) is None
+
+
+def _no_room() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def _killed(store: AtomicFileStateStoreManager) -> None:
+    with store.get_writer(store.get_state_path(STATE_ID)) as writer:
+        writer.write('{"completed": ')
+        writer.flush()
+        os.kill(os.getpid(), 9)
+
+
+def _full(store: AtomicFileStateStoreManager) -> None:
+    _no_room()
+    with pytest.raises(OSError, match="File too large"):
+        store.set(state(2))
+
+
+@pytest.mark.parametrize(("ends", "code"), [(_killed, -9), (_full, 0)])
+def test_a_write_that_fails_leaves_the_state_before(
+    tmp_path: Path, ends: Callable[[AtomicFileStateStoreManager], None], code: int
+) -> None:
+    store = opened(tmp_path)
+    with store.acquire_lock(STATE_ID, retry_seconds=1):
+        store.set(state(1))
+    told = (
+        "from pathlib import Path; from paralelo.tests import test_state_files as t; "
+        f"t.{ends.__name__}(t.opened(Path({str(tmp_path)!r})))"
+    )
+    ended = subprocess.run([sys.executable, "-c", told], cwd=project.root(), check=False)
+    assert ended.returncode == code
+    assert store.get(STATE_ID) == state(1)
+    store.set(state(3))
+    assert store.get(STATE_ID) == state(3)
