@@ -21,10 +21,11 @@ from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError, TargetUnreachable
 from sync_rules.incremental import Clock
-from sync_rules.singer import handover
+from sync_rules.singer import handover, settings
 from sync_rules.singer.messages import ActivateVersionWithRows, Lines
 from sync_rules.singer.records import records
 from sync_rules.singer.settings import PAGING, check
+from sync_rules.singer.tap import PagedTap
 
 LOG = logging.getLogger("test")
 SCHEMA: dict[str, Any] = th.PropertiesList(
@@ -222,3 +223,19 @@ def test_the_start_date_is_put_in_the_sources_terms(
 def test_a_start_date_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="ISO 8601"):
         handover.start_in_terms_of(Clock("2025-01-01T00:00:00", 0, "unused"), "yesterday")
+
+
+class Things(PagedTap):
+    name = "tap-things"
+    config_jsonschema = SCHEMA
+
+
+def test_the_environment_comes_before_a_dotenv_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SPEC O2: with `--config ENV` rows went to whatever the nearest .env named."""
+    file = tmp_path / ".env"
+    file.write_text("TAP_THINGS_PASSWORD=old\nTAP_THINGS_PAGE_SIZE=7\n")
+    monkeypatch.setattr(settings, "find_dotenv", lambda: str(file))
+    monkeypatch.setenv("TAP_THINGS_PAGE_SIZE", "")  # so that what the file sets is taken back
+    monkeypatch.delenv("TAP_THINGS_PAGE_SIZE")
+    monkeypatch.setenv("TAP_THINGS_PASSWORD", "new")
+    assert Things._env_var_config == {"password": "new", "page_size": 7}

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import psycopg
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TargetCapabilities
 from singer_sdk.io_base import SingerReader
 from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_SOURCE_OPTION, RemoveRecordTransform
@@ -21,7 +22,7 @@ from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 from sync_rules.bookmarks import forgotten
 from sync_rules.exits import ConfigurationError, Exit, SyncError
-from sync_rules.singer.settings import read_numbers
+from sync_rules.singer.settings import from_environment, read_numbers
 
 from target_postgres.encode import loads
 from target_postgres.errors import LedgerGap, describe, tell
@@ -86,6 +87,10 @@ class TargetPostgres(Target):
         super().append_builtin_config(config_jsonschema)
         for name in ("load_method", "batch_config"):
             config_jsonschema["properties"].pop(name, None)
+
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        return from_environment(cls)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """The SDK's check, after numbers that Meltano handed on as text are read."""

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dotenv import find_dotenv, load_dotenv
 from singer_sdk import typing as th
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.plugin_base import PluginBase
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR, extend_validator_with_defaults
 
 from sync_rules.exits import ConfigurationError
@@ -202,6 +205,17 @@ def _sentence(error: Any, secrets: set[str]) -> str:
 def _types(wanted: object) -> str:
     kinds = wanted if isinstance(wanted, list) else [wanted]
     return " or ".join(str(kind) for kind in kinds if kind != "null")
+
+
+def from_environment(plugin: type[PluginBase]) -> dict[str, Any]:
+    """The settings of `--config ENV`: from the environment and, where that has none, from the nearest `.env`.
+
+    Meltano's order, and that of the scripts. The SDK lets the file win: rows would go to a database that nobody named.
+    """
+    load_dotenv(find_dotenv(), override=False)
+    schema = plugin.config_jsonschema
+    plugin.append_builtin_config(schema)
+    return parse_environment_config(schema, plugin._env_var_prefix, dotenv_path=os.devnull)
 
 
 def batch_root(config: Mapping[str, Any]) -> Path:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Tap
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import SingerCommand
 
 from sync_rules.exits import Exit, SyncError, end, end_at_once
 from sync_rules.singer.messages import Lines
-from sync_rules.singer.settings import check, refuse
+from sync_rules.singer.settings import check, from_environment, refuse
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -105,6 +106,10 @@ class PagedTap(Tap):
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
         """Nothing: the SDK would offer stream maps and flattening whatever the capabilities, and rows that go out as
         Arrow files never meet them. A setting that would be passed over in silence is refused."""
+
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        return from_environment(cls)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """The SDK's check, with a sentence for each problem, no secrets in them, and our own exit code."""
