@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sync_rules.exits import ConfigurationError
+from sync_rules.singer.settings import refuse
 from target_postgres.names import fold, fold_all
 from target_postgres.postgres_types import PostgresType
 
@@ -37,9 +38,12 @@ def proposals(
 def _wms(settings: Mapping[str, str], names: Sequence[str], pattern: str, cursor: str | None) -> list[Proposal]:
     from tap_oracle_wms.client import Client
     from tap_oracle_wms.discovery import describe, entities
+    from tap_oracle_wms.settings import problems
     from tap_oracle_wms.source import choose
 
     config = _config("tap-oracle-wms", settings, cursor, "base_url")
+    refuse(problems(config))
+    config["retries"] = 1  # somebody waits for the answer
     client = Client(config, log)
     try:
         wanted = list(names) or _like(entities(client), pattern)

@@ -14,7 +14,7 @@ from sync_rules.exits import ConfigurationError
 from tap_mssql.discovery import Index, TableDescription, TableName
 from tap_mssql.sql_types import SqlColumn
 
-from paralelo import project, table_files
+from paralelo import other_sources, project, table_files
 from paralelo.propose import Looked, Proposal, propose, slug
 
 
@@ -26,6 +26,18 @@ def _column(name: str, base: str = "int", *, nullable: bool = False, **more: obj
 def _looked(*columns: SqlColumn, key: tuple[str, ...] = ("id",), leading: frozenset[str] = frozenset()) -> Looked:
     indexes = (Index(key, primary=True, nullable=False),) if key else ()
     return Looked(TableDescription(TableName("dbo", "Clientes"), False, columns, indexes, 12), leading, 8_192)
+
+
+def test_no_password_goes_over_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SPEC O2: what looks at an entity asks no less of the address than what copies it."""
+    given = {
+        "TAP_ORACLE_WMS_BASE_URL": "http://192.0.2.2/demo",
+        "TAP_ORACLE_WMS_USERNAME": "u",
+        "TAP_ORACLE_WMS_PASSWORD": "p",
+    }
+    monkeypatch.setattr(other_sources.progress, "settings", lambda: given)
+    with pytest.raises(ConfigurationError, match="https://"):
+        other_sources.proposals("oracle-wms", ["allocation"], "*")
 
 
 def test_key_and_cursor_are_found() -> None:
