@@ -31,7 +31,7 @@ def _full(bookmark: Mapping[str, Any] | None, found: Progress | None) -> Forecas
     if not bookmark or bookmark.get("mode") != "full":
         if staged:
             return Forecast("lost state", False, "begin a new version; the staged rows of the old one are dropped")
-        return Forecast("never run", False, "begin a full sync from the highest key")
+        return Forecast("no state", False, "begin a full sync from the highest key")
     if bookmark.get("done"):
         return Forecast("finished", False, "begin a new full sync; the live table stays until that is whole")
     if not bookmark.get("last_key"):
@@ -50,7 +50,9 @@ def _full(bookmark: Mapping[str, Any] | None, found: Progress | None) -> Forecas
 def _incremental(bookmark: Mapping[str, Any] | None) -> Forecast:
     cursor = (bookmark or {}).get("cursor")
     if not cursor:
-        return Forecast("never run", False, "begin where the last full sync began, less the lookback")
+        return Forecast(
+            "no state", False, "begin where the last full sync began, else at start_date or now, less the lookback"
+        )
     return Forecast("current", True, f"read what changed since {cursor}, less the lookback")
 
 

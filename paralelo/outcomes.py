@@ -14,8 +14,8 @@ _DISCOVERY_FAILED = re.compile(r"^Cannot start plugin .*Catalog discovery failed
 _LOADERS_FIRST = ("loaders", "mappers", "extractors")
 # Meltano says these before any plugin runs; running the same thing again changes nothing.
 _SETTINGS = re.compile(
-    r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found|No such environment"
-    r"|failed validation|missing required|PluginNotFound|is not set|Invalid config|does not exist",
+    r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found"
+    r"|Environment .* was not found|failed validation|missing required|PluginNotFound|is not set|Invalid config|does not exist",
     re.IGNORECASE,
 )
 _WRAPPING = re.compile(

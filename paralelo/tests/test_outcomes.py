@@ -102,3 +102,8 @@ def test_a_tap_that_fails_while_it_discovers_is_asked_for_its_own_code_and_words
 def test_no_log_breaks_it(returncode: int, lines: list[str]) -> None:
     outcome = judge(returncode, [parsed(line) for line in lines])
     assert outcome.ok == (returncode == 0)
+
+
+def test_an_environment_that_is_not_there_is_no_passing_trouble() -> None:
+    line = {"event": "Environment 'nope' was not found.", "level": "error", "timestamp": "t"}
+    assert judge(1, [parsed(json.dumps(line))]).exit is Exit.CONFIGURATION
