@@ -15,7 +15,8 @@ _LOADERS_FIRST = ("loaders", "mappers", "extractors")
 # Meltano says these before any plugin runs; running the same thing again changes nothing.
 _SETTINGS = re.compile(
     r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found"
-    r"|Environment .* was not found|failed validation|missing required|PluginNotFound|is not set|Invalid config|does not exist",
+    r"|Environment .* was not found|failed validation|missing required|PluginNotFound|is not set|Invalid config"
+    r"|does not exist",
     re.IGNORECASE,
 )
 _WRAPPING = re.compile(

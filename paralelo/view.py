@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +18,32 @@ _WITH_BAR = 100
 """Columns from which on there is room for a bar beside all figures."""
 _PLAIN = 90
 """A plain line's columns, beside which its time still fits into 100."""
+
+
+Cell = Callable[[Mapping[str, Any]], str | Text]
+
+
+def fitting(
+    console: Console,
+    found: Iterable[Mapping[str, Any]],
+    columns: Mapping[str, Cell],
+    *,
+    numbers: Collection[str],
+    least: Sequence[str],
+) -> Table:
+    """What was found as a table, a row each. A terminal too narrow for it does without `least`, one after another."""
+    entries = list(found)
+    boundless = console.options.update(width=10_000)
+    for left_out in range(len(least) + 1):
+        shown = {title: cell for title, cell in columns.items() if title not in least[:left_out]}
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        for title in shown:
+            table.add_column(title, justify="right" if title in numbers else "left", no_wrap=True)
+        for entry in entries:
+            table.add_row(*(cell(entry) for cell in shown.values()))
+        if Measurement.get(console, boundless, table).maximum <= console.width:
+            break
+    return table
 
 
 def grid(snapshot: Snapshot, width: int = _WITH_BAR) -> RenderableType:

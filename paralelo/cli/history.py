@@ -6,9 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from rich.table import Table as Grid
 from rich.text import Text
 from sync_rules.exits import ConfigurationError
 
@@ -16,7 +14,7 @@ from paralelo import history, progress, project, status
 from paralelo.cli.options import Parser, guarded
 from paralelo.live import terminal_console
 from paralelo.project import MODES
-from paralelo.view import rows, size, span
+from paralelo.view import Cell, fitting, rows, size, span
 
 _STYLES = {"finished": "green", "failed": "red", "stopped": "yellow", "unfinished": "yellow", "running": "cyan"}
 
@@ -52,7 +50,12 @@ def _show(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(json.dumps(found, default=str, indent=2) + "\n")
     elif found:
-        terminal_console().print(grid(found))
+        console = terminal_console()
+        console.print(fitting(console, found, _COLUMNS, numbers=_NUMBERS, least=_LEAST))
+        for row in found:
+            if row["reason"] and row["outcome"] in ("failed", "unfinished"):
+                told = f"{row['began_at']:%Y-%m-%d %H:%M:%S} {row['name']} {row['mode']}: {row['reason']}"
+                console.print(Text(told, style="red"))
     else:
         terminal_console().print("nothing has run yet")
     return 0
@@ -69,25 +72,18 @@ def _name(wanted: str | None) -> str | None:
     return table.name
 
 
-def grid(found: Sequence[Mapping[str, Any]]) -> Grid:
-    """The history as a table."""
-    table = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for title in ("began", "table", "mode", "ended"):
-        table.add_column(title, no_wrap=True)
-    for title in ("rows", "rejected", "time", "rows/s", "tries", "memory"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in found:
-        seconds, read = row["seconds"], row["rows_read"]
-        table.add_row(
-            f"{row['began_at']:%Y-%m-%d %H:%M:%S}",
-            row["name"],
-            row["mode"],
-            Text(row["outcome"], style=_STYLES.get(row["outcome"], "")),
-            rows(read),
-            rows(row["rows_rejected"]),
-            span(seconds),
-            rows(read / seconds if read and seconds else None),
-            rows(row["attempts"]),
-            "-" if row["peak_memory"] is None else size(row["peak_memory"]),
-        )
-    return table
+_COLUMNS: Mapping[str, Cell] = {
+    "began": lambda row: f"{row['began_at']:%Y-%m-%d %H:%M}",
+    "table": lambda row: str(row["name"]),
+    "mode": lambda row: str(row["mode"]),
+    "ended": lambda row: Text(row["outcome"], style=_STYLES.get(row["outcome"], "")),
+    "rows": lambda row: rows(row["rows_read"]),
+    "rejected": lambda row: rows(row["rows_rejected"]),
+    "time": lambda row: span(row["seconds"]),
+    "rows/s": lambda row: rows(row["rows_read"] / row["seconds"] if row["rows_read"] and row["seconds"] else None),
+    "tries": lambda row: rows(row["attempts"]),
+    "memory": lambda row: "-" if row["peak_memory"] is None else size(row["peak_memory"]),
+}
+_NUMBERS = ("rows", "rejected", "time", "rows/s", "tries", "memory")
+_LEAST = ("memory", "tries", "rejected", "rows/s")
+"""What a narrow terminal does without, in this order."""

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from typing import Any
 
 import psycopg
-from rich.table import Table as Grid
 from rich.text import Text
 from sync_rules.exits import AlreadyRunning, ConfigurationError, SyncError, TargetUnreachable
 
@@ -23,7 +22,7 @@ from paralelo.project import MODES, Mode, Table
 from paralelo.report import print_json
 from paralelo.run import run
 from paralelo.track import Plan
-from paralelo.view import rows, span
+from paralelo.view import Cell, fitting, rows, span
 
 CHECK = "check_recovery"
 _STYLES = {"running": "cyan", "finished": "green", "current": "green", "partial": "yellow", "activating": "yellow"}
@@ -107,7 +106,12 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(json.dumps(found, default=str, indent=2) + "\n")
     else:
-        terminal_console().print(grid(found))
+        console = terminal_console()
+        console.print(fitting(console, found, _COLUMNS, numbers=("rows", "tries"), least=_LEAST))
+        for entry in found:
+            console.print(f"{entry['table']} {entry['mode']}: a run would {entry['would']}", markup=False)
+            if entry["last_error"]:
+                console.print(Text(f"  last error: {entry['last_error']}", style="red"))
     if trouble is not None:
         raise trouble
     return 0
@@ -183,30 +187,17 @@ def _running(table: Table, mode: Mode, lock: str | None) -> str:
     return lock or ""
 
 
-def grid(found: Sequence[Mapping[str, Any]]) -> Grid:
-    """The standings as a table, with what would happen below each."""
-    table = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for title in ("table", "mode", "state"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("tries", justify="right", no_wrap=True)
-    table.add_column("bookmark", overflow="fold")
-    table.add_column("resumes", no_wrap=True)
-    table.add_column("a run would", overflow="fold")
-    for entry in found:
-        table.add_row(
-            entry["table"],
-            entry["mode"],
-            Text(entry["state"], style=_STYLES.get(entry["state"], "")),
-            rows(entry["rows"]),
-            rows(entry["attempts"]),
-            _bookmark(entry["mode"], entry["bookmark"]),
-            "yes" if entry["can_resume"] else "no",
-            entry["would"],
-        )
-        if entry["last_error"]:
-            table.add_row("", "", "", "", "", "", "", Text(f"last error: {entry['last_error']}", style="red"))
-    return table
+_COLUMNS: Mapping[str, Cell] = {
+    "table": lambda entry: str(entry["table"]),
+    "mode": lambda entry: str(entry["mode"]),
+    "state": lambda entry: Text(entry["state"], style=_STYLES.get(entry["state"], "")),
+    "rows": lambda entry: rows(entry["rows"]),
+    "tries": lambda entry: rows(entry["attempts"]),
+    "bookmark": lambda entry: _bookmark(entry["mode"], entry["bookmark"]),
+    "resumes": lambda entry: "yes" if entry["can_resume"] else "no",
+}
+_LEAST = ("tries", "resumes", "rows")
+"""What a narrow terminal does without, in this order."""
 
 
 def _bookmark(mode: Mode, saved: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 from sync_rules.exits import Exit
 
-from paralelo import report
+from paralelo import report, view
+from paralelo.cli import history
 from paralelo.live import show
 from paralelo.progress import Progress
 from paralelo.report import Report, TableReport
@@ -146,3 +147,18 @@ def test_figures_as_people_write_them() -> None:
     assert [size(value) for value in (999, 1_500_000, 2.5e12)] == ["999 B", "2 MB", "2.5 TB"]
     assert [rows(value) for value in (None, 1234.6)] == ["-", "1,235"]
     assert [bar(value) for value in (None, 0, 50, 100)] == ["", "............", "######......", "############"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_figures(width: int) -> None:
+    row = {
+        "began_at": BEGAN, "name": "resumo-faixas", "mode": "incremental", "outcome": "finished",
+        "rows_read": 1_234_567_890, "rows_rejected": 0, "seconds": 4_000.0, "attempts": 1, "peak_memory": 447_000_000,
+    }  # fmt: skip
+    console = Console(width=width, file=io.StringIO())
+    console.print(view.fitting(console, [row], history._COLUMNS, numbers=history._NUMBERS, least=history._LEAST))
+    assert isinstance(console.file, io.StringIO)
+    heading, line = console.file.getvalue().splitlines()
+    assert ("memory" in heading) is (width > 100)
+    for word in ("resumo-faixas", "1,234,567,890", "1:06:40"):
+        assert (word in line) is (width > 60)

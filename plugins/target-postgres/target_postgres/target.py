@@ -90,7 +90,7 @@ class TargetPostgres(Target):
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
-        return from_environment(cls)
+        return from_environment(cls)  # type: ignore[arg-type]  # mypy takes a classproperty for a method
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """The SDK's check, after numbers that Meltano handed on as text are read."""

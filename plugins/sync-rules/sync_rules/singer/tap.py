@@ -109,7 +109,7 @@ class PagedTap(Tap):
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
-        return from_environment(cls)
+        return from_environment(cls)  # type: ignore[arg-type]  # mypy takes a classproperty for a method
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """The SDK's check, with a sentence for each problem, no secrets in them, and our own exit code."""
