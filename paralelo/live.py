@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ REDRAW_SECONDS = 1.0
 PLAIN_SECONDS = 5.0
 PLAIN_MOST_SECONDS = 60.0
 PLAIN_WIDTH = 110
+READ_WIDTH = 98
 
 
 def terminal_console(*, errors: bool = False) -> Console:
@@ -26,6 +28,12 @@ def terminal_console(*, errors: bool = False) -> Console:
         # Nobody knows how wide a log is: rich would say 80, and cut the tables' columns.
         console.width = PLAIN_WIDTH
     return console
+
+
+def wrapped(console: Console, text: str, *, initial_indent: str = "", subsequent_indent: str = "") -> str:
+    """Lines as wide as the terminal, and no wider than people read."""
+    width = min(READ_WIDTH, console.width)
+    return textwrap.fill(text, width, initial_indent=initial_indent, subsequent_indent=subsequent_indent)
 
 
 def can_redraw(console: Console) -> bool:

@@ -111,7 +111,7 @@ def phase(progress: Progress | None, alive: Iterable[str], since: datetime) -> P
     roles = frozenset(alive)
     if progress is not None and progress.whole:
         # It has taken effect; its processes are about to end.
-        return "activating"
+        return "activating" if progress.mode == "full" else "loading"
     if progress is None or "target" not in roles:
         return "starting"
     if progress.prepared:

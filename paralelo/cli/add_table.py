@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,11 +15,10 @@ from tap_mssql.discovery import TableName
 
 from paralelo import other_sources, project, source, table_files
 from paralelo.cli.options import Parser, guarded
-from paralelo.live import terminal_console
+from paralelo.live import terminal_console, wrapped
 from paralelo.propose import Proposal, propose
 from paralelo.view import rows, size
 
-WIDTH = 98
 _STYLES = {"written": "green", "refused": "red", "differs": "yellow"}
 
 
@@ -122,11 +120,11 @@ def _tell(done: Sequence[Done], console: Console) -> None:
             console.print(f"  key {', '.join(proposal.key) or '-'}; cursor {proposal.cursor or '-'}", markup=False)
             console.print(f"  goes to {proposal.target}; {' and '.join(proposal.modes)}", markup=False)
         for note in proposal.notes:
-            console.print(textwrap.fill(note, WIDTH, initial_indent="  - ", subsequent_indent="    "), markup=False)
+            console.print(wrapped(console, note, initial_indent="  - ", subsequent_indent="    "), markup=False)
         if one.diff:
             console.print(Text(one.diff.rstrip("\n")))
         said = f"  {one.outcome}{': ' + one.file if one.file and one.outcome != 'differs' else ''}"
-        told = textwrap.fill(f"{said}{': ' + one.why if one.why else ''}", WIDTH, subsequent_indent="    ")
+        told = wrapped(console, f"{said}{': ' + one.why if one.why else ''}", subsequent_indent="    ")
         console.print(told, style=_STYLES.get(one.outcome), markup=False)
     fresh = [one.proposal for one in done if one.outcome == "written"]
     if fresh:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +17,8 @@ from paralelo import progress, project, redact
 from paralelo.cli.options import Parser, guarded
 from paralelo.doctor import machine, source, target
 from paralelo.doctor.finding import Check, Finding, exit_code, gathered
-from paralelo.live import terminal_console
+from paralelo.live import terminal_console, wrapped
 
-WIDTH = 98
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red", "skipped": "dim"}
 
 
@@ -81,18 +79,16 @@ def _doctor(options: argparse.Namespace) -> int:
         if not options.quiet or one.level in ("warning", "problem"):
             _tell(one, console)
     counts = {level: sum(one.level == level for one in found) for level in _STYLES}
-    summary = f"{counts['problem']} problems, {counts['warning']} warnings, {counts['ok']} well"
+    summary = f"problems: {counts['problem']}, warnings: {counts['warning']}, well: {counts['ok']}"
     console.print(f"{summary}; {time.monotonic() - began:.1f} s", style="bold")
     return code
 
 
 def _tell(one: Finding, console: Console) -> None:
-    text = textwrap.fill(
-        f"{one.check}: {one.said}", WIDTH, initial_indent=f"{one.level:<8} ", subsequent_indent=" " * 9
-    )
+    text = wrapped(console, f"{one.check}: {one.said}", initial_indent=f"{one.level:<8} ", subsequent_indent=" " * 9)
     console.print(Text(text[:8], style=_STYLES[one.level]) + Text(text[8:]))
     if one.fix:
-        told = textwrap.fill(one.fix, WIDTH, initial_indent=" " * 9 + "fix: ", subsequent_indent=" " * 14)
+        told = wrapped(console, one.fix, initial_indent=" " * 9 + "fix: ", subsequent_indent=" " * 14)
         console.print(Text(told, style="dim"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,13 +18,12 @@ from target_postgres.settings import Settings
 
 from paralelo import progress, project, source
 from paralelo.cli.options import Parser, guarded
-from paralelo.live import terminal_console
+from paralelo.live import terminal_console, wrapped
 from paralelo.plan import TablePlan, plan
 from paralelo.project import Table
 from paralelo.verify.settings import target_settings
 from paralelo.view import rows, size, span
 
-WIDTH = 98
 PROBE_SECONDS = 10.0
 CONNECT_SECONDS = 10
 
@@ -100,7 +98,7 @@ def _tell(made: Sequence[TablePlan], trouble: str, console: Console) -> None:
         )
     console.print(table)
     for one in made:
-        lines = [f"time known by {one.known_by}" if one.known_by else "", f"takes effect by {one.activation}"]
+        lines = [f"time known by {one.known_by}" if one.known_by else "", f"takes effect: {one.activation}"]
         lines += [one.changes and f"the target's columns change: {one.changes}", _types(one)]
         lines += list(one.notes)
         for line in filter(None, lines):
@@ -132,7 +130,7 @@ def _size(count: int | None) -> str:
 
 
 def _say(console: Console, text: str, style: str) -> None:
-    console.print(Text(textwrap.fill(text, WIDTH, subsequent_indent="  "), style=style))
+    console.print(Text(wrapped(console, text, subsequent_indent="  "), style=style))
 
 
 if __name__ == "__main__":

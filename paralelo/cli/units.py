@@ -36,6 +36,8 @@ def _make(options: argparse.Namespace) -> int:
         raise ConfigurationError("--json prints, --to writes: one of them")
     if options.cron and options.to is not None:
         raise ConfigurationError("--cron prints, --to writes systemd's units: one of them")
+    if options.cron and options.user is not None:
+        raise ConfigurationError("--user is for systemd's units: a crontab belongs to the user who loads it")
     settings = progress.settings()
     _say_what_is_left_out(root, settings)
     if options.cron:
