@@ -33,6 +33,7 @@ from paralelo.verify import statements
 from paralelo.verify.columns import TablePair
 from paralelo.verify.comparison import compare, rows_of_keys
 from paralelo.verify.postgres import Postgres, plain
+from paralelo.verify.settings import nul_replacement
 from paralelo.verify.sides import Source
 from paralelo.verify.tally import Tally
 
@@ -113,11 +114,12 @@ def _run_target(lines: str, settings: Settings, table: TablePair) -> None:
 
 
 def _delete(source: Source, target: Postgres, settings: Settings, table: TablePair, keys: pa.Table) -> int:
-    """One transaction, under the lock that syncs take: rows may have come back since they were found to be extra."""
-    names = [column.target for column in table.key]
-    found = rows_of_keys(target.read_keys(table, keys), keys, names).select(names)
-    still = rows_of_keys(source.read_keys(table, keys), keys, names).select(names)
-    gone = compare(still, found, names).extra
+    """One transaction, under the lock that syncs take: rows may have come back since they were found to be extra.
+
+    The source is asked once more when nobody else can write to the target any more. A key by which a row that is there
+    could be overlooked deletes nothing.
+    """
+    keys = keys.filter(key_conditions.certain(table, keys, nul_replacement(settings, table.target_table)))
     live = catalog.TableName(table.target_schema, table.target_table)
     locks = Locks(settings)
     try:
@@ -125,6 +127,7 @@ def _delete(source: Source, target: Postgres, settings: Settings, table: TablePa
         connection = connect(settings, f"verify {live}")
         try:
             hold_work(connection, live)
+            gone = _gone(source, target, table, keys)
             with connection.transaction():
                 return sum(
                     connection.execute(
@@ -138,3 +141,11 @@ def _delete(source: Source, target: Postgres, settings: Settings, table: TablePa
             connection.close()
     finally:
         locks.close()
+
+
+def _gone(source: Source, target: Postgres, table: TablePair, keys: pa.Table) -> pa.Table:
+    """Those keys that only the target has."""
+    names = [column.target for column in table.key]
+    found = rows_of_keys(target.read_keys(table, keys), keys, names).select(names)
+    still = rows_of_keys(source.read_keys(table, keys), keys, names).select(names)
+    return compare(still, found, names).extra

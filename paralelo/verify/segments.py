@@ -88,6 +88,15 @@ def position(value: Any) -> int:
     return int(value)
 
 
+def within_years(column: Column | None, at: int) -> int:
+    """The place, or the nearest that has a name: PostgreSQL's dates may be infinite, or after the year 9999."""
+    if column is None or column.family not in ("date", "timestamp"):
+        return at
+    ends = (date.min, date.max) if column.family == "date" else (datetime.min, datetime.max)
+    first, last = map(position, ends)
+    return min(max(at, first), last)
+
+
 def source_literal(column: Column, at: int) -> str:
     """The bound in T-SQL, in the column's exact type: another type would turn an index seek into a scan."""
     return f"CAST({_plain(column, at)} AS {column.declared})"

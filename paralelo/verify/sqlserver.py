@@ -91,7 +91,7 @@ class SqlServer:
         """See `Side`."""
         batches = [
             batch
-            for condition in key_conditions.conditions("source", table, keys)
+            for condition in key_conditions.conditions("source", table, keys, self._nul)
             for batch in self._batches(table, statements.rows_that("source", table, condition))
         ]
         return pa.Table.from_batches(batches, canonical_schema(table.columns))
@@ -105,7 +105,7 @@ class SqlServer:
     ) -> Iterator[pa.RecordBatch]:
         """The rows with these keys, every column, as the tap puts them into its batch files."""
         listed = ", ".join(f"{column.selected} AS {bracket(column.name)}" for column in description.columns)
-        for condition in key_conditions.conditions("source", table, keys):
+        for condition in key_conditions.conditions("source", table, keys, self._nul):
             sql = f"SELECT {listed} FROM {description.name.quoted} WHERE {condition}"  # noqa: S608 - quoted and escaped
             yield from self._cast(sql, columns, table.name)
 

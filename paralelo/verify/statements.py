@@ -33,6 +33,9 @@ def bounds(side: Side, table: TablePair, *, counted: bool) -> str:
     The least and the most are of the column itself: an index has them at its ends. For those of an expression, as for
     the count, all of it would have to be read.
     """
+    if table.axis is None and not counted:
+        # Without an aggregate there would be a row of nothing for each of the table's, or none.
+        return "SELECT NULL, NULL, NULL"
     ends = "NULL, NULL"
     if table.axis is not None:
         number, column = getattr(number_of(table.axis), side), _name(side, table.axis)

@@ -19,7 +19,7 @@ from paralelo.verify.pairing import Paired, Wanted, names_of, pair, settle_nulla
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.rendering import masked, shown_key
 from paralelo.verify.report import Bucket, Check, TableReport, verdict_of
-from paralelo.verify.segments import KeyRange, TableSegment, label, position
+from paralelo.verify.segments import KeyRange, TableSegment, label, position, within_years
 from paralelo.verify.sides import Bounds, Source
 from paralelo.verify.tally import Difference, Tally
 
@@ -157,7 +157,7 @@ def _compare(
     settled = _settled(source, table, options)
     # The count is for laying rows out on disk, and for a sample; the rest gets by without another reading of the table.
     counted = check == "sample" or not table.ordered
-    bounds = _both(source.bounds(table, counted=counted), target.bounds(table, counted=counted))
+    bounds = _both(table, source.bounds(table, counted=counted), target.bounds(table, counted=counted))
     whole = TableSegment(table, KeyRange(), bounds.least, bounds.most)
     cuts = whole.cuts(_MAP_BUCKETS)
 
@@ -229,9 +229,9 @@ def _settled(source: Source, table: TablePair, options: Options) -> int | None:
     return position(now - timedelta(seconds=options.settle_seconds))
 
 
-def _both(source: Bounds, target: Bounds) -> Bounds:
-    least = [end for end in (source.least, target.least) if end is not None]
-    most = [end for end in (source.most, target.most) if end is not None]
+def _both(table: TablePair, source: Bounds, target: Bounds) -> Bounds:
+    least = [within_years(table.axis, end) for end in (source.least, target.least) if end is not None]
+    most = [within_years(table.axis, end) for end in (source.most, target.most) if end is not None]
     return Bounds(max(source.rows, target.rows), min(least, default=None), max(most, default=None))
 
 
