@@ -155,7 +155,12 @@ def _numbered(codes: Rows) -> Rows:
     return numbered
 
 
+def among(table: pa.Table, keys: pa.Table, names: Sequence[str]) -> Mask:
+    """For each row, whether its key is among the keys."""
+    rows, wanted = _codes(table.select(names), keys.select(names))
+    return np.isin(rows, wanted)
+
+
 def rows_of_keys(table: pa.Table, keys: pa.Table, names: Sequence[str]) -> pa.Table:
     """The rows whose key is among the keys."""
-    rows, wanted = _codes(table.select(names), keys.select(names))
-    return table.filter(np.isin(rows, wanted))
+    return table.filter(among(table, keys, names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from paralelo.verify import merging, partitions
 from paralelo.verify.canonical import canonical_schema
 from paralelo.verify.columns import TablePair
-from paralelo.verify.comparison import Compared, compare, rows_of_keys
+from paralelo.verify.comparison import Compared, among, compare, rows_of_keys
 from paralelo.verify.prefetch import prefetched
 from paralelo.verify.segments import TableSegment
 from paralelo.verify.sides import Side
@@ -46,12 +46,18 @@ def compare_segments(sides: Sides, segments: Sequence[TableSegment], tally: Tall
             raise
 
 
-def look_again(sides: Sides, tally: Tally) -> None:
-    """Read the rows that were set aside once more, by key, from both sides, and judge them."""
+def look_again(sides: Sides, tally: Tally, clock: Callable[[], int | None] = lambda: None) -> None:
+    """Read the rows that were set aside once more, by key, from both sides, and judge them.
+
+    `clock` tells the source's time now, as the tally counts it. A row that is no longer found where it was a moment ago
+    was deleted, or its key cannot be asked for: it is not judged.
+    """
     pending, tally.pending = tally.pending, []
-    for keys in pending:
-        compared = _by_key(sides, tally.table, keys)
-        tally.add(compared, again=True)
+    for at_source, at_target in pending:
+        compared, lost = _by_key(sides, tally.table, at_source, at_target)
+        tally.leave(lost.num_rows)
+        # Asked after the rows were read: none that changed until then is ahead of it.
+        tally.add(compared, again=True, latest=clock())
 
 
 def _compare_segment(sides: Sides, segment: TableSegment, tally: Tally, rows: int) -> None:
@@ -87,21 +93,30 @@ def _unfiltered(sides: Sides, table: TablePair, found: Compared) -> Compared:
     So whatever seems to be on one side only is looked up by its key, on both, without the filter.
     """
     keys = [column.target for column in table.key]
-    one_sided = pa.concat_tables([found.missing.select(keys), found.extra.select(keys)])
-    if not one_sided.num_rows:
+    if not (found.missing.num_rows or found.extra.num_rows):
         return found
-    again = _by_key(sides, table, one_sided)
+    again, lost = _by_key(sides, table, found.missing.select(keys), found.extra.select(keys))
+    # What the second look does not find stays as it was found at first.
+    missing, extra = (rows_of_keys(rows, lost, keys) for rows in (found.missing, found.extra))
     return Compared(
-        missing=again.missing,
-        extra=again.extra,
+        missing=pa.concat_tables([missing, again.missing]),
+        extra=pa.concat_tables([extra, again.extra]),
         source=pa.concat_tables([found.source, again.source]),
         target=pa.concat_tables([found.target, again.target]),
         cells=tuple(np.concatenate(pair) for pair in zip(found.cells, again.cells, strict=True)),
     )
 
 
-def _by_key(sides: Sides, table: TablePair, keys: pa.Table) -> Compared:
+def _by_key(sides: Sides, table: TablePair, at_source: pa.Table, at_target: pa.Table) -> tuple[Compared, pa.Table]:
+    """Rows that were on these sides a moment ago, compared anew; and the keys that were not found there again.
+
+    The target is read first: what is copied meanwhile is then no newer in the target than what the source answers.
+    """
     names = [column.target for column in table.key]
-    source = rows_of_keys(sides.source.read_keys(table, keys), keys, names)
+    keys = pa.concat_tables([at_source, at_target])
     target = rows_of_keys(sides.target.read_keys(table, keys), keys, names)
-    return compare(source, target, names)
+    source = rows_of_keys(sides.source.read_keys(table, keys), keys, names)
+    asked = ((at_source, source), (at_target, target))
+    lost = pa.concat_tables([wanted.filter(~among(wanted, found, names)) for wanted, found in asked])
+    source, target = (rows.filter(~among(rows, lost, names)) for rows in (source, target))
+    return compare(source, target, names), lost

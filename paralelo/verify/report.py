@@ -110,8 +110,10 @@ def to_json(report: Report) -> dict[str, Any]:
     return {"format": FORMAT_VERSION, "exit_code": int(report.exit_code), **asdict(report)}
 
 
-def verdict_of(counts: Iterable[int], absent: tuple[str, ...], incomparable: tuple[str, ...]) -> Verdict:
+def verdict_of(
+    counts: Iterable[int], absent: tuple[str, ...], incomparable: tuple[str, ...], unproven: str | None = None
+) -> Verdict:
     """A column that the target lacks is a difference; one that cannot be compared leaves the table unproven."""
     if any(counts) or absent:
         return "different"
-    return "could not compare" if incomparable else "equal"
+    return "could not compare" if incomparable or unproven else "equal"

@@ -26,6 +26,11 @@ from paralelo.verify.tally import Difference, Tally
 DEFAULT_SETTLE_SECONDS = 1800.0
 """The lookback of incremental syncs: a row younger than it may not have been copied yet."""
 
+_UNSETTLED_SHARE = 0.05
+_UNSETTLED_ROWS = 20
+"""A table in use always has a few rows on their way. Up to this share of its rows, of a small table this many but no
+more than half, may be left unjudged where everything else is equal."""
+
 _MAP_BUCKETS = 96
 _SAMPLE_WINDOWS = 32
 
@@ -178,7 +183,7 @@ def _compare(
         when = f"since {options.settled_at}" if options.settled_at else f"within {options.settle_seconds:g} s"
         notes.append(f"{tally.pending_rows:,} rows had changed {when}: looked at again")
         time.sleep(options.settle_wait_seconds)
-        deep.look_again(sides, tally)
+        deep.look_again(sides, tally, lambda: _now(source))
     on_found(paired, tally)
     if surveyed:
         notes += _about_quick(leaves, tally)
@@ -187,15 +192,19 @@ def _compare(
         if surveyed
         else (tally.rows["source"], tally.rows["target"])
     )
+    unproven = _unproven(tally, max(counts), bounds.rows if check == "sample" else 0)
+    verdict = verdict_of(
+        [count for kind, count in tally.counts.items() if kind != "extra" or not options.ignore_extra],
+        paired.absent,
+        paired.incomparable,
+        unproven,
+    )
     return TableReport(
         table=table.name,
         target=f"{table.target_schema}.{table.target_table}",
         check=check,
-        verdict=verdict_of(
-            [count for kind, count in tally.counts.items() if kind != "extra" or not options.ignore_extra],
-            paired.absent,
-            paired.incomparable,
-        ),
+        verdict=verdict,
+        error=unproven and f"{table.name}: {unproven}" if verdict == "could not compare" else None,
         key=names_of(table.key),
         compared_columns=len(table.columns),
         source_rows=counts[0],
@@ -227,6 +236,23 @@ def _settled(source: Source, table: TablePair, options: Options) -> int | None:
     zone = "utc" if table.cursor.family == "instant" else options.cursor_clock
     now = datetime.fromisoformat(source.clock(zone)[:26])
     return position(now - timedelta(seconds=options.settle_seconds))
+
+
+def _now(source: Source) -> int:
+    """The source's time now. Which of its clocks stamps the cursor may have been left unsaid: the later one."""
+    return max(position(datetime.fromisoformat(source.clock(zone)[:26])) for zone in ("local", "utc"))
+
+
+def _unproven(tally: Tally, rows: int, there: int) -> str | None:
+    """Why tables without a difference are not proven equal: too little of them was judged."""
+    if there and not rows:
+        return f"none of its {there:,} rows was read: take a larger sample"
+    if tally.unsettled > max(int(rows * _UNSETTLED_SHARE), min(rows // 2, _UNSETTLED_ROWS)):
+        return (
+            f"{tally.unsettled:,} of {rows:,} rows changed too recently to be judged: compare again after the next"
+            " sync, or when the table is quieter"
+        )
+    return None
 
 
 def _both(table: TablePair, source: Bounds, target: Bounds) -> Bounds:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from paralelo.verify.columns import Column, TablePair
-from paralelo.verify.comparison import Compared
+from paralelo.verify.comparison import Compared, Mask
 from paralelo.verify.rendering import text_of
 
 Kind = Literal["missing", "extra", "different"]
@@ -56,7 +55,8 @@ class Tally:
         self.columns: Counter[str] = Counter()
         self.rows = {"source": 0, "target": 0}
         self.differences: list[Difference] = []
-        self.pending: list[pa.Table] = []
+        self.pending: list[tuple[pa.Table, pa.Table]] = []
+        """Keys to be looked at again: of rows that the source had, and of rows that the target alone had."""
         self.pending_rows = 0
         self.unsettled = 0
         self.to_copy: list[pa.Table] = []
@@ -81,13 +81,21 @@ class Tally:
                 self.rows[side] += rows.num_rows
                 self._mark(side, rows)
 
-    def add(self, found: Compared, *, again: bool = False) -> None:
-        """Take a result in. Rows too young to be judged are set aside, or counted as unsettled when seen `again`."""
+    def leave(self, rows: int) -> None:
+        """Count rows that cannot be judged."""
+        with self._lock:
+            self.unsettled += rows
+
+    def add(self, found: Compared, *, again: bool = False, latest: int | None = None) -> None:
+        """Take a result in. Rows too young to be judged are set aside, or counted as unsettled when seen `again`.
+
+        `latest` is the source's clock: a cursor ahead of it is no recent change, and would be young for ever.
+        """
         if found.equal:
             return
         with self._lock:
             if self._settled is not None and self.table.cursor is not None and self.table.key:
-                found = self._set_aside(found, again=again)
+                found = self._set_aside(found, again=again, latest=latest)
             self.counts.update(
                 missing=found.missing.num_rows, extra=found.extra.num_rows, different=found.source.num_rows
             )
@@ -101,29 +109,48 @@ class Tally:
             self.to_delete += [found.extra.select(names)] if found.extra.num_rows else []
             self._tell(found)
 
-    def _set_aside(self, found: Compared, *, again: bool) -> Compared:
+    def _set_aside(self, found: Compared, *, again: bool, latest: int | None) -> Compared:
+        """Both sides are not read at the same moment: at first, a young cursor on either will do.
+
+        Seen again, the target's was read before the source's: then the source's cursor alone tells a recent change.
+        """
         assert self.table.cursor is not None
-        assert self._settled is not None
         name = self.table.cursor.target
-        young_missing = _younger(found.missing.column(name), self._settled)
+        missing, extra, source, target = (
+            self._young(rows.column(name), latest) for rows in (found.missing, found.extra, found.source, found.target)
+        )
+        if again:
+            extra, target = np.zeros_like(extra), np.zeros_like(target)
         # A row whose two cursors agree is no old copy of a newer row: it is different, however young.
         moved = pc.fill_null(pc.not_equal(found.source.column(name), found.target.column(name)), True).to_numpy()
-        young_different = _younger(found.source.column(name), self._settled) & moved
-        aside = [found.missing.filter(young_missing), found.source.filter(young_different)]
-        count = sum(rows.num_rows for rows in aside)
+        different: Mask = (source | target) & moved
+        names = [column.target for column in self.table.key]
+        at_source = [found.missing.filter(missing).select(names), found.source.filter(different).select(names)]
+        self._put_by(pa.concat_tables(at_source), found.extra.filter(extra).select(names), again=again)
+        return Compared(
+            missing=found.missing.filter(~missing),
+            extra=found.extra.filter(~extra),
+            source=found.source.filter(~different),
+            target=found.target.filter(~different),
+            cells=tuple(mask[~different] for mask in found.cells),
+        )
+
+    def _put_by(self, at_source: pa.Table, at_target: pa.Table, *, again: bool) -> None:
+        count = at_source.num_rows + at_target.num_rows
         if again or self.pending_rows + count > _PENDING_LIMIT:
             self.unsettled += count
-        else:
+        elif count:
             self.pending_rows += count
-            names = [column.target for column in self.table.key]
-            self.pending.extend(rows.select(names) for rows in aside if rows.num_rows)
-        return Compared(
-            missing=found.missing.filter(~young_missing),
-            extra=found.extra,
-            source=found.source.filter(~young_different),
-            target=found.target.filter(~young_different),
-            cells=tuple(mask[~young_different] for mask in found.cells),
-        )
+            self.pending.append((at_source, at_target))
+
+    def _young(self, column: Any, latest: int | None) -> Mask:
+        assert self._settled is not None
+        moments = column.cast(pa.int64())
+        young = pc.greater(moments, self._settled)
+        if latest is not None:
+            young = pc.and_(young, pc.less_equal(moments, latest))
+        mask: Mask = pc.fill_null(young, False).to_numpy()
+        return mask
 
     def _mark(self, layer: Any, rows: pa.Table) -> None:
         axis = self.table.axis
@@ -164,8 +191,3 @@ class Tally:
 def _one_sided(column: Column, rows: pa.Table, row: int, kind: str) -> Cell:
     text = text_of(rows.column(column.target), row)
     return Cell(column.target, text, None) if kind == "missing" else Cell(column.target, None, text)
-
-
-def _younger(column: Any, settled: int) -> npt.NDArray[np.bool_]:
-    mask: npt.NDArray[np.bool_] = pc.fill_null(pc.greater(column.cast(pa.int64()), settled), False).to_numpy()
-    return mask

@@ -131,3 +131,53 @@ def test_counts_go_on_when_differences_are_no_longer_told() -> None:
     deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=500)
     assert tally.counts["missing"] == 500
     assert keys_of(tally, "missing") == [3, 6, 9, 12, 15]
+
+
+def test_rows_copied_between_the_two_readings_are_looked_at_again() -> None:
+    source = values(50)
+    late = {"id": 500, "n": 1, "t": "late", "mod_ts": START + timedelta(seconds=60)}
+    # As if the source had been read before a row was added and another changed, the target after both were copied.
+    changed = {**source[4], "n": 99, "mod_ts": START + timedelta(seconds=61)}
+    target = [*source[:4], changed, *source[5:], late]
+    here = MemorySide(rows(TABLE, source))
+    sides = Sides(here, MemorySide(rows(TABLE, target)))
+    tally = tally_of(settled=position(START + timedelta(seconds=40)))
+    deep.compare_segments(sides, [whole(sides.target)], tally, parallel=1, rows=50)
+    assert (tally.pending_rows, sum(tally.counts.values())) == (2, 0)
+    here.table = rows(TABLE, target)
+    deep.look_again(sides, tally)
+    assert (tally.unsettled, sum(tally.counts.values())) == (0, 0)
+
+
+def test_a_cursor_ahead_of_the_source_is_judged() -> None:
+    source = values(50)
+    ahead = START + timedelta(days=20_000)
+    target = [dict(row) for row in source]
+    source[3]["mod_ts"] = source[4]["mod_ts"] = ahead
+    sides = Sides(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, target[:4] + target[5:])))
+    tally = tally_of(settled=position(START + timedelta(seconds=40)))
+    deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=50)
+    deep.look_again(sides, tally, lambda: position(START + timedelta(days=1)))
+    assert tally.unsettled == 0
+    assert tally.counts == {"missing": 1, "extra": 0, "different": 1}
+
+
+class Forgetful(MemorySide):
+    """It has rows that it does not find by their key."""
+
+    def read_keys(self, table: Any, keys: Any) -> Any:
+        return super().read_keys(table, keys).slice(0, 0)
+
+
+def test_a_row_that_is_not_found_again_is_neither_extra_nor_forgotten() -> None:
+    source = values(50)
+    source[3]["mod_ts"] += timedelta(minutes=2)
+    sides = Sides(Forgetful(rows(TABLE, source)), MemorySide(rows(TABLE, values(50)[:-1])))
+    tally = tally_of(settled=position(START + timedelta(seconds=40)))
+    deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=50)
+    deep.look_again(sides, tally)
+    assert (tally.unsettled, sum(tally.counts.values())) == (2, 0)
+    filtered = tally_of()
+    sides = Sides(sides.source, sides.target, "2024-01-01")
+    deep.compare_segments(sides, [whole(sides.source)], filtered, parallel=1, rows=50)
+    assert filtered.counts["missing"] == 1
