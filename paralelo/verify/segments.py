@@ -59,8 +59,8 @@ class TableSegment:
         axis, first = self.table.axis, self._first
         if axis is None or first is None:
             return ()
-        grain, width = _grain(axis), self._width
-        places = {(first + width * part // parts) // grain * grain for part in range(1, parts)}
+        step, width = grain(axis), self._width
+        places = {(first + width * part // parts) // step * step for part in range(1, parts)}
         return tuple(sorted(place for place in places if place > first))
 
     def split(self, parts: int = SPLIT_FACTOR) -> tuple[TableSegment, ...]:
@@ -112,7 +112,7 @@ def label(column: Column, at: int) -> str:
     return _plain(column, at).strip("'").replace("T00:00:00.000000", "")
 
 
-def _grain(column: Column) -> int:
+def grain(column: Column) -> int:
     """The distance between neighbouring values: datetime2(3) rounds a bound between two milliseconds."""
     match = re.fullmatch(r"datetime2\((\d)\)", column.declared)
     return 10 ** max(0, 6 - int(match[1])) if match else 1

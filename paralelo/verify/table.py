@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 from sync_rules.exits import ConfigurationError, SyncError
 
-from paralelo.verify import deep, oracle_wms, quick
+from paralelo.verify import deep, oracle_wms, quick, sampling
 from paralelo.verify.columns import TablePair
 from paralelo.verify.deep import Sides
 from paralelo.verify.measures import UNSEEN
@@ -32,7 +31,6 @@ _UNSETTLED_ROWS = 20
 more than half, may be left unjudged where everything else is equal."""
 
 _MAP_BUCKETS = 96
-_SAMPLE_WINDOWS = 32
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ def _compare(
         segments: Sequence[TableSegment] = [found.segment for found in leaves]
         rows = sum(found.rows for found in leaves)
     elif check == "sample":
-        segments, rows = _sample(whole, bounds, options), options.sample or 0
+        segments, rows = sampling.windows(whole, bounds, options.sample or 0, options.seed), options.sample or 0
     else:
         segments, rows = whole.split(parallel), bounds.rows
     tally = Tally(table, cuts=cuts, settled=settled, keep=options.keep)
@@ -259,22 +257,6 @@ def _both(table: TablePair, source: Bounds, target: Bounds) -> Bounds:
     least = [within_years(table.axis, end) for end in (source.least, target.least) if end is not None]
     most = [within_years(table.axis, end) for end in (source.most, target.most) if end is not None]
     return Bounds(max(source.rows, target.rows), min(least, default=None), max(most, default=None))
-
-
-def _sample(whole: TableSegment, bounds: Bounds, options: Options) -> list[TableSegment]:
-    """Windows of the axis, picked at random, that together hold about as many rows as were asked for."""
-    if whole.table.axis is None:
-        raise ConfigurationError(
-            f"{whole.table.name}: a sample is taken by ranges of a whole-number, date or time key; this table has none"
-        )
-    if bounds.least is None or bounds.most is None or not options.sample:
-        return [whole]
-    windows = min(_SAMPLE_WINDOWS, options.sample)
-    slots = max(windows, bounds.rows * windows // options.sample)
-    width = bounds.most - bounds.least + 1
-    chosen = sorted(random.Random(options.seed).sample(range(slots), windows))  # noqa: S311 - no secret hangs on it
-    edges = [(bounds.least + width * slot // slots, bounds.least + width * (slot + 1) // slots) for slot in chosen]
-    return [whole.within(lower, upper) for lower, upper in edges if lower < upper]
 
 
 def _unlike(leaves: Sequence[quick.Range]) -> list[str]:

@@ -232,3 +232,46 @@ def test_a_column_of_another_kind_is_not_compared(planted: Pair) -> None:
     report = verified(planted)
     assert report.verdict == "could not compare"
     assert report.incomparable_columns == ("narrow: decimal(18,4) at the source is float8 in the target",)
+
+
+def test_a_sample_that_reads_nothing_proves_nothing(pair: Pair) -> None:
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.rala",
+        "CREATE TABLE dbo.rala (id bigint NOT NULL PRIMARY KEY)",
+        f"INSERT INTO dbo.rala VALUES {', '.join(f'({10**9 * n + n})' for n in (1, 2, 3, 5000))}",
+    )
+    pair.copy("rala", "id")
+    wanted = Wanted("dbo.rala", "public", "rala")
+    reports = [verify_table(pair.source, pair.target, wanted, Options(sample=1, seed=seed)) for seed in range(8)]
+    assert {(report.verdict, report.source_rows > 0) for report in reports} <= {
+        ("equal", True),
+        ("could not compare", False),
+    }
+    assert any("none of its 4 rows was read" in (report.error or "") for report in reports)
+
+
+def test_a_sample_of_an_axis_with_few_values(pair: Pair) -> None:
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.poucos",
+        "CREATE TABLE dbo.poucos (a int NOT NULL, b int NOT NULL, PRIMARY KEY (a, b))",
+        f"INSERT INTO dbo.poucos VALUES {', '.join(f'({n % 3}, {n})' for n in range(300))}",
+    )
+    pair.copy("poucos", "a, b")
+    for seed in range(4):
+        options = Options(sample=40, seed=seed)
+        report = verify_table(pair.source, pair.target, Wanted("dbo.poucos", "public", "poucos"), options)
+        assert (report.verdict, report.source_rows) == ("equal", 100)
+
+
+def test_a_samples_edges_are_values_of_the_key(pair: Pair) -> None:
+    moments = ", ".join(f"('2024-01-01T{n // 60:02}:{n % 60:02}:00')" for n in range(600))
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.minutos",
+        "CREATE TABLE dbo.minutos (m datetime2(0) NOT NULL PRIMARY KEY)",
+        f"INSERT INTO dbo.minutos VALUES {moments}",
+    )
+    pair.copy("minutos", "m")
+    for seed in range(6):
+        options = Options(sample=300, seed=seed)
+        report = verify_table(pair.source, pair.target, Wanted("dbo.minutos", "public", "minutos"), options)
+        assert (report.verdict, report.source_rows > 0) == ("equal", True)
