@@ -19,7 +19,7 @@ from sync_rules.exits import SyncError
 from paralelo.verify import html, terminal
 from paralelo.verify.report import ExitCode, Report, TableReport, to_json
 from paralelo.verify.runner import verify
-from paralelo.verify.table import DEFAULT_SETTLE_SECONDS, Options
+from paralelo.verify.table import DEFAULT_SETTLE_SECONDS, Options, unforeseen
 
 _DEFAULTS = {field.name: field.default for field in fields(Options)}
 
@@ -59,9 +59,11 @@ def _run(chosen: argparse.Namespace) -> int:
                 repair="extra" if chosen.fix_extra else "rows" if chosen.fix else "no",
                 on_table=lambda done: status.update(f"{done.table}: {done.verdict}"),
             )
-    except SyncError as error:
-        report = _no_report(error, chosen)
-        Console(stderr=True).print(str(error), style="yellow", markup=False)
+    except Exception as error:
+        # Whatever it is, it is no difference: an error that ends Python itself would exit with that code.
+        told = error if isinstance(error, SyncError) else unforeseen(", ".join(chosen.tables), error)
+        report = _no_report(told, chosen)
+        Console(stderr=True).print(str(told), style="yellow", markup=False)
     else:
         if not chosen.quiet:
             terminal.show(report, console)

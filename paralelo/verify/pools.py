@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Generic, Protocol, TypeVar
@@ -15,15 +16,21 @@ class Closeable(Protocol):
         """Close it."""
 
 
+_IDLE_SECONDS = 1.0
+
 C = TypeVar("C", bound=Closeable)
 
 
 class Pool(Generic[C]):
-    """As many connections as are used at the same time; one that failed is thrown away."""
+    """As many connections as are used at the same time; one that failed is thrown away.
 
-    def __init__(self, connect: Callable[[], C]) -> None:
+    `alive` asks one that lay idle for a while: a server or a firewall may have ended it meanwhile.
+    """
+
+    def __init__(self, connect: Callable[[], C], alive: Callable[[C], bool] = lambda _: True) -> None:
         self._connect = connect
-        self._idle: list[C] = []
+        self._alive = alive
+        self._idle: list[tuple[C, float]] = []
         self._lock = threading.Lock()
 
     @contextmanager
@@ -33,10 +40,7 @@ class Pool(Generic[C]):
         Whatever ends the block early (an error, a reader that stopped reading) ends the connection too: there may be
         rows on their way.
         """
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
-        if connection is None:
-            connection = self._connect()
+        connection = self._take() or self._connect()
         try:
             yield connection
         except BaseException:
@@ -44,12 +48,23 @@ class Pool(Generic[C]):
                 connection.close()
             raise
         with self._lock:
-            self._idle.append(connection)
+            self._idle.append((connection, time.monotonic()))
+
+    def _take(self) -> C | None:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection, since = self._idle.pop()
+            if time.monotonic() - since < _IDLE_SECONDS or self._alive(connection):
+                return connection
+            with suppress(Exception):
+                connection.close()
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             with suppress(Exception):
                 connection.close()

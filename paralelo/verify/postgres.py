@@ -43,12 +43,15 @@ class Postgres:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pool: Pool[Connection] = Pool(self._open)
+        self._pool: Pool[Connection] = Pool(self._open, _alive)
 
     def describe(self, schema: str, table: str) -> Mapping[str, tuple[str, bool]]:
         """Each column's type name and whether it is NOT NULL. Raises CannotCompare where there is no such table."""
         with self._pool.borrow() as connection:
-            found = connection.execute(_COLUMNS, (schema, table)).fetchall()
+            try:
+                found = connection.execute(_COLUMNS, (schema, table)).fetchall()
+            except psycopg.Error as error:
+                raise tell(error, f"{schema}.{table}") from error
         if not found:
             raise CannotCompare(f"{schema}.{table} is not in the target: run its full sync first")
         return {column: (kind, not_null) for column, kind, not_null in found}
@@ -86,9 +89,12 @@ class Postgres:
 
     def _open(self) -> Connection:
         connection = connect(self._settings, "verify")
-        connection.execute("SET default_transaction_read_only = on")
-        # Bounds arrive as plain statements: a compiled expression would cost more than a range takes.
-        connection.execute("SET jit = off")
+        try:
+            connection.execute("SET default_transaction_read_only = on")
+            # Bounds arrive as plain statements: a compiled expression would cost more than a range takes.
+            connection.execute("SET jit = off")
+        except psycopg.Error as error:
+            raise tell(error, "the target's session cannot be set up") from error
         return connection
 
     def _rows(self, statement: str, table: TablePair) -> list[tuple[Any, ...]]:
@@ -108,6 +114,14 @@ class Postgres:
                         yield canonical_target(decode(rows, schema, stored), table.columns)
             except psycopg.Error as error:
                 raise _told(error, table) from error
+
+
+def _alive(connection: Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _messages(copy: psycopg.Copy) -> Iterator[list[bytes | bytearray | memoryview]]:

@@ -25,7 +25,7 @@ from paralelo.verify.report import Report, TableReport
 from paralelo.verify.settings import environment, nul_replacement, source_config, target_settings
 from paralelo.verify.sides import Source
 from paralelo.verify.sqlserver import SqlServer
-from paralelo.verify.table import Options, cannot_compare, verify_table
+from paralelo.verify.table import Options, cannot_compare, unforeseen, verify_table
 from paralelo.verify.tally import Tally
 
 Repair = Literal["no", "rows", "extra"]
@@ -106,8 +106,9 @@ def verify(
         for wanted in chosen:
             try:
                 source = _source_of(wanted, settings, root, env)
-            except SyncError as error:
-                done.append(cannot_compare(wanted, options, error))
+            except Exception as error:
+                told = error if isinstance(error, SyncError) else unforeseen(wanted.source, error)
+                done.append(cannot_compare(wanted, options, told))
                 on_table(done[-1])
                 continue
             try:
@@ -165,8 +166,9 @@ def _verify(
         return report
     try:
         fixed = mend(found[0])
-    except SyncError as error:
-        return replace(report, notes=(*report.notes, f"not mended: {error}"))
+    except Exception as error:
+        told = error if isinstance(error, SyncError) else unforeseen(wanted.source, error)
+        return replace(report, notes=(*report.notes, f"not mended: {told}"))
     if fixed == Fixed():
         return report
     again = verify_table(source, target, wanted, options)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+from sync_rules.exits import SyncError
 from sync_rules.singer.source import Column as ReadColumn
 from sync_rules.singer.source import arrow_schema
 from tap_mssql.arrow_values import cast_batch
@@ -43,7 +44,7 @@ class SqlServer:
     def __init__(self, config: Mapping[str, Any], nul_replacement: str | None) -> None:
         self._config = with_defaults({**config, **_PROVEN.get(str(config.get("driver")), {})})
         self._nul = nul_replacement
-        self._pool: Pool[Connection] = Pool(lambda: connect(self._config, log))
+        self._pool: Pool[Connection] = Pool(lambda: connect(self._config, log), _alive)
 
     def named(self, name: str) -> TableDescription:
         """See `Source`."""
@@ -121,6 +122,14 @@ class SqlServer:
         with self._pool.borrow() as connection:
             for batch in connection.batches(sql, (), fetch, schema, table=table):
                 yield cast_batch(batch, schema)
+
+
+def _alive(connection: Connection) -> bool:
+    try:
+        connection.rows("SELECT 1")
+    except SyncError:
+        return False
+    return True
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:

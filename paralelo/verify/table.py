@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from sync_rules.exits import ConfigurationError, SyncError
 
@@ -89,7 +91,16 @@ def verify_table(
         # The temporary folder is full, or was taken away.
         place = f"{error.filename}: " if error.filename else ""
         report = cannot_compare(wanted, options, SyncError(f"{wanted.source}: {place}{error.strerror or error}"))
+    except Exception as error:
+        report = cannot_compare(wanted, options, unforeseen(wanted.source, error))
     return replace(report, seconds=time.monotonic() - started)
+
+
+def unforeseen(what: str, error: Exception) -> SyncError:
+    """An error of the program's own: where it arose, and not what it says, which may be a row's values."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in last)
+    return SyncError(f"{what}: the comparison met an error that it does not know: {type(error).__name__}{place}")
 
 
 def cannot_compare(wanted: Wanted, options: Options, error: SyncError) -> TableReport:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from paralelo.verify import cli, html, terminal
+from paralelo.verify import cli, html, pools, terminal
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.rendering import masked, shown_key
 from paralelo.verify.report import Bucket, ExitCode, Report, TableReport, to_json
@@ -142,3 +142,50 @@ def test_a_full_disk_is_no_difference() -> None:
         "dbo.things: /tmp/dbo.things: No space left on device",
     )
     assert report_of(EQUAL, found).exit_code == ExitCode.COULD_NOT_COMPARE
+
+
+class Broken:
+    """A source with a mistake in it; what the error says may be a row's values."""
+
+    def named(self, name: str) -> Any:
+        raise IndexError(f"a secret of {name}")
+
+
+def test_an_unforeseen_error_is_no_difference(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    source: Any = Broken()
+    found = verify_table(source, source, Wanted("dbo.things", "public", "things"), Options())
+    assert found.verdict == "could not compare"
+    assert "IndexError (test_report.py" in (found.error or "")
+    assert "secret" not in (found.error or "")
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(cli, "verify", fails)
+    assert cli.main(["all", "--json", "-"]) == ExitCode.COULD_NOT_COMPARE
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["tables"][0]["verdict"] == "could not compare"
+    assert "secret" not in printed.err
+
+
+class Idle:
+    """A connection that may have ended."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_connection_that_ended_while_it_lay_idle_is_not_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_IDLE_SECONDS", 0.0)
+    alive: list[bool] = [True]
+    pool = pools.Pool(Idle, lambda _: alive[0])
+    with pool.borrow() as first:
+        pass
+    with pool.borrow() as second:
+        assert second is first
+    alive[0] = False
+    with pool.borrow() as third:
+        assert third is not first
+    assert first.closed
