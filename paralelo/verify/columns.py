@@ -133,6 +133,11 @@ class Column:
         return self.family in _ORDERED and self.comparable and not self.nullable
 
     @property
+    def cut(self) -> bool:
+        """Whether the target holds fewer digits of it than the source."""
+        return self.declared in ("datetime2(7)", "datetimeoffset(7)", "time(7)")
+
+    @property
     def divisible(self) -> bool:
         """Whether ranges of it can be cut at integers (see segments.py) and be looked up by an index on both sides."""
         base = self.declared.partition("(")[0].strip().lower()
@@ -162,8 +167,12 @@ class TablePair:
 
     @property
     def ordered(self) -> bool:
-        """Whether both servers can deliver the rows in one and the same order of the key."""
-        return bool(self.key) and all(column.ordered for column in self.key)
+        """Whether both servers can deliver the rows in one and the same order of the key.
+
+        What was cut may only come last: rows of one microsecond are sorted by its seventh digit at the source, and by
+        the next column in the target.
+        """
+        return bool(self.key) and all(one.ordered for one in self.key) and not any(one.cut for one in self.key[:-1])
 
     @property
     def axis(self) -> Column | None:

@@ -26,6 +26,8 @@ _MIXED_SCALE = 8
 
 UNSEEN = (
     "a text or a byte string changed to another of the same length",
+    "a float's -0.0 changed to 0.0 or back",
+    "decimals with more than 8 digits after the point that swapped their rows",
     "changes of several rows of one key range that cancel out in every sum and in the sum of row numbers",
 )
 """What a quick check cannot see."""

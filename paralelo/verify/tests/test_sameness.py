@@ -6,7 +6,7 @@ import pytest
 
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.report import TableReport
-from paralelo.verify.table import Options, verify_table
+from paralelo.verify.table import Options, describe_pair, verify_table
 from paralelo.verify.tests.conftest import Pair
 
 
@@ -214,3 +214,16 @@ def test_a_target_without_the_rows_is_not_equal_however_young_they_are(pair: Pai
     pair.t_sql("UPDATE dbo.jovem SET mod_ts = '2099-01-01' WHERE id < 5")
     report = verify_table(pair.source, pair.target, wanted, Options(check))  # type: ignore[arg-type]
     assert (report.verdict, report.missing) == ("different", 4)
+
+
+def test_rows_of_one_microsecond_that_only_the_source_tells_apart(pair: Pair) -> None:
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.cortada",
+        "CREATE TABLE dbo.cortada (m datetime2(7) NOT NULL, k int NOT NULL, n int, PRIMARY KEY (m, k))",
+        # By the seventh digit the second comes first; by the microsecond and k, the first.
+        "INSERT INTO dbo.cortada VALUES ('2024-01-01T00:00:00.1234569', 1, 1), ('2024-01-01T00:00:00.1234561', 2, 2)",
+    )
+    pair.copy("cortada", "m, k")
+    table = describe_pair(pair.source, pair.target, Wanted("dbo.cortada", "public", "cortada")).table
+    assert not table.ordered
+    assert deep(pair, "cortada").verdict == "equal"
