@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import psycopg
@@ -20,15 +20,25 @@ from sync_rules.exits import Exit
 
 from stores.engine import Database
 from stores.migration import report
-from stores.migration.files import Store, find
+from stores.migration.files import SameName, Store, find
 from stores.migration.landing import LandingFailed, land
-from stores.migration.mapping import Connection, DoesNotAddUp, StoreAccount, map_store, prepare
+from stores.migration.mapping import (
+    AnotherFile,
+    Connection,
+    DoesNotAddUp,
+    StoreAccount,
+    check_paths,
+    map_store,
+    prepare,
+)
 from stores.migration.rollback import NewRows, roll_back
 from stores.migration.statements import statement
-from stores.migration.verify import verify_store
+from stores.migration.verify import verify_store, without_a_file
 from stores.refusals import refusal
 from stores.settings import DatabaseSettings, SettingsError, project_environment
 from stores.tables import initialize_database
+
+T = TypeVar("T")
 
 FOLDER_VARIABLE = "SQLITE_STORES_FOLDER"
 
@@ -51,11 +61,11 @@ def _end(signum: int, _frame: FrameType | None) -> None:
 def _ended(given: argparse.Namespace, told: Report) -> int:
     try:
         return _run(given, told)
-    except (SettingsError, NotADirectoryError) as error:
+    except (SettingsError, NotADirectoryError, SameName) as error:
         return _fail(str(error), Exit.CONFIGURATION)
     except LandingFailed as error:
         return _fail(str(error), error.code)
-    except (DoesNotAddUp, NewRows, NotMigrated) as error:
+    except (AnotherFile, DoesNotAddUp, NewRows, NotMigrated) as error:
         return _fail(str(error), Exit.CHECK_REFUSED)
     except (psycopg.Error, asyncpg.PostgresError, SQLAlchemyError, OSError) as error:
         return _fail(*refusal(error))
@@ -78,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
     what.add_argument("--verify", action="store_true", help="compare the files with PostgreSQL")
     what.add_argument("--rollback", action="store_true", help="take it back, while nothing new was written")
+    parser.add_argument(
+        "--same-files", action="store_true", help="the files are those moved before, from another place or all changed"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, the tables on stderr")
     return parser
 
@@ -129,26 +142,33 @@ def _run(given: argparse.Namespace, told: Report) -> int:
 def _do(given: argparse.Namespace, stores: Sequence[Store], told: Report) -> int:
     settings = DatabaseSettings.from_environment(project_environment())
     if given.verify:
-        return _with_connection(settings, lambda connection: _verify(connection, stores, told))
+        return _with_connection(settings, lambda connection: _verify(connection, stores, given, told))
     if given.rollback:
         return _with_connection(settings, lambda connection: _roll_back(connection, stores, told))
     asyncio.run(_initialize(settings))
+    if not given.same_files:
+        _with_connection(settings, lambda connection: check_paths(connection, stores))
     land(stores, settings)
-    return _with_connection(settings, lambda connection: _map(connection, stores, told))
+    return _with_connection(settings, lambda connection: _map(connection, stores, told, same_files=given.same_files))
 
 
-def _map(connection: Connection, stores: Sequence[Store], told: Report) -> int:
+def _map(connection: Connection, stores: Sequence[Store], told: Report, *, same_files: bool) -> int:
     prepare(connection)
-    accounts: list[StoreAccount] = [map_store(connection, store) for store in stores]
+    accounts: list[StoreAccount] = [map_store(connection, store, same_files=same_files) for store in stores]
     told.say(report.account(accounts), account=report.accounted(accounts))
     return Exit.FINISHED
 
 
-def _verify(connection: Connection, stores: Sequence[Store], told: Report) -> int:
+def _verify(connection: Connection, stores: Sequence[Store], given: argparse.Namespace, told: Report) -> int:
     _must_exist(connection)
     found = [one for store in stores for one in verify_store(connection, store)]
-    told.say(report.comparison(found), comparison=[{**asdict(one), "equal": one.equal} for one in found])
-    return Exit.FINISHED if all(one.equal for one in found) else Exit.CHECK_REFUSED
+    lost = without_a_file(connection, given.folder or Path(project_environment()[FOLDER_VARIABLE]), stores, given.only)
+    told.say(
+        report.comparison(found, lost),
+        comparison=[{**asdict(one), "equal": one.equal} for one in found],
+        without_a_file=lost,
+    )
+    return Exit.FINISHED if all(one.equal for one in found) and not lost else Exit.CHECK_REFUSED
 
 
 def _roll_back(connection: Connection, stores: Sequence[Store], told: Report) -> int:
@@ -172,7 +192,7 @@ def _must_exist(connection: Connection) -> None:
         raise NotMigrated("nothing was migrated to this database yet")
 
 
-def _with_connection(settings: DatabaseSettings, do: Callable[[Connection], int]) -> int:
+def _with_connection(settings: DatabaseSettings, do: Callable[[Connection], T]) -> T:
     with psycopg.connect(
         **settings.libpq("paralelo stores migration"), autocommit=True, prepare_threshold=None
     ) as connection:

@@ -75,17 +75,38 @@ class Unknown:
     unreadable: bool = False
 
 
+class SameName(Exception):
+    """Two files whose names are one where their tables land: one of them would be lost."""
+
+
 def find(folder: Path, only: Sequence[str] = ()) -> tuple[list[Store], list[Unknown]]:
-    """The stores below a folder, by name, and the files that are none. `only` names stores or layouts."""
-    stores: list[Store] = []
+    """The stores below a folder, by name, and the files that are none. `only` names stores or layouts.
+
+    Raises SameName where two files would have one name in PostgreSQL.
+    """
+    stores: dict[str, Store] = {}
     unknown: list[Unknown] = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES and path.is_file()):
-        found = _look(path, folder)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found = _look(path, folder) if path.suffix.lower() in _SUFFIXES else _otherwise(path)
         if isinstance(found, Unknown):
             unknown.append(found)
-        elif not only or found.name in only or found.layout.name in only:
-            stores.append(found)
-    return stores, unknown
+        elif found is not None:
+            other = stores.setdefault(found.name, found)
+            if other is not found:
+                raise SameName(f"{other.path} and {path} would both be the store {found.name}: rename one of them")
+    chosen = [one for one in stores.values() if not only or one.name in only or one.layout.name in only]
+    return chosen, unknown
+
+
+def _otherwise(path: Path) -> Unknown | None:
+    """A SQLite file by another name may be a store, or the copy of one: it is told, and left to its owner."""
+    try:
+        with path.open("rb") as file:
+            is_sqlite = file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return None
+    names = ", ".join(_SUFFIXES)
+    return Unknown(path, f"a SQLite file whose name does not end in {names}") if is_sqlite else None
 
 
 def _look(path: Path, folder: Path) -> Store | Unknown:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,6 +22,10 @@ _KEPT = ("_rowid", "_reason", "_note", "_part", "_row", "_id", "_binary", "row_h
 
 class DoesNotAddUp(Exception):
     """Rows of a source table are not accounted for: the store's transaction is rolled back."""
+
+
+class AnotherFile(Exception):
+    """Another file than the one that was moved has its name: its rows would be taken for that one's."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +67,30 @@ def prepare(connection: Connection) -> None:
         connection.execute(functions())
 
 
-def map_store(connection: Connection, store: Store) -> StoreAccount:
-    """Map and archive what the ledger does not have yet. Raises DoesNotAddUp."""
+def check_paths(connection: Connection, stores: Sequence[Store]) -> None:
+    """Before anything lands. Raises AnotherFile where a store of that name was moved from another place."""
+    if connection.execute("SELECT to_regclass('paralelo_stores.migrated_store')").fetchone() == (None,):
+        return
+    names = [store.name for store in stores]
+    known = {name: path for name, path in connection.execute(statement("ledger.paths"), {"stores": names})}  # noqa: C416
+    for store in stores:
+        was, now = known.get(store.name), store.path.resolve()
+        if was is not None and Path(was).resolve() != now:
+            raise AnotherFile(
+                f"{store.name}: was moved from {was}, and now it is {now}: rename it, or say --same-files"
+            )
+
+
+def map_store(connection: Connection, store: Store, *, same_files: bool = False) -> StoreAccount:
+    """Map and archive what the ledger does not have yet. Raises DoesNotAddUp, and AnotherFile unless `same_files`."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"migrate {store.name}"])
         connection.execute("SET LOCAL TimeZone = 'UTC'")
         connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.SQL(_CALLS)))
-        about = {"store": store.name, "layout": store.layout.name, "path": str(store.path)}
+        about = {"store": store.name, "layout": store.layout.name, "path": str(store.path.resolve())}
         connection.execute(statement("ledger.store"), about)
+        if not same_files:
+            _check_rows(connection, store)
         new = {table.name: _one_table(connection, store, table) for table in in_order(store) if table.rows}
         account = accounts(connection, store, new)
         for table in account.tables:
@@ -78,6 +100,21 @@ def map_store(connection: Connection, store: Store) -> StoreAccount:
                     f" archived and {table.rejected} rejected; nothing of this store was kept"
                 )
     return account
+
+
+def _check_rows(connection: Connection, store: Store) -> None:
+    """Raise AnotherFile where the file has rows by the numbers that were moved, and not one of them is the same."""
+    who = {"store": store.name}
+    moved = gone = changed = 0
+    for table in (table for table in store.tables if table.rows):
+        known = connection.execute(statement("ledger.of_table"), {**who, "table": table.name}).fetchone()
+        _, gone_here, changed_here = _landed(connection, store, table)
+        moved, gone, changed = moved + (known[0] if known else 0), gone + gone_here, changed + changed_here
+    if changed and moved == gone + changed:
+        raise AnotherFile(
+            f"{store.name}: none of the {moved} rows moved before is in {store.path} as it was: it is another file;"
+            " rename it, or say --same-files"
+        )
 
 
 def in_order(store: Store) -> list[SourceTable]:

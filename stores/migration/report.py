@@ -102,8 +102,8 @@ def account(accounts: Sequence[StoreAccount]) -> str:
     return "\n\n".join(parts)
 
 
-def comparison(found: Sequence[TableComparison]) -> str:
-    """Both sides, table by table."""
+def comparison(found: Sequence[TableComparison], lost: Sequence[str]) -> str:
+    """Both sides, table by table; and the stores that were moved and whose files are gone."""
     rows = [
         (
             c.store,
@@ -113,9 +113,16 @@ def comparison(found: Sequence[TableComparison]) -> str:
             c.rows_differing,
             c.mapped_rows,
             c.mapped_differing,
+            c.kept_rows,
+            c.kept_differing,
+            c.unaccounted,
+            c.gone,
             "yes" if c.equal else "NO",
         )
         for c in found
     ]
-    headings = ("store", "table", "in the file", "landed", "differ", "mapped", "differ", "equal")
-    return table(headings, rows)
+    headings = (
+        *("store", "table", "in the file", "landed", "differ", "mapped", "differ", "kept", "differ"),
+        *("not in the ledger", "gone from the file", "equal"),
+    )
+    return "\n\n".join([table(headings, rows), *(f"NO FILE: {name} was moved, and its file is gone" for name in lost)])

@@ -7,9 +7,10 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from psycopg import sql
@@ -27,7 +28,11 @@ _META = ("_rowid", "_reason", "_note", "_part")
 
 @dataclass(frozen=True)
 class TableComparison:
-    """One table on both sides. `rows_differing` counts rows missing on either side too."""
+    """One table on both sides. `rows_differing` counts rows missing on either side too.
+
+    `kept_rows` are the archived and the rejected ones. `unaccounted` landed and are not in the ledger, `gone` are in
+    the ledger and not in the file any more.
+    """
 
     store: str
     table: str
@@ -36,28 +41,75 @@ class TableComparison:
     rows_differing: int
     mapped_rows: int = 0
     mapped_differing: int = 0
+    kept_rows: int = 0
+    kept_differing: int = 0
+    unaccounted: int = 0
+    gone: int = 0
 
     @property
     def equal(self) -> bool:
         """Whether nothing differs."""
-        return self.file_rows == self.landed_rows and not self.rows_differing and not self.mapped_differing
+        differing = self.rows_differing + self.mapped_differing + self.kept_differing + self.unaccounted + self.gone
+        return self.file_rows == self.landed_rows and not differing
 
 
 def verify_store(connection: Connection, store: Store) -> list[TableComparison]:
     """Compare every table of a store. Nothing is written."""
-    found = []
     with connection.transaction():
         connection.execute("SET LOCAL TimeZone = 'UTC'")
         connection.execute("SET LOCAL search_path = paralelo_stores, pg_catalog")
-        for table in in_order(store):
-            file_rows, landed_rows, differing = _file_against_landing(connection, store, table)
-            mapped, mapped_differing = (0, 0)
-            if table.target is not None and _landed_at_all(connection, store, table):
-                mapped, mapped_differing = _landing_against_model(connection, store, table)
-            found.append(
-                TableComparison(store.name, table.name, file_rows, landed_rows, differing, mapped, mapped_differing)
-            )
-    return found
+        return [_compare(connection, store, table) for table in in_order(store)]
+
+
+def without_a_file(connection: Connection, folder: Path, stores: Sequence[Store], only: Sequence[str]) -> list[str]:
+    """Stores that were moved from below the folder, and whose file is not there any more."""
+    there = {store.name for store in stores}
+    known = connection.execute(statement("ledger.layouts")).fetchall()
+    return [
+        name
+        for name, layout, path in known
+        if name not in there
+        and (not only or name in only or layout in only)
+        and Path(path).resolve().is_relative_to(folder.resolve())
+    ]
+
+
+def _compare(connection: Connection, store: Store, table: SourceTable) -> TableComparison:
+    found = TableComparison(store.name, table.name, *_file_against_landing(connection, store, table))
+    if not _landed_at_all(connection, store, table):
+        return replace(found, gone=_counts(connection, store, table, statement("ledger.of_table"))[0])
+    source = source_of(store, table)
+    unaccounted, gone = _counts(connection, store, table, statement("ledger.accounted", source=source))
+    mapped = (0, 0) if table.target is None else _landing_against_model(connection, store, table)
+    kept, kept_differing = _counts(connection, store, table, statement("engine.compare_rejected", source=source))
+    archived, archived_differing = _landing_against_archive(connection, store, table)
+    return replace(
+        found,
+        mapped_rows=mapped[0],
+        mapped_differing=mapped[1],
+        kept_rows=kept + archived,
+        kept_differing=kept_differing + archived_differing,
+        unaccounted=unaccounted,
+        gone=gone,
+    )
+
+
+def _landing_against_archive(connection: Connection, store: Store, table: SourceTable) -> tuple[int, ...]:
+    """Rows archived, and those that are not there as they landed. An archive that is gone has none of them."""
+    archive = sql.Identifier("archive", store.landing_table(table.name))
+    there = connection.execute("SELECT to_regclass(%s)", [archive.as_string(connection)]).fetchone() != (None,)
+    nothing = sql.SQL("(SELECT s.* FROM {} AS s WHERE false)").format(source_of(store, table))
+    compare = statement(
+        "engine.compare_archived", archive=archive if there else nothing, source=source_of(store, table)
+    )
+    return _counts(connection, store, table, compare)
+
+
+def _counts(connection: Connection, store: Store, table: SourceTable, query: sql.Composed) -> tuple[int, ...]:
+    row = connection.execute(query, {"store": store.name, "table": table.name}).fetchone()
+    if row is None:
+        raise RuntimeError("a count answered no row")
+    return row
 
 
 def _file_against_landing(connection: Connection, store: Store, table: SourceTable) -> tuple[int, int, int]:
@@ -199,5 +251,5 @@ def _landing_against_model(connection: Connection, store: Store, table: SourceTa
         columns_of_m=prefixed("m"),
         columns_of_t=prefixed("t"),
     )
-    row = connection.execute(compare, {"store": store.name, "table": table.name}).fetchone()
-    return (0, 0) if row is None else (row[0], row[1])
+    compared, different = _counts(connection, store, table, compare)
+    return compared, different

@@ -80,3 +80,22 @@ SELECT count(*) AS compared,
     count(*) FILTER (WHERE NOT EXISTS (
         SELECT FROM {target} AS t WHERE t.id = ANY (w.target_ids) AND to_jsonb(ROW({columns_of_t})) = w.wanted)) AS different
 FROM wanted AS w;
+
+-- name: compare_rejected
+-- Rejected rows against what is kept of them.
+SELECT count(*) AS compared,
+    count(*) FILTER (WHERE NOT EXISTS (
+        SELECT FROM archive.rejected_rows AS k
+        WHERE k.store = l.store AND k.source_table = l.source_table AND k.source_rowid = l.source_rowid
+            AND k.row_data = paralelo_stores.as_row(row_to_json(s)))) AS different
+FROM paralelo_stores.migrated_row AS l JOIN {source} AS s ON s._rowid = l.source_rowid
+WHERE l.store = %(store)s AND l.source_table = %(table)s AND l.outcome = 'rejected';
+
+-- name: compare_archived
+-- The landing table against the archive.
+SELECT count(*) AS compared,
+    count(*) FILTER (WHERE NOT EXISTS (
+        SELECT FROM {archive} AS a
+        WHERE a._rowid = s._rowid AND md5(row_to_json(a)::text) = md5(row_to_json(s)::text))) AS different
+FROM paralelo_stores.migrated_row AS l JOIN {source} AS s ON s._rowid = l.source_rowid
+WHERE l.store = %(store)s AND l.source_table = %(table)s AND l.outcome = 'archived';

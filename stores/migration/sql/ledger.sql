@@ -34,6 +34,12 @@ CREATE TABLE IF NOT EXISTS archive.rejected_rows (
 INSERT INTO paralelo_stores.migrated_store (store, layout, path) VALUES (%(store)s, %(layout)s, %(path)s)
 ON CONFLICT (store) DO UPDATE SET last_mapped_at = now(), path = excluded.path;
 
+-- name: paths
+SELECT store, path FROM paralelo_stores.migrated_store WHERE store = ANY (%(stores)s);
+
+-- name: layouts
+SELECT store, layout, path FROM paralelo_stores.migrated_store ORDER BY store;
+
 -- name: outcomes
 SELECT source_table, outcome, count(*) AS rows, count(*) FILTER (WHERE outcome = 'mapped' AND reason IS NOT NULL) AS noted
 FROM paralelo_stores.migrated_row WHERE store = %(store)s GROUP BY source_table, outcome;
@@ -59,6 +65,16 @@ SELECT count(*) FILTER (WHERE s._rowid IS NULL) AS gone,
     count(*) FILTER (WHERE s._rowid IS NOT NULL AND md5(row_to_json(s)::text) <> m.row_hash) AS changed
 FROM paralelo_stores.migrated_row AS m LEFT JOIN {source} AS s ON s._rowid = m.source_rowid
 WHERE m.store = %(store)s AND m.source_table = %(table)s;
+
+-- name: accounted
+-- Rows that landed and are not in the ledger, and rows of the ledger that are not in the file any more.
+SELECT
+    (SELECT count(*) FROM {source} AS s WHERE NOT EXISTS (
+        SELECT FROM paralelo_stores.migrated_row AS m
+        WHERE m.store = %(store)s AND m.source_table = %(table)s AND m.source_rowid = s._rowid)) AS unaccounted,
+    (SELECT count(*) FROM paralelo_stores.migrated_row AS m
+     WHERE m.store = %(store)s AND m.source_table = %(table)s
+         AND NOT EXISTS (SELECT FROM {source} AS s WHERE s._rowid = m.source_rowid)) AS gone;
 
 -- name: touched
 -- What was written to a target since: rows the migration wrote that are gone or changed, and new ones. A row's xmin is
