@@ -34,6 +34,8 @@ class Database:
     def __init__(self, path: str | Path, *, immutable: bool = False, busy_timeout_seconds: float = 60) -> None:
         self.path = Path(path)
         check_file(self.path)
+        if immutable:
+            _check_nobody_writes(self.path)
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         address = f"file:{quote(str(self.path.resolve()))}?{mode}"
         try:
@@ -112,10 +114,7 @@ class Database:
                 f"{self.path}: the file is damaged: restore it, or try `.recover` on a copy ({text})"
             )
         if "unable to open" in lower or "readonly" in lower:
-            return ConfigurationError(
-                f"{self.path}: {what}; a file in WAL mode needs its folder writable for the `-shm` file, or"
-                f" `immutable: true` when nobody writes to it ({text})"
-            )
+            return ConfigurationError(f"{self.path}: {what}; {_why_not(self.path)} ({text})")
         return SourceUnreachable(f"{self.path}: {what} ({text})")
 
 
@@ -134,6 +133,35 @@ def check_file(path: Path) -> None:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
     if start and start != _MAGIC:
         raise ConfigurationError(f"{path}: is no SQLite file (or an encrypted one)")
+
+
+def _beside(path: Path) -> list[str]:
+    """What a writer has not brought into the file yet: the names of a WAL or a journal with something in it."""
+    real = path.resolve()
+    logs = [real.with_name(real.name + ending) for ending in ("-wal", "-journal")]
+    return [log.name for log in logs if log.is_file() and log.stat().st_size]
+
+
+def _check_nobody_writes(path: Path) -> None:
+    """Raise ConfigurationError where the file alone is not what was committed: it is old, or half of a transaction."""
+    found = _beside(path)
+    if found:
+        raise ConfigurationError(
+            f"{path}: immutable: true, and {found[0]} lies beside it: the file alone is not what was committed. Set"
+            " immutable to false, or let a program that may write close the file first"
+        )
+
+
+def _why_not(path: Path) -> str:
+    if any(name.endswith("-journal") for name in _beside(path)):
+        return (
+            "a writer died in the middle of a transaction, and its journal has to be rolled back by a program that may"
+            " write: open the file once with sqlite3, or give this user the right to write to it and its folder"
+        )
+    return (
+        "a file in WAL mode needs its folder writable for the `-shm` file; where nobody writes and no `-wal` is there,"
+        " `immutable: true` does without"
+    )
 
 
 def quoted(name: str) -> str:

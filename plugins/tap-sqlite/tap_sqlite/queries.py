@@ -92,6 +92,13 @@ class Queries:
         names = ", ".join(self.spelled(column) for column in self.key)
         return f"SELECT EXISTS (SELECT 1 FROM {self.source} GROUP BY {names} HAVING count(*) > 1)", ()
 
+    def wrong_above(self, upper: Sequence[object], below: Sequence[object]) -> Statement:
+        """How many rows that were read before hold a value that is not of its column's type."""
+        condition, values = self._compare("<=", upper)
+        more, below_values = self._compare(">=", below)
+        sql = f"SELECT count({self._flag()}) FROM {self.source} WHERE {condition} AND {more}"
+        return sql, (*values, *below_values)
+
     def largest_row(self) -> Statement | None:
         """Bytes of text and blobs in the largest row; None where no column can be long."""
         size = self._size()

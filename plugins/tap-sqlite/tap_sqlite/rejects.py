@@ -26,6 +26,7 @@ class Rejects:
         self._log = log
         self._file = file
         self.count = 0
+        self._earlier = 0
 
     def add(self, table: str, found: Sequence[tuple[tuple[Any, ...], Rejected]]) -> None:
         """Note rejected rows. Raises DataRefused once there are more than the limit."""
@@ -41,9 +42,18 @@ class Rejects:
                 for key, one in found:
                     about = {"table": table, "key": list(key), "column": one.column}
                     lines.write(json.dumps({**about, "stored": one.stored, "type": one.wanted}) + "\n")
-        if self.count > self._limit:
+        self._check(table)
+
+    def go_on(self, table: str, earlier: int) -> None:
+        """Rows that earlier runs of the same sync left out count too. Raises DataRefused as `add` does."""
+        self._earlier = earlier
+        self._check(table)
+
+    def _check(self, table: str) -> None:
+        total = self._earlier + self.count
+        if total > self._limit:
             raise DataRefused(
-                f"{table}: {self.count} rows hold values that are not of their column's type, max_rejects is"
+                f"{table}: {total} rows hold values that are not of their column's type, max_rejects is"
                 f" {self._limit}: raise it, set column_types, or set off_type_values to json"
             )
 

@@ -80,7 +80,7 @@ SETTINGS = th.PropertiesList(
         th.BooleanType,
         default=False,
         title="Immutable",
-        description="Promise that nobody writes to the file: no locks are taken, and no WAL is read.",
+        description="Promise that nobody writes to the file: no locks are taken. Refused beside a WAL or a journal.",
     ),
     th.Property(
         "busy_timeout_seconds",

@@ -81,6 +81,7 @@ class SqliteTable:
     log: logging.Logger
     columns: list[Column] = field(init=False)
     _largest: int | None = None
+    _rejects_counted: bool = False
     _cursor: Cursor | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -126,8 +127,13 @@ class SqliteTable:
 
     @property
     def fingerprint(self) -> str:
-        """File, columns, types and key."""
-        return fingerprint(self.columns, self.key, str(self.database.path.resolve()))
+        """Columns, types, key, and the file itself: another by the same name has other rows under the same keys.
+
+        VACUUM counts the schema's version up, and may give hidden row numbers anew.
+        """
+        path = self.database.path.resolve()
+        schema = self.database.value("PRAGMA schema_version")
+        return fingerprint(self.columns, self.key, str(path), path.stat().st_ino, schema)
 
     def begin(self) -> Beginning:
         """This machine's clock, then the file's highest key."""
@@ -165,6 +171,7 @@ class SqliteTable:
 
     def read_page(self, key_range: KeyRange) -> Page:
         """The next page down, cut by rows or bytes. A page all of whose rows are rejected is passed over."""
+        self._count_earlier_rejects(key_range)
         while True:
             rows = self._page_rows(key_range)
             page = partial(self._queries.page, rows, key_range.upper, key_range.below)
@@ -296,6 +303,13 @@ class SqliteTable:
         """Each rejected row with its key."""
         return [(tuple(array[row].as_py() for array in keys[: len(self.key)]), one) for row, one in wrong.items()]
 
+    def _count_earlier_rejects(self, key_range: KeyRange) -> None:
+        """A resumed sync left rows out before: `max_rejects` is of all of them, however often it is run again."""
+        if not self._rejects_counted and key_range.below is not None:
+            earlier = self.database.value(*self._queries.wrong_above(key_range.upper, key_range.below))
+            self.rejects.go_on(self.name, int(earlier or 0))
+        self._rejects_counted = True
+
     def _page_rows(self, key_range: KeyRange) -> int:
         """As many rows as set, fewer where the largest of them would make the page too big for the memory."""
         rows, budget = int(self.config["page_size"]), int(self.config["page_bytes"])
@@ -325,7 +339,10 @@ class SqliteTable:
             return
         if not self.description.without_rowid and self.database.value(*self._queries.null_keys()):
             raise ConfigurationError(f"{self.name}: its key is NULL in some rows: set key_columns: [rowid]")
-        if not self.description.is_unique(self.key) and self.database.value(*self._queries.repeated_keys()):
+        # An index may keep apart by its own collation what the column's takes for one key: texts are looked at.
+        by_text = any(column.settled == TEXT for column in self.choices.key)
+        proven = self.description.is_unique(self.key) and not by_text
+        if not proven and self.database.value(*self._queries.repeated_keys()):
             raise ConfigurationError(f"{self.name}: its key is not unique: set another key_columns")
 
     def _key(self, found: Sequence[Any]) -> Key:

@@ -156,3 +156,46 @@ def test_discovery_lists_what_the_tap_reads(file: Callable[..., Path], tmp_path:
     assert found["main-plain"] == ["id"]
     assert "main-words" not in found
     assert "main-words_data" not in found
+
+
+def test_keys_that_only_an_index_tells_apart_are_refused(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file(
+        "CREATE TABLE t (k TEXT COLLATE NOCASE NOT NULL, n INT, PRIMARY KEY (k COLLATE BINARY))",
+        {"t": [("a", 1), ("A", 2), ("b", 3)]},
+    )
+    run = tap(path, page_size=1)
+    assert (run.code, "not unique" in run.log) == (2, True), run.rows
+
+
+def test_immutable_is_refused_beside_what_is_not_in_the_file_yet(
+    file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY)", {"t": [(1,)]})
+    assert tap(path, immutable=True).code == 0
+    for ending in ("-wal", "-journal"):
+        beside = path.with_name(f"a.db{ending}")
+        beside.write_bytes(b"")
+        assert tap(path, immutable=True).code == 0
+        beside.write_bytes(b"x")
+        run = tap(path, immutable=True)
+        assert (run.code, f"a.db{ending} lies beside it" in run.log) == (2, True)
+        beside.unlink()
+
+
+def test_rejects_of_a_resumed_sync_are_counted_on(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, "x" if i % 2 else i) for i in range(9)]})
+    run = tap(path, page_size=2, max_rejects=2)
+    assert run.code == 8
+    for _ in range(3):
+        run = tap(path, run.state, page_size=2, max_rejects=2) if run.of("STATE") else run
+        assert (run.code, run.of("ACTIVATE_VERSION")) == (8, [])
+    assert tap(path, page_size=2, max_rejects=4).code == 0
+
+
+def test_another_file_is_another_sync(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, 1) for i in range(4)]})
+    state = tap(path, page_size=2).of("STATE")[0]["value"]
+    assert len(tap(path, state).rows) == 2
+    file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, 2) for i in range(4)]}, name="b.db")
+    path.with_name("b.db").replace(path)
+    assert [row["n"] for row in tap(path, state).rows] == [2, 2, 2, 2]
