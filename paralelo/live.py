@@ -7,6 +7,9 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -21,10 +24,50 @@ PLAIN_WIDTH = 110
 READ_WIDTH = 98
 
 
+class TerminalConsole(Console):
+    """A console that tells of a closed pipe as of any other error. Rich's own would end the process there."""
+
+    def on_broken_pipe(self) -> None:
+        if isinstance(error := sys.exc_info()[1], BrokenPipeError):
+            raise error
+
+
+class Unfailing:
+    """A stream that nobody need listen to: a closed pipe, a full disk or a terminal that went is no error of ours.
+
+    Each write is tried anew: a disk may have room again.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def unfailing(console: Console) -> Console:
+    """The same console, which goes on when nobody looks: for what must not end because of it."""
+    console.file = cast("IO[str]", Unfailing(console.file))
+    return console
+
+
 def terminal_console(*, errors: bool = False) -> Console:
     """Standard output, or with `errors` standard error, with colours only on a terminal and never with NO_COLOR."""
-    console = Console(file=sys.stderr if errors else sys.stdout, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
+    stream = sys.stderr if errors else sys.stdout
+    if isinstance(stream, TextIOWrapper):
+        # A name that the terminal's encoding lacks is shown as well as it can be.
+        stream.reconfigure(errors="replace")
+    console = TerminalConsole(file=stream, highlight=False, soft_wrap=True)
+    if not _on_terminal(console):
         # Nobody knows how wide a log is: rich would say 80, and cut the tables' columns.
         console.width = PLAIN_WIDTH
     return console
@@ -38,7 +81,15 @@ def wrapped(console: Console, text: str, *, initial_indent: str = "", subsequent
 
 def can_redraw(console: Console) -> bool:
     """Whether the output is a terminal on which lines can be drawn over, and nobody said that this is CI."""
-    return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
+    return _on_terminal(console) and not console.is_dumb_terminal and not os.environ.get("CI")
+
+
+def _on_terminal(console: Console) -> bool:
+    """FORCE_COLOR asks for colours in a file too, which is no terminal for all that."""
+    try:
+        return console.is_terminal and console.file.isatty()
+    except (OSError, ValueError):
+        return False
 
 
 def show(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -32,7 +31,7 @@ from paralelo import (
 )
 from paralelo.alerts import Alert, Limits
 from paralelo.clock import Clock, SystemClock
-from paralelo.live import can_redraw, show
+from paralelo.live import can_redraw, show, unfailing
 from paralelo.observe import Observer, memory_limit
 from paralelo.project import MODES, Mode, Table
 from paralelo.report import Report
@@ -45,7 +44,6 @@ from paralelo.watch import LedgerView
 _CONNECTIONS: Mapping[Mode, tuple[int, int]] = {"full": (10, 4), "incremental": (8, 2)}
 """By mode: connections to the source at most, and how many one table may use."""
 _LOOK_SECONDS = 1.0
-_TERMINAL_GONE = (errno.EIO, errno.EPIPE, errno.ENXIO)
 
 
 def default_at_once(mode: Mode, tables: int, cores: int | None = None) -> int:
@@ -64,7 +62,7 @@ class Run:
 
     def __init__(self, plan: Plan, console: Console, clock: Clock | None = None) -> None:
         jobs.meltano()
-        self.plan, self.console, self.clock = plan, console, clock or SystemClock()
+        self.plan, self.console, self.clock = plan, unfailing(console), clock or SystemClock()
         self.settings = progress.settings(plan.env, plan.root)
         self.environment = project.environment(self.settings, plan.root)
         self.began = self.clock.now()
@@ -115,20 +113,10 @@ class Run:
         self.log.event("run started", tables=[table.name for table in self.plan.tables], at_once=self.plan.at_once)
         with self._signals_caught():
             try:
-                self._show()
+                show(self._look, self._over, self.console, sleep=self._sleep)
             finally:
                 self._end_all()
         return self._report()
-
-    def _show(self) -> None:
-        try:
-            show(self._look, self._over, self.console, sleep=self._sleep)
-        except OSError as error:
-            if error.errno not in _TERMINAL_GONE:
-                raise
-            # Nobody looks any more, and the syncs are ended or go on as if somebody did.
-            self.console.quiet = True
-            show(self._look, self._over, self.console, sleep=self._sleep)
 
     def _over(self) -> bool:
         return all(track.supervisor.over for track in self.tracks)
@@ -244,7 +232,8 @@ def run(plan: Plan, console: Console, say: Callable[[Report], None] | None = Non
     """Run a plan and print its closing table, or give the report to `say`."""
     found = Run(plan, console).execute()
     if say is not None:
-        say(found)
+        with suppress(OSError):  # nobody reads it: how the syncs ended is the exit code's to say
+            say(found)
     else:
         console.print()
         console.print(report.grid(found, console.width))

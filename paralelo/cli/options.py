@@ -6,13 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import NoReturn, TypeVar
+from contextlib import suppress
+from typing import NoReturn, TextIO, TypeVar
 
 import psycopg
-from rich.console import Console
 from sync_rules.exits import ConfigurationError, Exit, SyncError
 
 from paralelo import redact
+from paralelo.live import terminal_console
 from paralelo.policy import Policy
 
 _DEFAULT = Policy()
@@ -71,6 +72,14 @@ def _chosen(given: T | None, values: Mapping[str, str], name: str, default: T, k
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; an error that can be told in a line is told in one, and gives the exit code."""
     try:
+        return _guarded(command)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _let_go(stream)
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    try:
         return command()
     except SyncError as error:
         return _told(str(error), error.exit)
@@ -79,8 +88,7 @@ def guarded(command: Callable[[], int]) -> int:
     except psycopg.Error as error:
         return _told(f"the target did not answer: {first_line(error)}", Exit.TARGET_UNREACHABLE)
     except BrokenPipeError:
-        # Whoever read us has seen enough (`| head`): what is still unwritten goes nowhere, and quietly.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read us has seen enough (`| head`).
         return 0
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
@@ -89,9 +97,19 @@ def guarded(command: Callable[[], int]) -> int:
         return 130
 
 
+def _let_go(stream: TextIO) -> None:
+    """What nobody can be told goes nowhere, and quietly: Python would end with a code of its own for it."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _told(text: str, exit_: Exit) -> int:
     clean = redact.redactor()(text)
-    Console(stderr=True, highlight=False, soft_wrap=True).print(clean, style="red", markup=False)
+    with suppress(OSError, ValueError):
+        terminal_console(errors=True).print(clean, style="red", markup=False)
     return int(exit_)
 
 

@@ -10,7 +10,7 @@ from sync_rules.exits import ConfigurationError
 
 from paralelo import progress, project
 from paralelo.cli.options import Parser, add_recovery, guarded, policy
-from paralelo.live import terminal_console
+from paralelo.live import terminal_console, unfailing
 from paralelo.project import MODES, Mode
 from paralelo.report import print_json
 from paralelo.run import default_at_once, run, tables_of
@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     plan = Plan(mode, tuple(tables), at_once, policy(options, settings), metrics_port=options.metrics_port)
     # Settings that are missing are told now, not by eight jobs in turn.
     progress.connect().close()
-    console = terminal_console(errors=options.json)
+    console = unfailing(terminal_console(errors=options.json))
     names = ", ".join(table.name for table in tables)
     environment = project.environment(settings)
     for table in found:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from paralelo.policy import Policy
 from paralelo.project import Mode
 from paralelo.report import Report, grid
 from paralelo.run import Run, default_at_once
+from paralelo.run import run as run_and_tell
 from paralelo.runlog import lines
 from paralelo.track import Plan
 from paralelo.watch import Watched, watch
@@ -227,6 +229,40 @@ class Gone(io.StringIO):
 def test_a_terminal_that_goes_ends_no_sync(toy: Toy) -> None:
     plan = Plan("full", (toy.table,), 1, QUICK, toy.told(), toy.root)
     assert Run(plan, Console(file=Gone(), width=110)).execute().exit_code == 0
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), UnicodeEncodeError("ascii", "é", 0, 1, "x")])
+def test_an_output_that_cannot_be_written_ends_no_sync(toy: Toy, error: Exception, tmp_path: Path) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    plan = Plan("full", (toy.table,), 1, QUICK, toy.told(), toy.root)
+    found = run_and_tell(plan, Console(file=Full(), width=110))
+    assert found.exit_code == 0
+    assert (Path(found.logs) / "report.json").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "recover"])
+def test_a_reader_that_has_seen_enough_ends_no_sync(toy: Toy, command: str) -> None:
+    """`| head`: what nobody reads is printed to nobody, and the sync goes on to its report."""
+    words = {"run": ["full", "toy", "false"], "recover": ["full", "toy", "parallel-full-sync-toy"]}[command]
+    code = "import sys; from pathlib import Path; from paralelo import project;"
+    code += (
+        f"project.root = lambda: Path({str(toy.root)!r}); from paralelo.cli import {command} as c; sys.exit(c.main())"
+    )
+    how = {"env": {**os.environ, **toy.told(pages=4, seconds=0.3), "PYTHONUNBUFFERED": "1"}}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how
+    ) as ran:
+        assert ran.stdout is not None
+        ran.stdout.readline()
+        ran.stdout.close()
+        assert ran.stderr is not None
+        said = ran.stderr.read().decode()
+    assert (ran.returncode, said) == (0, "")
+    [report] = toy.root.glob("logs/*/report.json")
+    assert json.loads(report.read_text())["exit_code"] == 0
 
 
 def test_no_more_tables_run_at_once_than_were_asked_for(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,16 @@
+"""How a run is shown: where lines are drawn over, and where they are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from paralelo.live import PLAIN_WIDTH, can_redraw, terminal_console
+
+
+def test_colours_that_are_forced_into_a_file_make_no_terminal_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    console = terminal_console()
+    assert not can_redraw(console)
+    assert console.width == PLAIN_WIDTH
