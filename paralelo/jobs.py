@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -116,26 +117,45 @@ def start(
     # Meltano keeps an unredacted copy of its log below the user's state folder: it goes where we can remove it.
     (root / SCRATCH).mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root / SCRATCH))
+    environ = {
+        **os.environ,
+        **(env or {}),
+        "MELTANO_CLI_LOG_FORMAT": "json",
+        "NO_COLOR": "1",
+        "XDG_STATE_HOME": str(scratch),
+    }
+    sink = RunLog(log, redact.redactor(redact.secrets(values)), {"job": job, **(context or {})})
+    try:
+        process, reader = _launch(command, root, environ, sink, job)
+    except OSError:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return RunningJob(job, process, log, reader=reader, scratch=scratch, context=context or {})
+
+
+def _launch(
+    command: Sequence[str], root: Path, environ: Mapping[str, str], sink: RunLog, job: str
+) -> tuple[subprocess.Popen[bytes], threading.Thread]:
+    """The process and the thread that reads it, both or none. Raises OSError."""
     process = subprocess.Popen(
         command,
         cwd=root,
-        env={
-            **os.environ,
-            **(env or {}),
-            "MELTANO_CLI_LOG_FORMAT": "json",
-            "NO_COLOR": "1",
-            "XDG_STATE_HOME": str(scratch),
-        },
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    sink = RunLog(log, redact.redactor(redact.secrets(values)), {"job": job, **(context or {})})
     assert process.stdout is not None
     reader = threading.Thread(target=sink.relay, args=(process.stdout,), name=f"log of {job}", daemon=True)
-    reader.start()
-    return RunningJob(job, process, log, reader=reader, scratch=scratch, context=context or {})
+    try:
+        reader.start()
+    except RuntimeError as error:
+        # Nobody would read its pipe.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise OSError(errno.EAGAIN, str(error)) from error
+    return process, reader
 
 
 def meltano() -> Path:

@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import subprocess
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
+from sync_rules.exits import ConfigurationError, Exit
 
 from paralelo import (
     attach,
@@ -33,6 +35,7 @@ from paralelo.alerts import Alert, Limits
 from paralelo.clock import Clock, SystemClock
 from paralelo.live import can_redraw, show, unfailing
 from paralelo.observe import Observer, memory_limit
+from paralelo.outcomes import Outcome
 from paralelo.project import MODES, Mode, Table
 from paralelo.report import Report
 from paralelo.runlog import RunLog
@@ -100,8 +103,24 @@ class Run:
         self._used = usage.Usage()
 
     def execute(self) -> Report:
-        """Run all of it. Returns how it ended; a signal ends it early, at a page."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Run all of it. Returns how it ended; a signal ends it early, at a page.
+
+        Whatever breaks on the way, each table is concluded: report, history and notices tell of it.
+        """
+        self._keep(lambda: self.folder.mkdir(parents=True, exist_ok=True))
+        with self._signals_caught():
+            try:
+                self._prepare()
+                show(self._look, self._over, self.console, sleep=self._sleep)
+            except ConfigurationError:
+                raise
+            except Exception as error:
+                self._broke(error)
+            finally:
+                self._end_all()
+        return self._report()
+
+    def _prepare(self) -> None:
         runlog.forget_old(self.plan.logs_folder)
         leftovers.remove(self.plan.root)
         # Also for one table: schedules start several of these at the same second.
@@ -111,12 +130,13 @@ class Run:
             port = self.observer.metrics.serve(self.plan.metrics_port)
             self.console.print(f"metrics at http://127.0.0.1:{port}/metrics", style="dim")
         self.log.event("run started", tables=[table.name for table in self.plan.tables], at_once=self.plan.at_once)
-        with self._signals_caught():
-            try:
-                show(self._look, self._over, self.console, sleep=self._sleep)
-            finally:
-                self._end_all()
-        return self._report()
+
+    def _broke(self, error: Exception) -> None:
+        why = f"the run itself broke: {type(error).__name__}: {error}"
+        self.log.event(why, level="error", traceback=traceback.format_exc())
+        for track in self.tracks:
+            track.stop_for_certain()
+            track.supervisor.give_up(Outcome(Exit.UNEXPECTED, why))
 
     def _over(self) -> bool:
         return all(track.supervisor.over for track in self.tracks)

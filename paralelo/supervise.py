@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from sync_rules.exits import Exit
+from sync_rules.exits import Exit, SyncError
 
 from paralelo.clock import Clock
 from paralelo.outcomes import Outcome
@@ -174,13 +174,28 @@ class Supervisor:
         else:
             self._check_health(self.process)
 
+    def give_up(self, outcome: Outcome) -> None:
+        """Conclude it as failed: whoever steps it can do so no longer, and has ended what ran."""
+        if not self.over:
+            self.process = None
+            self._finish(outcome, "failed")
+
     def _start(self) -> None:
         self._resume_at = None
         number = len(self.attempts) + 1
-        self.process = self.ports.start(number, self._force)
-        self._force = False
+        force, self._force = self._force, False
         self._begun_at = self._moved_at = self.clock.monotonic()
         self.sign = Sign("starting", self.sign.committed)
+        try:
+            self.process = self.ports.start(number, force)
+        except (OSError, SyncError) as error:
+            # No process, memory or disk to be had: an attempt that failed, and nothing to the other tables.
+            exit_ = error.exit if isinstance(error, SyncError) else Exit.UNEXPECTED
+            outcome = Outcome(exit_, f"it could not be started: {error}")
+            self.attempts.append(Attempt(number, 0.0, outcome.exit, outcome.reason))
+            self._tell("ended", outcome, number)
+            self._recover(outcome)
+            return
         self._tell("started")
 
     def _check_health(self, process: Process) -> None:

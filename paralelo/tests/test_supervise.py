@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -303,6 +303,31 @@ def test_a_job_that_finishes_while_it_is_stopped_is_finished() -> None:
     world.jobs[0].stubborn = True
     supervisor.stop()
     world.jobs[0].result = Outcome(Exit.FINISHED, "finished")
+    supervisor.step()
+    assert supervisor.phase == "done"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ConfigurationError("no Meltano")])
+def test_an_attempt_that_cannot_be_started_has_failed_and_another_may_follow(error: Exception) -> None:
+    world = World()
+    working = world.start
+
+    def broken(attempt: int, force: bool) -> FakeJob:
+        raise error
+
+    world.start = broken  # type: ignore[method-assign]  # a port is whatever is called
+    supervisor = world.supervisor()
+    assert "it could not be started: " in supervisor.attempts[0].reason
+    if isinstance(error, ConfigurationError):
+        assert supervisor.phase == "failed"
+        assert supervisor.attempts[0].exit is Exit.CONFIGURATION
+        return
+    assert supervisor.phase == "pausing"
+    world.jobs.append(FakeJob(KILLED))
+    supervisor.ports = replace(supervisor.ports, start=working)
+    world.clock.at += 300
+    supervisor.step()
+    world.jobs[-1].result = Outcome(Exit.FINISHED, "finished")
     supervisor.step()
     assert supervisor.phase == "done"
 
