@@ -68,13 +68,16 @@ def ensure(connection: progress.Connection) -> None:
 
 def write(statement: str, record: Record, env: Mapping[str, str] | None = None) -> str | None:
     """`begin`, `attempt` or `end` a record. Returns what went wrong: history that cannot be kept ends no sync."""
+
+    def keep(connection: progress.Connection) -> None:
+        ensure(connection)
+        connection.execute(query(f"history.{statement}"), record.values)
+        if statement == "end":
+            connection.execute(query("history.forget_old"), {"days": KEEP_DAYS})
+            _tell_the_stores(connection, record)
+
     try:
-        with progress.connect(env, read_only=False) as connection:
-            ensure(connection)
-            connection.execute(query(f"history.{statement}"), record.values)
-            if statement == "end":
-                connection.execute(query("history.forget_old"), {"days": KEEP_DAYS})
-                _tell_the_stores(connection, record)
+        progress.ask(keep, env, read_only=False)
     except (psycopg.Error, SyncError) as error:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     return None
@@ -82,9 +85,14 @@ def write(statement: str, record: Record, env: Mapping[str, str] | None = None) 
 
 def bury(runs: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     """Mark what these runs left as running as failed: their supervisors are dead, and told nobody."""
-    with suppress(psycopg.Error, SyncError), progress.connect(env, read_only=False) as connection:
-        if runs and _there(connection):
+
+    def mark(connection: progress.Connection) -> None:
+        if _there(connection):
             connection.execute(query("history.bury"), {"runs": list(runs), "reason": DIED})
+
+    if runs:
+        with suppress(psycopg.Error, SyncError):
+            progress.ask(mark, env, read_only=False)
 
 
 def _tell_the_stores(connection: progress.Connection, record: Record) -> None:

@@ -123,14 +123,17 @@ class Observer:
         success: dict[str, datetime] = {}
         sizes: dict[str, int] = {}
         rejected: dict[tuple[str, str], int] = {}
+
+        def ask(connection: progress.Connection) -> dict[tuple[str, str, str], int]:
+            for table, mode in self.tables:
+                self.rates[(table.name, mode)] = history.rates(connection, table.name, mode, except_run=self.run)
+                values = {"schema": progress.default_schema(self.env), "table": table.target}
+                row = connection.execute(query("progress.size"), values).fetchone()
+                sizes[table.name] = int(row["bytes"] or 0) if row else 0
+            return history.recoveries(connection)
+
         try:
-            with progress.connect(self.env) as connection:
-                for table, mode in self.tables:
-                    self.rates[(table.name, mode)] = history.rates(connection, table.name, mode, except_run=self.run)
-                    values = {"schema": progress.default_schema(self.env), "table": table.target}
-                    row = connection.execute(query("progress.size"), values).fetchone()
-                    sizes[table.name] = int(row["bytes"] or 0) if row else 0
-                recoveries = history.recoveries(connection)
+            recoveries = progress.ask(ask, self.env)
         except (psycopg.Error, SyncError):
             return self._facts
         for table, mode in self.tables:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from dotenv import dotenv_values
 from psycopg.rows import dict_row
 from sync_rules.exits import ConfigurationError, TargetUnreachable
 
-from paralelo import project
+from paralelo import deadline, project
 from paralelo.queries import query
 
 Connection = psycopg.Connection[dict[str, Any]]
+T = TypeVar("T")
 WINDOW = timedelta(seconds=15)
 _LOCAL = ("", "localhost", "127.0.0.1", "::1")
 
@@ -107,6 +110,11 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
             sslkey=values.get("TARGET_POSTGRES_SSL_KEY"),
             application_name="paralelo operations",
             connect_timeout=10,
+            # A host that vanished without a word is noticed within a minute and a half.
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=6,
+            tcp_user_timeout=90_000,
             autocommit=True,
             row_factory=dict_row,
         )
@@ -116,6 +124,35 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
     if read_only:
         connection.execute("SET default_transaction_read_only = on")
     return connection
+
+
+def ask(work: Callable[[Connection], T], env: Mapping[str, str] | None = None, *, read_only: bool = True) -> T:
+    """What `work` finds over a connection of its own. Raises as `connect` does, and TargetUnreachable when late."""
+    seconds = deadline.SECONDS
+    made: list[Connection] = []
+
+    def do() -> T:
+        with connect(env, read_only=read_only) as connection:
+            made.append(connection)
+            return work(connection)
+
+    def late() -> TargetUnreachable:
+        for connection in made:
+            abandon(connection)
+        return unanswered(seconds)
+
+    return deadline.end(deadline.begin(do), seconds, late)
+
+
+def unanswered(seconds: float) -> TargetUnreachable:
+    """A server that takes connections and says nothing."""
+    return TargetUnreachable(f"the target did not answer within {seconds:g} seconds")
+
+
+def abandon(connection: Connection) -> None:
+    """End a connection that another thread waits on: that thread sees it closed by the other side, and frees it."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as ours:
+        ours.shutdown(socket.SHUT_RDWR)
 
 
 def default_schema(env: Mapping[str, str] | None = None) -> str:

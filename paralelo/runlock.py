@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 import psycopg
-from sync_rules.exits import SyncError, TargetUnreachable
+from sync_rules.exits import SyncError
 
 from paralelo import progress, status, usage
 from paralelo.project import MODES, Mode, Table
@@ -54,9 +54,8 @@ def prove_gone(table: Table, mode: Mode, root: Path, env: Mapping[str, str] | No
     if living:
         return Proof(False, f"process {', '.join(str(process.pid) for process in living)} of it is alive")
     try:
-        with progress.connect(env) as connection:
-            found = holder(connection, progress.default_schema(env), table.target)
-    except (TargetUnreachable, psycopg.Error) as error:
+        found = progress.ask(lambda asked: holder(asked, progress.default_schema(env), table.target), env)
+    except (SyncError, psycopg.Error) as error:
         return Proof(False, f"the target cannot be asked who holds the table's lock: {error}")
     return Proof(False, f"its lock in the target is held by {found}") if found else Proof(True)
 
@@ -67,9 +66,8 @@ def running(table: Table, root: Path, logs: Path, env: Mapping[str, str] | None 
     A first look that costs no start of Meltano. It decides nothing: the locks do.
     """
     try:
-        with progress.connect(env) as connection:
-            if found := holder(connection, progress.default_schema(env), table.target):
-                return f"its lock in the target is held by {found}"
+        if found := progress.ask(lambda asked: holder(asked, progress.default_schema(env), table.target), env):
+            return f"its lock in the target is held by {found}"
     except (SyncError, psycopg.Error):
         # Whoever goes on will say so better.
         return ""

@@ -40,10 +40,11 @@ class Process(Protocol):
 
 @dataclass(frozen=True)
 class Sign:
-    """A sign of life: when it differs from the last one, something moved."""
+    """A sign of life: when it differs from the last one, something moved. `seen` is False where nobody could look."""
 
     phase: Phase
     committed: int
+    seen: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Supervisor:
     sign: Sign = Sign("waiting", 0)
     _begun_at: float = 0.0
     _moved_at: float = 0.0
+    _checked_at: float = 0.0
     _ending_for: Outcome | None = None
     _kill_at: float | None = None
     _resume_at: float | None = None
@@ -184,7 +186,7 @@ class Supervisor:
         self._resume_at = None
         number = len(self.attempts) + 1
         force, self._force = self._force, False
-        self._begun_at = self._moved_at = self.clock.monotonic()
+        self._begun_at = self._moved_at = self._checked_at = self.clock.monotonic()
         self.sign = Sign("starting", self.sign.committed)
         try:
             self.process = self.ports.start(number, force)
@@ -200,7 +202,11 @@ class Supervisor:
 
     def _check_health(self, process: Process) -> None:
         sign, now = self.ports.sign(process), self.clock.monotonic()
-        if sign != self.sign:
+        if not sign.seen:
+            # That the ledger cannot be read says nothing of the sync: the time until it can be again does not count.
+            self._moved_at += now - self._checked_at
+        self._checked_at = now
+        if sign.seen and sign != self.sign:
             self.sign, self._moved_at = sign, now
         idle = now - self._moved_at
         if idle >= self.policy.patience(sign.phase):

@@ -178,7 +178,7 @@ class Track:
     def _sign(self, _: Process) -> Sign:
         line = self.line()
         # That commits became rare is no sign of life.
-        return Sign("reading" if line.phase == "loading" else line.phase, line.committed)
+        return Sign("reading" if line.phase == "loading" else line.phase, line.committed, not self.run.view.trouble)
 
     def _prove_gone(self) -> runlock.Proof:
         return runlock.prove_gone(self.table, self.mode, self.run.plan.root, self.run.plan.env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -10,11 +11,11 @@ from typing import Any
 
 import psycopg
 from rich.console import Console
-from sync_rules.exits import TargetUnreachable
+from sync_rules.exits import SyncError
 
+from paralelo import deadline, usage
 from paralelo import progress as ledger
 from paralelo import snapshot as shots
-from paralelo import usage
 from paralelo.jobs import RunningJob
 from paralelo.live import show, terminal_console
 from paralelo.progress import Covered, Progress
@@ -78,6 +79,8 @@ class LedgerView:
 
     env: Mapping[str, str] | None = None
     window: timedelta = ledger.WINDOW
+    patience: float = deadline.SECONDS
+    _look: Future[tuple[list[Progress], dict[tuple[str, str], Covered]]] | None = None
     _connection: ledger.Connection | None = None
     _entries: Mapping[tuple[str, str, str], Progress] = field(default_factory=dict)
     _covered: Mapping[tuple[str, str], Covered] = field(default_factory=dict)
@@ -91,21 +94,40 @@ class LedgerView:
         return ledger.default_schema(self.env)
 
     def refresh(self, since: datetime) -> None:
-        """Look again. `since` is when the oldest run began, by this machine's clock. Trouble is noted, not raised."""
+        """Look again. `since` is when the oldest run began, by this machine's clock. Trouble is noted, not raised.
+
+        Returns within `patience` seconds. A look that is under way still is waited for, not joined by another.
+        """
+        if self._look is None or self._look.done():
+            self._look = deadline.begin(lambda: self._read(since))
         try:
-            if self._connection is None or self._connection.closed:
-                self._connection = ledger.connect(self.env)
-                self._offset = ledger.clock(self._connection) - datetime.now(timezone.utc)
-            entries = ledger.newest(self._connection, since=since + self._offset, window=self.window)
-            self._covered = ledger.covered(self._connection)
-        except (psycopg.Error, TargetUnreachable) as error:
+            entries, self._covered = deadline.end(self._look, self.patience, self._late)
+        except (psycopg.Error, SyncError) as error:
             self.trouble = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self.close()
             return
         self.trouble = ""
         self._entries = shots.by_table(entries)
         for entry in entries:
             self._remember(entry)
+
+    def _read(self, since: datetime) -> tuple[list[Progress], dict[tuple[str, str], Covered]]:
+        """One look, in a thread of its own, which ends the connection when it breaks."""
+        connection = self._connection
+        try:
+            if connection is None or connection.closed:
+                self._connection = connection = ledger.connect(self.env)
+                self._offset = ledger.clock(connection) - datetime.now(timezone.utc)
+            entries = ledger.newest(connection, since=since + self._offset, window=self.window)
+            return entries, ledger.covered(connection)
+        except psycopg.Error:
+            if connection is not None:
+                connection.close()
+            raise
+
+    def _late(self) -> SyncError:
+        if self._connection is not None:
+            ledger.abandon(self._connection)
+        return ledger.unanswered(self.patience)
 
     def _remember(self, entry: Progress) -> None:
         kept = self._history.setdefault(entry.sync_id, [])
@@ -165,7 +187,11 @@ class LedgerView:
         return self._entries.get((self.schema, table.target, mode))
 
     def close(self) -> None:
-        """End the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """End the connection, unless a look still waits on it: that ends it itself."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._look is not None and not self._look.done():
+            ledger.abandon(connection)
+        else:
+            connection.close()

@@ -202,6 +202,26 @@ def test_activation_is_given_more_time_than_reading() -> None:
     assert world.jobs[0].heard == [signal.SIGTERM]
 
 
+def test_time_in_which_nobody_could_look_does_not_count_as_a_stall() -> None:
+    world = World(sign=Sign("reading", 5))
+    supervisor = world.supervisor()
+    supervisor.step()
+    world.clock.at += 600
+    supervisor.step()
+    world.sign = Sign("starting", 0, seen=False)
+    for _ in range(3_600):
+        world.clock.at += 1
+        supervisor.step()
+    assert supervisor.phase == "reading", "what was seen last"
+    world.sign = Sign("reading", 5)
+    world.clock.at += 299
+    supervisor.step()
+    assert world.jobs[0].heard == []
+    world.clock.at += 1
+    supervisor.step()
+    assert world.jobs[0].heard == [signal.SIGTERM]
+
+
 def test_plugins_that_outlive_a_killed_meltano_are_ended_before_a_restart() -> None:
     world = World()
     supervisor = world.supervisor()
