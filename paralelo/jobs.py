@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 from sync_rules.exits import ConfigurationError
@@ -39,6 +40,7 @@ class RunningJob:
     reader: threading.Thread | None = None
     scratch: Path | None = None
     context: Mapping[str, object] = field(default_factory=dict)
+    run_id: str = ""
 
     @property
     def done(self) -> bool:
@@ -123,6 +125,8 @@ def start(
         "MELTANO_CLI_LOG_FORMAT": "json",
         "NO_COLOR": "1",
         "XDG_STATE_HOME": str(scratch),
+        # So that its heartbeat can be told from a stranger's.
+        "MELTANO_RUN_ID": str(uuid4()),
     }
     sink = RunLog(log, redact.redactor(redact.secrets(values)), {"job": job, **(context or {})})
     try:
@@ -130,7 +134,9 @@ def start(
     except OSError:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return RunningJob(job, process, log, reader=reader, scratch=scratch, context=context or {})
+    return RunningJob(
+        job, process, log, reader=reader, scratch=scratch, context=context or {}, run_id=environ["MELTANO_RUN_ID"]
+    )
 
 
 def _launch(

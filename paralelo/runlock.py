@@ -2,9 +2,10 @@
 
 Meltano holds a run of the same state id for running until its heartbeat is five minutes old. After SIGKILL nobody
 clears that. Here it is cleared, but only once it is proven that the run is dead: no process of the job on this machine,
-and nobody, on any machine, holds the table's lock in the target. Then the next attempt passes the lock with `--force`,
-and the dead run is marked as failed in Meltano's own database, as Meltano itself would five minutes later: `--force`
-alone would leave the next schedule in front of the same lock.
+nobody, on any machine, holds the table's lock in the target, and its heartbeat, which comes every second, has ceased: a
+run on another machine takes its lock only when its first rows are there. Then the next attempt passes the lock with
+`--force`, and the dead run is marked as failed in Meltano's own database, as Meltano itself would five minutes later:
+`--force` alone would leave the next schedule in front of the same lock.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ from pathlib import Path
 
 import psutil
 import psycopg
+from sqlalchemy.exc import SQLAlchemyError
 from sync_rules.exits import SyncError
 
-from paralelo import progress, status, usage
+from paralelo import deadline, progress, project, status, systemdb, usage
 from paralelo.project import MODES, Mode, Table
 from paralelo.queries import query
 from paralelo.snapshot import ENDED
+
+QUIET_SECONDS = 15.0
+"""A run that gave no sign for as long is dead, or so nearly that it will find its lock taken."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,21 @@ class Holder:
 
 @dataclass(frozen=True)
 class Proof:
-    """Whether an earlier run is gone; `why_not` says what speaks against it."""
+    """Whether an earlier run is gone; `why_not` says what speaks against it, `ask_again` in how many seconds that alone
+    might be otherwise."""
 
     gone: bool
     why_not: str = ""
+    ask_again: float = 0.0
 
 
-def prove_gone(table: Table, mode: Mode, root: Path, env: Mapping[str, str] | None = None) -> Proof:
-    """Whether no run of this table and mode lives anywhere. What cannot be found out counts as living."""
+def prove_gone(
+    table: Table, mode: Mode, root: Path, env: Mapping[str, str] | None = None, ours: Iterable[str] = ()
+) -> Proof:
+    """Whether no run of this table and mode lives anywhere. What cannot be found out counts as living.
+
+    `ours` are ids of runs that the caller has seen end: their last heartbeat may be young.
+    """
     living = processes_of(table, mode, root)
     if living:
         return Proof(False, f"process {', '.join(str(process.pid) for process in living)} of it is alive")
@@ -57,7 +69,24 @@ def prove_gone(table: Table, mode: Mode, root: Path, env: Mapping[str, str] | No
         found = progress.ask(lambda asked: holder(asked, progress.default_schema(env), table.target), env)
     except (SyncError, psycopg.Error) as error:
         return Proof(False, f"the target cannot be asked who holds the table's lock: {error}")
-    return Proof(False, f"its lock in the target is held by {found}") if found else Proof(True)
+    if found:
+        return Proof(False, f"its lock in the target is held by {found}")
+    return _prove_silent(table, mode, root, env, {systemdb.plain(run) for run in ours})
+
+
+def _prove_silent(table: Table, mode: Mode, root: Path, env: Mapping[str, str] | None, ours: set[str]) -> Proof:
+    settings = progress.settings(env, root)
+    state_id = table.state_id(mode, project.environment(settings, root))
+    asked = deadline.begin(lambda: systemdb.heartbeats(state_id, root, settings))
+    try:
+        beats = deadline.end(asked, deadline.SECONDS, lambda: TimeoutError("it did not answer"))
+    except (SQLAlchemyError, ImportError, OSError, TimeoutError) as error:
+        return Proof(False, f"Meltano's database cannot be asked who runs: {type(error).__name__}")
+    youngest = min((age for run, age in beats.items() if run not in ours), default=QUIET_SECONDS)
+    if youngest >= QUIET_SECONDS:
+        return Proof(True)
+    why = f"Meltano heard of a run of it {max(0.0, youngest):.0f} seconds ago, on this machine or another"
+    return Proof(False, why, ask_again=QUIET_SECONDS)
 
 
 def running(table: Table, root: Path, logs: Path, env: Mapping[str, str] | None = None) -> str:
@@ -130,14 +159,14 @@ def _runs(process: psutil.Process, words: Iterable[str], job: str, extractor: st
 
 
 def release(
-    state_id: str, before: datetime, root: Path, env: Mapping[str, str] | None = None
+    state_id: str, before: datetime, root: Path, env: Mapping[str, str] | None = None, ours: Iterable[str] = ()
 ) -> subprocess.Popen[bytes]:
     """Begin to mark the runs of this state id that started before then as failed. Only after `prove_gone`.
 
     Runs in a process of its own, for it needs all of Meltano, which takes seconds to load.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "paralelo.runlock", state_id, before.isoformat()],
+        [sys.executable, "-m", "paralelo.runlock", state_id, before.isoformat(), *ours],
         cwd=root,
         env={**os.environ, **(env or {}), "MELTANO_CLI_LOG_LEVEL": "error"},
         stdin=subprocess.DEVNULL,
@@ -147,19 +176,23 @@ def release(
     )
 
 
-def _release_here(state_id: str, before: datetime) -> int:
+def _release_here(state_id: str, before: datetime, ours: Iterable[str]) -> int:
     from meltano.core.db import project_engine
     from meltano.core.job.finder import JobFinder
     from meltano.core.project import Project
 
+    seen_ended = {systemdb.plain(run) for run in ours}
     _, make_session = project_engine(Project.find())
     with make_session() as session:
-        for run in JobFinder(state_id).running(session):
-            if run.started_at < before:
+        # Locked while it is judged: since the proof, one may have begun on another machine.
+        for run in JobFinder(state_id).running(session).with_for_update():
+            beat = run.last_heartbeat_at or run.started_at
+            silent = (systemdb.now(session.connection()) - beat.replace(tzinfo=None)).total_seconds()
+            if run.started_at < before and (systemdb.plain(run.run_id) in seen_ended or silent >= QUIET_SECONDS):
                 run.fail("Its processes were proven gone; paralelo cleared the run lock.")
-                run.save(session)
+        session.commit()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(_release_here(sys.argv[1], datetime.fromisoformat(sys.argv[2])))
+    sys.exit(_release_here(sys.argv[1], datetime.fromisoformat(sys.argv[2]), sys.argv[3:]))

@@ -109,6 +109,7 @@ class Supervisor:
     _force: bool = False
     _lock_left: bool = False
     _overrode: bool = False
+    _asked_again: bool = False
     _stopping: bool = False
 
     @property
@@ -259,6 +260,11 @@ class Supervisor:
     def _meltano_refused(self, outcome: Outcome) -> None:
         """Meltano's run lock: pass it, once, if whoever holds it is proven dead."""
         proof = self.ports.prove_gone()
+        if proof.ask_again and not self._asked_again:
+            # Whoever was killed this moment looks alive still.
+            self._asked_again = True
+            self._resume_at = self.clock.monotonic() + proof.ask_again
+            return
         if self._overrode or not proof.gone:
             self._finish(Outcome(Exit.ALREADY_RUNNING, f"already running: {proof.why_not or outcome.reason}"), "failed")
             return

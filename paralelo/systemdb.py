@@ -1,4 +1,4 @@
-"""Meltano's system database, made or brought up to date before several Meltanos start at once.
+"""Meltano's system database: made or brought up to date before several Meltanos start at once, and asked who lives.
 
 Each Meltano migrates it at its start. Of several that find it old or missing at the same moment, all but one fail.
 """
@@ -11,11 +11,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+from string import Template
+from typing import cast
+
+from sqlalchemy import Connection, DateTime, column, create_engine, func, select, table
+from sqlalchemy.pool import NullPool
+
+from paralelo import project
 
 _MARKS = Path(".paralelo", "system-database")
 _DEFAULT = Path(".meltano", "meltano.db")
+_RUNS = table("runs", column("job_name"), column("run_id"), column("state"), column("last_heartbeat_at", DateTime))
 
 
 def prepare(root: Path, settings: Mapping[str, str]) -> bool:
@@ -44,6 +53,36 @@ def prepare(root: Path, settings: Mapping[str, str]) -> bool:
         if done.returncode == 0:
             mark.touch()
         return done.returncode == 0
+
+
+def heartbeats(state_id: str, root: Path, settings: Mapping[str, str]) -> dict[str, float]:
+    """By its run id, how many seconds ago each run that Meltano holds for running last gave a sign: one is given every
+    second. By the database's clock where it has one of its own. Raises SQLAlchemyError."""
+    address = settings.get("MELTANO_DATABASE_URI") or project.main_file(root).get("database_uri") or ""
+    if not address and not (root / _DEFAULT).exists():
+        return {}
+    places = {"MELTANO_PROJECT_ROOT": str(root), "MELTANO_SYS_DIR_ROOT": str(root / ".meltano")}
+    address = Template(str(address)).safe_substitute(places) or f"sqlite:///{root / _DEFAULT}"
+    wanted = select(_RUNS.c.run_id, _RUNS.c.last_heartbeat_at).where(
+        _RUNS.c.job_name == state_id, _RUNS.c.state == "RUNNING"
+    )
+    with create_engine(address, poolclass=NullPool).connect() as connection:
+        found = connection.execute(wanted).all()
+        moment = now(connection)
+    return {plain(run): (moment - beat).total_seconds() for run, beat in found if beat is not None}
+
+
+def now(connection: Connection) -> datetime:
+    """The database's clock, in UTC and without a zone, as Meltano writes its times."""
+    if connection.dialect.name == "postgresql":
+        moment = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return cast("datetime", moment).astimezone(timezone.utc).replace(tzinfo=None)
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def plain(run_id: object) -> str:
+    """A run id however a database spells it."""
+    return str(run_id).replace("-", "").lower()
 
 
 def _migrate() -> int:

@@ -78,6 +78,7 @@ class Track:
         self.recoveries: Counter[str] = Counter()
         self.meter = usage.Meter()
         self._roles: frozenset[str] = frozenset()
+        self._run_ids: list[str] = []
         self.log_path = run.folder / f"{table.name}-{self.mode}.jsonl"
         context = {"run": run.id, "table": table.name, "mode": self.mode, "job": table.job(self.mode)}
         self.log = RunLog(self.log_path, run.redact, context)
@@ -173,6 +174,7 @@ class Track:
             force=force,
             context={"run": self.run.id, "table": self.table.name, "mode": self.mode, "attempt": attempt},
         )
+        self._run_ids.append(self.job.run_id)
         return self.job
 
     def _sign(self, _: Process) -> Sign:
@@ -181,7 +183,7 @@ class Track:
         return Sign("reading" if line.phase == "loading" else line.phase, line.committed, not self.run.view.trouble)
 
     def _prove_gone(self) -> runlock.Proof:
-        return runlock.prove_gone(self.table, self.mode, self.run.plan.root, self.run.plan.env)
+        return runlock.prove_gone(self.table, self.mode, self.run.plan.root, self.run.plan.env, self._run_ids)
 
     def _clean(self, proven: bool) -> None:
         plan = self.run.plan
@@ -189,7 +191,7 @@ class Track:
             plugins = frozenset({self.table.extractors[self.mode], self.table.loader})
             removed = leftovers.remove(plan.root, plugins=plugins, young_seconds=0)
             state_id = self.table.state_id(self.mode, self.run.environment)
-            self.run.remember(runlock.release(state_id, self.run.clock.now(), plan.root, plan.env))
+            self.run.remember(runlock.release(state_id, self.run.clock.now(), plan.root, plan.env, self._run_ids))
         else:
             removed = leftovers.remove(plan.root)
         if removed:

@@ -288,6 +288,22 @@ def test_meltano_refusing_for_a_living_run_is_the_end() -> None:
     assert len(world.jobs) == 1
 
 
+@pytest.mark.parametrize("proof", [Proof(True), Proof(False, "heard of a second ago", ask_again=15.0)])
+def test_whoever_may_have_died_this_moment_is_asked_about_once_more(proof: Proof) -> None:
+    world = World(proof=Proof(False, "heard of a second ago", ask_again=15.0))
+    supervisor = world.supervisor()
+    refused = Outcome(Exit.ALREADY_RUNNING, "x", lock_only=True)
+    world.jobs[0].result = refused
+    supervisor.step()
+    assert supervisor.pause_left == 15.0
+    world.clock.at += 15
+    supervisor.step()
+    world.jobs[1].result, world.proof = refused, proof
+    supervisor.step()
+    assert world.forced == [False, False, *([True] if proof.gone else [])]
+    assert supervisor.over is not proof.gone
+
+
 def test_stopping_ends_the_job_and_starts_nothing_more() -> None:
     world = World()
     supervisor = world.supervisor()

@@ -1,0 +1,65 @@
+"""Whether a run that Meltano holds for running is proven dead. # SPEC O1"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta, timezone
+from uuid import uuid4
+
+import pytest
+
+from paralelo import runlock, systemdb
+
+from .conftest import Toy
+
+
+@pytest.fixture
+def held(toy: Toy) -> Toy:
+    assert systemdb.prepare(toy.root, toy.env)
+    return toy
+
+
+def beat(toy: Toy, seconds: float) -> str:
+    """A run that counts as running, whose last heartbeat is so old."""
+    run, at = uuid4(), datetime.now(timezone.utc) - timedelta(seconds=seconds)
+    state_id = toy.table.state_id("full", "dev")
+    with sqlite3.connect(toy.root / ".meltano" / "meltano.db") as database:
+        database.execute(
+            "INSERT INTO runs (job_name, run_id, state, started_at, last_heartbeat_at, payload, payload_flags)"
+            " VALUES (?, ?, 'RUNNING', ?, ?, '{}', 0)",
+            [state_id, run.hex, f"{at - timedelta(minutes=1):%F %T}.000000", f"{at:%F %T}.000000"],
+        )
+    return str(run)
+
+
+def states(toy: Toy) -> list[str]:
+    with sqlite3.connect(toy.root / ".meltano" / "meltano.db") as database:
+        return [state for (state,) in database.execute("SELECT state FROM runs ORDER BY id")]
+
+
+def test_a_run_on_another_machine_that_holds_no_lock_yet_is_not_proven_gone(held: Toy) -> None:
+    mine = beat(held, 1)
+    proof = runlock.prove_gone(held.table, "full", held.root, held.env)
+    assert not proof.gone
+    assert "seconds ago" in proof.why_not
+    assert proof.ask_again > 0
+    assert runlock.prove_gone(held.table, "full", held.root, held.env, [mine]).gone
+
+
+def test_a_run_that_gave_no_sign_for_long_is_gone(held: Toy) -> None:
+    beat(held, 60)
+    assert runlock.prove_gone(held.table, "full", held.root, held.env).gone
+
+
+def test_a_database_of_meltanos_that_cannot_be_asked_counts_as_a_living_run(held: Toy) -> None:
+    away = {**held.env, "MELTANO_DATABASE_URI": "sqlite:////no/such/folder/x.db"}
+    assert not runlock.prove_gone(held.table, "full", held.root, away).gone
+
+
+def test_a_lock_is_released_for_the_dead_alone(held: Toy) -> None:
+    beat(held, 60)
+    beat(held, 0)
+    mine = beat(held, 0)
+    state_id, now = held.table.state_id("full", "dev"), datetime.now(timezone.utc)
+    assert runlock.release(state_id, now, held.root, held.env, [mine]).wait(timeout=120) == 0
+    assert states(held) == ["FAIL", "RUNNING", "FAIL"]
