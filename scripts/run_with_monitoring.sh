@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Copy tables with recovery and live progress: see run_with_monitoring.sh --help.
 set -euo pipefail
-project="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# Into the project: Python takes `paralelo` from the current folder first. By the script's own place, whatever link leads
+# to it, and without CDPATH, which would make `cd` go elsewhere, and tell where.
+script="$(readlink -f -- "${BASH_SOURCE[0]}")"
+CDPATH='' cd -- "$(dirname -- "$script")/.."
+project="$PWD"
 python="$project/.venv/bin/python"
 if [[ ! -x "$python" ]]; then
   echo "run_with_monitoring.sh: there is no .venv; run: make setup" >&2
