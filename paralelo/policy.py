@@ -15,6 +15,7 @@ class Policy:
     """Restarts and stalls; all times in seconds.
 
     `jitter` spreads each pause by up to that share either way, so that tables that fell together do not rise together.
+    `first_stall` is the least patience until an attempt's first commit: its first query may take that long.
     """
 
     max_restarts: int = 3
@@ -23,6 +24,7 @@ class Policy:
     jitter: float = 0.1
     stall: float = 900.0
     start_stall: float = 180.0
+    first_stall: float = 0.0
     activation_stall: float = 3_600.0
     grace: float = 30.0
 
@@ -37,9 +39,13 @@ class Policy:
         """Seconds before the restart of that number (1, 2, 3); `chance` lies between 0 and 1."""
         return self.delay * self.factor ** (restart - 1) * (1 + self.jitter * (2 * chance - 1))
 
-    def patience(self, phase: Phase) -> float:
-        """How long nothing may move in a phase. Checks and activation commit nothing until they are through, and
-        Meltano's own start is slow on a busy machine."""
+    def patience(self, phase: Phase, *, committed: bool = True) -> float:
+        """How long nothing may move in a phase, by whether the attempt has committed anything yet.
+
+        Checks and activation commit nothing until they are through, and Meltano's own start is slow on a busy machine.
+        """
         if phase == "starting":
             return max(self.stall, self.start_stall)
-        return self.activation_stall if phase in ("checking", "activating") else self.stall
+        if phase in ("checking", "activating"):
+            return self.activation_stall
+        return self.stall if committed else max(self.stall, self.first_stall)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,8 @@ from typing import Any, TypeVar
 import psycopg
 from dotenv import dotenv_values
 from psycopg.rows import dict_row
-from sync_rules.exits import ConfigurationError, TargetUnreachable
+from sync_rules.exits import ConfigurationError, SyncError, TargetUnreachable
+from target_postgres.errors import tell_connecting
 
 from paralelo import deadline, project
 from paralelo.queries import query
@@ -22,6 +24,10 @@ from paralelo.queries import query
 Connection = psycopg.Connection[dict[str, Any]]
 T = TypeVar("T")
 WINDOW = timedelta(seconds=15)
+# What libpq says of settings before any server has.
+_OF_SETTINGS = re.compile(
+    r"invalid (sslmode|port|integer|connection option)|does not support SSL|certificate|private key"
+)
 _LOCAL = ("", "localhost", "127.0.0.1", "::1")
 
 
@@ -87,7 +93,7 @@ def settings(env: Mapping[str, str] | None = None, root: Path | None = None) -> 
 def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> Connection:
     """A connection to the target by the settings Meltano uses.
 
-    Raises ConfigurationError where a setting is missing, TargetUnreachable where the server cannot be had.
+    Raises ConfigurationError where a setting is missing or refused, TargetUnreachable where the server cannot be had.
     """
     values = settings(env)
     missing = [name for name in ("TARGET_POSTGRES_USER", "TARGET_POSTGRES_DATABASE") if not values.get(name)]
@@ -118,12 +124,20 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
             autocommit=True,
             row_factory=dict_row,
         )
-    except psycopg.OperationalError as error:
-        raise TargetUnreachable(f"the target {host} cannot be reached: {str(error).splitlines()[0]}") from error
+    except psycopg.Error as error:
+        raise _told(error, host) from error
     connection.execute("SET statement_timeout = '20s'")
     if read_only:
         connection.execute("SET default_transaction_read_only = on")
     return connection
+
+
+def _told(error: psycopg.Error, host: str) -> SyncError:
+    """As the target itself tells it: who is refused by a server that answers has a setting to mend."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    kind = ConfigurationError if _OF_SETTINGS.search(str(error)) else type(tell_connecting(error, ""))
+    said = "refuses us" if kind is ConfigurationError else "cannot be reached"
+    return kind(f"the target {host} {said}: {first}")
 
 
 def ask(work: Callable[[Connection], T], env: Mapping[str, str] | None = None, *, read_only: bool = True) -> T:

@@ -18,6 +18,8 @@ from target_postgres.names import fold, table_of
 
 Mode = Literal["full", "incremental"]
 MODES: tuple[Mode, ...] = ("full", "incremental")
+QUERY_SECONDS: Mapping[Mode, int] = {"full": 3_600, "incremental": 2_700}
+"""The taps' `query_timeout_seconds`; theirs is not asked, for it would load all of singer-sdk."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class Table:
         """Whether its source has any setting: a project may hold sources that a site does not use."""
         prefix = self.plugin.upper().replace("-", "_") + "_"
         return any(name.startswith(prefix) and value for name, value in settings.items())
+
+    def query_seconds(self, mode: Mode, settings: Mapping[str, str]) -> float:
+        """How long one query to its source may take; 0 for a source that answers page by page."""
+        if self.plugin not in ("tap-mssql", "tap-sqlite"):
+            return 0.0
+        for plugin in (self.extractors.get(mode, ""), self.plugin):
+            given = settings.get(f"{plugin}_query_timeout_seconds".upper().replace("-", "_"), "")
+            if given.isdigit():
+                return float(given)
+        return float(QUERY_SECONDS[mode])
 
     def job(self, mode: Mode) -> str:
         """The job for a mode. Raises ConfigurationError where the table has none."""

@@ -102,6 +102,7 @@ class Supervisor:
     _begun_at: float = 0.0
     _moved_at: float = 0.0
     _checked_at: float = 0.0
+    _committed_before: int = 0
     _ending_for: Outcome | None = None
     _kill_at: float | None = None
     _resume_at: float | None = None
@@ -207,11 +208,17 @@ class Supervisor:
             # That the ledger cannot be read says nothing of the sync: the time until it can be again does not count.
             self._moved_at += now - self._checked_at
         self._checked_at = now
+        if sign.seen and self.sign.phase == "starting":
+            # What earlier attempts committed.
+            self._committed_before = sign.committed
         if sign.seen and sign != self.sign:
             self.sign, self._moved_at = sign, now
         idle = now - self._moved_at
-        if idle >= self.policy.patience(sign.phase):
-            outcome = Outcome(Exit.STALLED, f"stalled: nothing was committed for {idle:.0f} seconds while {sign.phase}")
+        committed = self.sign.committed > self._committed_before
+        if idle >= self.policy.patience(self.sign.phase, committed=committed):
+            outcome = Outcome(
+                Exit.STALLED, f"stalled: nothing was committed for {idle:.0f} seconds while {self.sign.phase}"
+            )
             self._tell("stalled", outcome)
             self._end(outcome)
 

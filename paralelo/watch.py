@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 from rich.console import Console
-from sync_rules.exits import SyncError
+from sync_rules.exits import ConfigurationError, SyncError
 
 from paralelo import deadline, usage
 from paralelo import progress as ledger
@@ -96,13 +96,17 @@ class LedgerView:
     def refresh(self, since: datetime) -> None:
         """Look again. `since` is when the oldest run began, by this machine's clock. Trouble is noted, not raised.
 
-        Returns within `patience` seconds. A look that is under way still is waited for, not joined by another.
+        Returns within `patience` seconds. A look that is under way still is waited for, not joined by another. The
+        first look raises ConfigurationError: nothing has begun yet that it could end.
         """
+        first = self._look is None
         if self._look is None or self._look.done():
             self._look = deadline.begin(lambda: self._read(since))
         try:
             entries, self._covered = deadline.end(self._look, self.patience, self._late)
         except (psycopg.Error, SyncError) as error:
+            if first and isinstance(error, ConfigurationError):
+                raise
             self.trouble = str(error).splitlines()[0] if str(error) else type(error).__name__
             return
         self.trouble = ""

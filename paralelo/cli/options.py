@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NoReturn, TextIO, TypeVar
 
@@ -15,8 +15,11 @@ from sync_rules.exits import ConfigurationError, Exit, SyncError
 from paralelo import redact
 from paralelo.live import terminal_console
 from paralelo.policy import Policy
+from paralelo.project import Mode, Table
 
 _DEFAULT = Policy()
+_QUERY_MARGIN_SECONDS = 60.0
+"""From a query's last moment, in which the tap ends it by itself and says so, to the page in the target."""
 T = TypeVar("T")
 
 
@@ -47,10 +50,11 @@ def add_recovery(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def policy(options: argparse.Namespace, settings: Mapping[str, str] | None = None) -> Policy:
-    """The policy that options and environment ask for; options win. Raises ConfigurationError."""
-    values = os.environ if settings is None else settings
+def policy(options: argparse.Namespace, values: Mapping[str, str], tables: Iterable[Table], mode: Mode) -> Policy:
+    """The policy that options and settings ask for; options win. Raises ConfigurationError."""
+    query = max((table.query_seconds(mode, values) for table in tables), default=0.0)
     return Policy(
+        first_stall=query + _QUERY_MARGIN_SECONDS if query else 0.0,
         max_restarts=_chosen(options.max_restarts, values, "PARALELO_MAX_RESTARTS", _DEFAULT.max_restarts, int),
         delay=_chosen(options.restart_delay, values, "PARALELO_RESTART_DELAY", _DEFAULT.delay, float),
         stall=_chosen(options.stall, values, "PARALELO_STALL", _DEFAULT.stall, float),

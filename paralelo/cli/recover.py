@@ -64,7 +64,7 @@ def _recover(options: argparse.Namespace) -> int:
     table = _one(options.table)
     if table.job(mode) != options.job:
         raise ConfigurationError(f"the {mode} job of {table.name} is {table.job(mode)}, not {options.job}")
-    chosen = policy(options, progress.settings())
+    chosen = policy(options, progress.settings(), [table], mode)
     if options.dry_run:
         return _dry_run(table, mode, chosen, as_json=options.json)
     plan = Plan(mode, (table,), 1, chosen)
@@ -90,7 +90,8 @@ def _say_plan(table: Table, mode: Mode, chosen: Policy, standing: Mapping[str, A
     console = terminal_console()
     console.print(f"would run: meltano run {table.job(mode)}", markup=False)
     console.print(f"it would {standing['would']}", markup=False)
-    console.print(f"a stall is {span(chosen.stall)} without a commit", markup=False)
+    first = max(chosen.stall, chosen.first_stall)
+    console.print(f"a stall is {span(chosen.stall)} without a commit, {span(first)} before the first", markup=False)
     console.print(f"restarts: {chosen.max_restarts}" + (f", after about {pauses}" if pauses else ""), markup=False)
 
 

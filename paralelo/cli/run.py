@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, TargetUnreachable
 
 from paralelo import progress, project
 from paralelo.cli.options import Parser, add_recovery, guarded, policy
@@ -66,9 +67,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.jobs is not None and options.parallel == "false":
         raise ConfigurationError("--jobs is for parallel runs: say true, or leave it out")
     at_once = 1 if options.parallel == "false" else options.jobs or default_at_once(mode, len(tables))
-    plan = Plan(mode, tuple(tables), at_once, policy(options, settings), metrics_port=options.metrics_port)
-    # Settings that are missing are told now, not by eight jobs in turn.
-    progress.connect().close()
+    plan = Plan(
+        mode, tuple(tables), at_once, policy(options, settings, tables, mode), metrics_port=options.metrics_port
+    )
+    # Settings that are wrong are told now, not by eight jobs in turn. A target that is away may be back at a restart.
+    with suppress(TargetUnreachable):
+        progress.ask(lambda _: None)
     console = unfailing(terminal_console(errors=options.json))
     names = ", ".join(table.name for table in tables)
     environment = project.environment(settings)

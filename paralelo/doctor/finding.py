@@ -61,13 +61,19 @@ def gathered(checks: Sequence[Check]) -> Iterator[Finding]:
         try:
             yield from look()
         except SyncError as error:
-            yield problem(name, str(error), _FIXES.get(error.exit, "mend the setting that the line names"), error.exit)
+            yield problem(name, str(error), _FIXES.get(error.exit, _fix_setting(name)), error.exit)
         except psycopg.Error as error:
             yield skipped(name, f"the server refused the question: {str(error).splitlines()[0]}")
         except OSError as error:
             yield skipped(name, f"{error.strerror or type(error).__name__}: {error.filename or 'no file'}")
         except subprocess.TimeoutExpired:
             yield skipped(name, "it took too long")
+
+
+def _fix_setting(check: str) -> str:
+    if check == "target":
+        return "mend TARGET_POSTGRES_USER, _PASSWORD, _DATABASE, _PORT or _SSL_MODE in .env, as the line says"
+    return "mend the setting that the line names"
 
 
 def exit_code(found: Iterable[Finding]) -> int:

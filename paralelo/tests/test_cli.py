@@ -78,7 +78,6 @@ def test_a_slip_is_told_in_words_and_is_exit_2(
 @pytest.mark.parametrize(
     ("main", "words"),
     [
-        (run.main, "full toy true --json"),
         (recover.main, "check_recovery --json"),
         (recover.main, f"full toy {FULL} --dry-run --json"),
         (monitor.main, "--once --json"),
@@ -106,6 +105,32 @@ def test_an_unreachable_target_is_exit_4_and_missing_settings_exit_2(
     monkeypatch.delenv("TARGET_POSTGRES_DATABASE")
     assert main(words.split()) == Exit.CONFIGURATION
     assert "TARGET_POSTGRES_DATABASE" in capsys.readouterr().err
+
+
+def test_a_run_whose_target_is_away_is_supervised_and_settings_that_are_missing_end_it_at_once(
+    here: Toy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["full", "toy", "true", "--json", "--max-restarts", "1", "--restart-delay", "0.1"]
+    monkeypatch.setenv("TARGET_POSTGRES_PORT", "1")
+    assert run.main(words) == Exit.TARGET_UNREACHABLE
+    report = json.loads(capsys.readouterr().out)
+    assert [attempt["exit"] for attempt in report["tables"][0]["attempts"]] == [Exit.TARGET_UNREACHABLE] * 2
+    monkeypatch.delenv("TARGET_POSTGRES_DATABASE")
+    assert run.main(words) == Exit.CONFIGURATION
+    assert "TARGET_POSTGRES_DATABASE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PASSWORD", "wrong"), ("SSL_MODE", "perhaps"), ("SSL_MODE", "require"), ("PORT", "0"), ("PORT", "x"),
+     ("DATABASE", "nosuch")],
+)  # fmt: skip
+def test_a_target_that_refuses_us_is_a_setting_to_mend(
+    here: Toy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"TARGET_POSTGRES_{name}", value)
+    assert recover.main(["check_recovery"]) == Exit.CONFIGURATION
+    assert "refuses us" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,23 @@ def test_a_process_that_does_not_hear_is_killed_after_the_grace() -> None:
     assert world.cleaned == [False, True], "the killed Meltano's lock and settings are cleared"
 
 
+def test_the_first_query_of_an_attempt_is_given_its_own_time() -> None:
+    world = World()
+    world.sign = Sign("starting", 500)
+    supervisor = world.supervisor(replace(QUICK, first_stall=3_660))
+    supervisor.step()
+    world.sign = Sign("reading", 500)
+    supervisor.step()
+    world.clock.at += 3_659
+    supervisor.step()
+    assert world.jobs[0].heard == [], "what earlier attempts committed is no commit of this one"
+    world.sign = Sign("reading", 600)
+    supervisor.step()
+    world.clock.at += 900
+    supervisor.step()
+    assert world.jobs[0].heard == [signal.SIGTERM]
+
+
 def test_activation_is_given_more_time_than_reading() -> None:
     world = World(sign=Sign("activating", 9))
     supervisor = world.supervisor()

@@ -60,4 +60,8 @@ def pages(connection, sync):
     return connection.execute("SELECT count(*) FROM paralelo.batch WHERE sync_id = %s", [sync]).fetchone()[0]
 
 
-main()
+try:
+    main()
+except psycopg.OperationalError as error:
+    print(error, file=sys.stderr)
+    sys.exit(4)
