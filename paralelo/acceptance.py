@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -190,16 +190,7 @@ class Acceptance:
         newest = max(
             (self.root / "logs").glob(f"*/{self.table.name}-full.jsonl"), key=lambda path: path.stat().st_mtime
         )
-        pause = 0.0
-        for line in runlog.lines(newest):
-            at = datetime.fromisoformat(line["timestamp"])
-            if line.get("source") != "paralelo" or at <= moment:
-                continue
-            if line["event"] == "recovering":
-                pause = float(line.get("pause_seconds", 0))
-            elif line["event"] == "started":
-                return at, pause
-        return moment, pause
+        return restart_after(moment, runlog.lines(newest))
 
     def _incremental(self) -> None:
         [part] = self._run("incremental", "An incremental sync after it").tables
@@ -245,6 +236,21 @@ class Acceptance:
             if progress.ledger_exists(connection):
                 connection.execute(query("progress.forget_schema"), {"schema": SCHEMA})
             history.forget_schema(connection, SCHEMA)
+
+
+def restart_after(moment: datetime, log: Iterable[Mapping[str, Any]]) -> tuple[datetime, float]:
+    """When the first attempt after a moment was started, and the pause that was configured before it."""
+    pause = 0.0
+    for line in log:
+        # Ours first: what others write has times of their own kind, or none.
+        if line.get("source") != "paralelo" or line.get("event") not in ("recovering", "started"):
+            continue
+        at = datetime.fromisoformat(line["timestamp"])
+        if at > moment and line["event"] == "recovering":
+            pause = float(line.get("pause_seconds", 0))
+        elif at > moment:
+            return at, pause
+    return moment, pause
 
 
 def private_project(root: Path, main_root: Path) -> None:

@@ -48,13 +48,18 @@ class RunLog:
     def relay(self, output: IO[bytes]) -> None:
         """Write all that a Meltano process prints, until it ends."""
         for raw in output:
-            text = raw.decode("utf-8", errors="replace").strip()
-            if text:
-                self._write(parsed(text))
+            try:
+                text = raw.decode("utf-8", errors="replace").strip()
+                if text:
+                    self._write(parsed(text))
+            except Exception as error:
+                # Whatever a line is: with nobody reading, the pipe fills up and Meltano waits for ever.
+                self.event(f"a line of {len(raw)} bytes could not be kept: {type(error).__name__}", "warning")
 
     def _write(self, line: Mapping[str, Any]) -> None:
         clean = deeply(self.redact, {**self.context, **line})
-        text = json.dumps(clean, ensure_ascii=False, default=str)
+        # Half of a pair, as JSON may spell it, is no character that a file can hold.
+        text = json.dumps(clean, ensure_ascii=False, default=str).encode("utf-8", errors="replace").decode()
         # A full disk, or another's file: what is told here is no reason to end it, nor to leave its pipe unread.
         with self._lock, contextlib.suppress(OSError):
             self._make_room(len(text))
@@ -79,7 +84,7 @@ def parsed(text: str) -> dict[str, Any]:
     """A line of Meltano's JSON log in our own shape; anything else as it is."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "event" not in found:
         moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")

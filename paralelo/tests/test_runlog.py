@@ -6,6 +6,8 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from paralelo.redact import redactor
 from paralelo.runlog import RunLog, forget_old, last_words, lines, parsed
 
@@ -100,3 +102,14 @@ def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
     output = io.BytesIO(b"one\ntwo\n")
     log(tmp_path / "x.jsonl").relay(output)
     assert output.read() == b""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"event": "half a pair: \\ud83d"}', b"[" * 200_000, b'{"event": "x", "a": ' + b"[" * 900 + b"]" * 900 + b"}"],
+)
+def test_no_line_stops_the_reader(tmp_path: Path, line: bytes) -> None:
+    log(tmp_path / "a.jsonl").relay(io.BytesIO(line + b"\nthe next\n"))
+    found = [entry["event"] for entry in lines(tmp_path / "a.jsonl")]
+    assert len(found) == 2
+    assert found[-1] == "the next"

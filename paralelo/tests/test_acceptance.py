@@ -1,0 +1,27 @@
+"""What the acceptance run reads from logs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from paralelo.acceptance import restart_after
+
+BLOW = datetime(2025, 11, 3, 12, tzinfo=timezone.utc)
+
+
+def ours(event: str, seconds: float, **more: object) -> dict[str, object]:
+    moment = (BLOW + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    return {"source": "paralelo", "timestamp": moment, "event": event, **more}
+
+
+def test_a_restart_is_found_among_lines_of_every_kind() -> None:
+    log = [
+        ours("started", -9.0),
+        {"source": "output", "event": "no time at all"},
+        {"source": "tap-mssql", "timestamp": None, "event": "started"},
+        {"source": "meltano", "timestamp": "2025-11-03T12:00:01.5Z", "event": "as Meltano spells it"},
+        ours("recovering", 2.0, pause_seconds=1.5),
+        ours("started", 3.5),
+    ]
+    assert restart_after(BLOW, log) == (BLOW + timedelta(seconds=3.5), 1.5)
+    assert restart_after(BLOW, log[:1]) == (BLOW, 0.0)
