@@ -26,6 +26,8 @@ from paralelo.usage import members
 
 TERM_GRACE_SECONDS = 20.0
 _KILL_GRACE_SECONDS = 20.0
+_CLOCK_SECONDS = 2.0
+"""By how much a process's beginning may seem to move when the machine's clock is set."""
 SCRATCH = Path(".paralelo", "scratch")
 
 
@@ -118,7 +120,7 @@ def start(
     command += ["run", *(["--force"] if force else []), job]
     # Meltano keeps an unredacted copy of its log below the user's state folder: it goes where we can remove it.
     (root / SCRATCH).mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root / SCRATCH))
+    scratch = Path(tempfile.mkdtemp(prefix=f"{owner()}-", dir=root / SCRATCH))
     environ = {
         **os.environ,
         **(env or {}),
@@ -162,6 +164,22 @@ def _launch(
         process.wait()
         raise OSError(errno.EAGAIN, str(error)) from error
     return process, reader
+
+
+def owner() -> str:
+    """This process, told apart from another that has its number: each container has a process 1."""
+    return f"{os.getpid()}-{psutil.Process().create_time():.0f}"
+
+
+def lives(owner: str) -> bool:
+    """Whether the process that called itself so lives."""
+    pid, _, began = owner.partition("-")
+    if not (pid.isdigit() and began.isdigit()):
+        return False
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - int(began)) < _CLOCK_SECONDS
+    except psutil.Error:
+        return False
 
 
 def meltano() -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from paralelo.jobs import SCRATCH
+from paralelo.jobs import SCRATCH, lives
 
 YOUNG_SECONDS = 60.0
 _SHOWS_SECONDS = 2.0
@@ -49,8 +49,7 @@ def remove(
         except OSError:
             continue  # gone meanwhile, or another user's
     for path in (root / SCRATCH).glob("*-*"):
-        owner = path.name.partition("-")[0]
-        if not owner.isdigit() or not psutil.pid_exists(int(owner)):
+        if not lives(path.name.rpartition("-")[0]):
             shutil.rmtree(path, ignore_errors=True)
             removed.append(path)
     return removed
