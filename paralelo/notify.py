@@ -32,9 +32,9 @@ class Notifier:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def about(self, event: Event) -> None:
-        """Send a notice of this event, if anyone wants one."""
+        """Send a notice of this event, if anyone wants one. A schedule's overlap is no event for anyone."""
         occasion = _OF_KIND.get(event.kind)
-        if occasion not in self.occasions:
+        if occasion not in self.occasions or event.refused:
             return
         title, body = worded(event)
         thread = threading.Thread(target=self._send, args=(title, self.redact(body), _TYPES[occasion]), daemon=True)

@@ -49,7 +49,8 @@ class Sign:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a table's sync, for logs, notices and metrics."""
+    """Something that happened to a table's sync, for logs, notices and metrics. `refused` is an end because another
+    sync of the table runs, which changed nothing."""
 
     kind: Kind
     table: str
@@ -58,6 +59,7 @@ class Event:
     reason: str = ""
     exit: Exit | None = None
     pause: float | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -310,4 +312,5 @@ class Supervisor:
     ) -> None:
         number = attempt if attempt is not None else len(self.attempts) + 1
         reason, exit_ = (outcome.reason, outcome.exit) if outcome else ("", None)
-        self.ports.tell(Event(kind, self.table, self.mode, number, reason, exit_, pause))
+        refused = kind == "failed" and exit_ is Exit.ALREADY_RUNNING and self._restarts == 0
+        self.ports.tell(Event(kind, self.table, self.mode, number, reason, exit_, pause, refused))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from sync_rules.exits import ConfigurationError, Exit
 
-from paralelo.notify import from_settings
+from paralelo.notify import Notifier, from_settings
 from paralelo.redact import redactor
 from paralelo.supervise import Event
 
@@ -58,6 +59,15 @@ def test_failures_and_recoveries_are_told_and_hold_no_secret(webhook: tuple[str,
     ]
     assert received[0]["message"] == "login failed with *** (exit 3), after 4 attempts."
     assert received[1]["message"] == "stalled. Attempt 2 begins after 300 seconds."
+
+
+def test_a_refusal_because_another_sync_runs_is_told_nobody() -> None:
+    sent: list[str] = []
+    notifier = Notifier(lambda title, *_: sent.append(title), frozenset({"failure"}), redactor())
+    notifier.about(replace(FAILED, attempt=1, exit=Exit.ALREADY_RUNNING, refused=True))
+    notifier.about(replace(FAILED, attempt=4, exit=Exit.ALREADY_RUNNING))
+    notifier.finish()
+    assert len(sent) == 1
 
 
 def test_what_is_told_can_be_chosen(webhook: tuple[str, list[dict[str, str]]]) -> None:

@@ -137,6 +137,7 @@ def test_what_a_restart_cannot_mend_is_not_started_again(exit_: Exit) -> None:
     assert supervisor.outcome is not None
     assert supervisor.outcome.exit is exit_
     assert len(world.jobs) == 1
+    assert world.events[-1].refused is (exit_ is Exit.ALREADY_RUNNING)
 
 
 def test_a_lock_still_held_after_our_own_kill_is_waited_for() -> None:
