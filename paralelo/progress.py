@@ -85,8 +85,15 @@ class Covered:
 
 
 def settings(env: Mapping[str, str] | None = None, root: Path | None = None) -> dict[str, str]:
-    """The environment as Meltano sees it: the project's `.env`, over it the process's, over that `env`."""
-    values = {name: value for name, value in dotenv_values((root or project.root()) / ".env").items() if value}
+    """The environment as Meltano sees it: the project's `.env`, over it the process's, over that `env`.
+
+    Raises ConfigurationError for a `.env` that is not in UTF-8.
+    """
+    path = (root or project.root()) / ".env"
+    try:
+        values = {name: value for name, value in dotenv_values(path).items() if value}
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path.name} is not in UTF-8: save it so (byte {error.start} is none)") from error
     return {**values, **os.environ, **(env or {})}
 
 

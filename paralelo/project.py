@@ -94,13 +94,17 @@ def main_file(project: Path | None = None) -> Mapping[str, Any]:
 
 def tables(project: Path | None = None) -> list[Table]:
     """Every table below extract/, by name. Raises ConfigurationError for a file that cannot be read."""
-    found = [table for content in files(project) for table in _tables_in(content)]
+    found = [table for path in _paths(project) for table in tables_of(path)]
     return sorted(found, key=lambda table: table.name)
 
 
 def files(project: Path | None = None) -> list[Mapping[str, Any]]:
     """What each file below extract/ holds. Raises ConfigurationError for one that cannot be read."""
-    return [read(path) for path in sorted(((project or root()) / "extract").glob("*.meltano.yml"))]
+    return [read(path) for path in _paths(project)]
+
+
+def _paths(project: Path | None) -> list[Path]:
+    return sorted(((project or root()) / "extract").glob("*.meltano.yml"))
 
 
 def read(path: Path) -> Mapping[str, Any]:
@@ -115,8 +119,14 @@ def read(path: Path) -> Mapping[str, Any]:
 
 
 def tables_of(path: Path) -> list[Table]:
-    """The tables of one file. Raises ConfigurationError where it cannot be read."""
-    return list(_tables_in(read(path)))
+    """The tables of one file. Raises ConfigurationError where it cannot be read, or is not as Meltano's files are."""
+    try:
+        return list(_tables_in(read(path)))
+    except KeyError as error:
+        raise ConfigurationError(f"{path.name}: an extractor or a job in it has no {error}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        told = "its plugins, jobs or tasks are not as in the other files beside it"
+        raise ConfigurationError(f"{path.name}: {told} ({error})") from error
 
 
 def named(wanted: str, among: Iterable[Table]) -> list[Table]:

@@ -52,7 +52,7 @@ def findings(wanted: str = "all") -> list[Finding]:
         ("plugins", lambda: machine.plugins(root, tables)),
         ("settings", lambda: machine.settings(root, values)),
         ("disk", lambda: machine.disk(root, values)),
-        ("meltano locks", lambda: machine.meltano_locks(root, tables)),
+        ("meltano locks", lambda: machine.meltano_locks(root, tables, values)),
         ("notices", lambda: machine.notices(values)),
     ]
     groups: list[list[Check]] = [
