@@ -68,7 +68,7 @@ class Run:
         self.plan, self.console, self.clock = plan, unfailing(console), clock or SystemClock()
         self.settings = progress.settings(plan.env, plan.root)
         self.environment = project.environment(self.settings, plan.root)
-        self.began = self.clock.now()
+        self.began, self._began_at = self.clock.now(), self.clock.monotonic()
         self.id = new_run_id(self.began)
         self.folder = plan.logs_folder / self.id
         self.redact = redact.redactor(redact.secrets(self.settings))
@@ -238,7 +238,7 @@ class Run:
     def _report(self) -> Report:
         self.view.refresh(min((track.began for track in self.tracks if track.began), default=self.began))
         parts = tuple(track.report() for track in self.tracks)
-        seconds = (self.clock.now() - self.began).total_seconds()
+        seconds = self.clock.monotonic() - self._began_at
         found = Report(self.id, self.began, seconds, parts, self.meter.peak_memory, str(self.folder))
         self._keep(lambda: status.write(self.folder, self.id, tuple(track.status() for track in self.tracks)))
         self._keep(lambda: report.write(found, self.folder))

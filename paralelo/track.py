@@ -73,7 +73,8 @@ class Track:
     def __init__(self, run: Context, table: Table) -> None:
         self.run, self.table, self.mode = run, table, run.plan.mode
         self.began: datetime | None = None
-        self.ended: datetime | None = None
+        self._began_at = 0.0
+        self._ended_at: float | None = None
         self.job: jobs.RunningJob | None = None
         self.recoveries: Counter[str] = Counter()
         self.meter = usage.Meter()
@@ -97,7 +98,7 @@ class Track:
 
     def begin(self) -> None:
         """Start it, and write down that it began."""
-        self.began = self.run.clock.now()
+        self.began, self._began_at = self.run.clock.now(), self.run.clock.monotonic()
         self._remember("begin")
         self.supervisor.begin()
 
@@ -146,7 +147,8 @@ class Track:
         supervisor, began = self.supervisor, self.began or self.run.began
         outcome = supervisor.outcome
         found = self.run.view.entry(self.table, self.mode, began) if self.began else None
-        seconds = ((self.ended or self.run.clock.now()) - began).total_seconds() if self.began else 0.0
+        until = self.run.clock.monotonic() if self._ended_at is None else self._ended_at
+        seconds = until - self._began_at if self.began else 0.0
         counts = report.counts(found)
         rate = counts["read"] / seconds if counts and seconds > 0 else None
         ended = {"done": "finished", "stopped": "stopped"}.get(supervisor.phase, "failed")
@@ -203,7 +205,7 @@ class Track:
             self.recoveries[reason] += 1
             self._remember("attempt", reason=event.reason)
         if event.kind in ("finished", "failed", "stopped"):
-            self.ended = self.run.clock.now()
+            self._ended_at = self.run.clock.monotonic()
             self._refresh_and_remember()
         level = "error" if event.kind in ("failed", "stalled") else "info"
         more = {"exit": int(event.exit)} if event.exit is not None else {}

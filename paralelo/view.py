@@ -138,7 +138,7 @@ def span(seconds: float | None) -> str:
     """`0:42`, `12:05`, `3:12:05`, `2d 04h`; a dash where nobody knows."""
     if seconds is None:
         return "-"
-    whole = round(seconds)
+    whole = max(0, round(seconds))  # two clocks may differ by some seconds
     if whole >= 86_400:
         return f"{whole // 86_400}d {whole % 86_400 // 3_600:02d}h"
     hours, rest = divmod(whole, 3_600)

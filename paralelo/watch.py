@@ -181,8 +181,8 @@ class LedgerView:
             estimate=found.estimate,
             rate_now=None if ended else rates.now,
             rate_average=rates.average,
-            idle_seconds=None if ended else (found.now - last).total_seconds(),
-            seconds=(until - begun).total_seconds(),
+            idle_seconds=None if ended else max(0.0, (found.now - last).total_seconds()),
+            seconds=max(0.0, (until - begun).total_seconds()),
             note=note or self.trouble,
             **known,
         )
