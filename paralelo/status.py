@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +34,25 @@ class TableStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """A run: its id, its supervisor's process, and its tables."""
+    """A run: its id, its supervisor's process and on which machine, since which start, and its tables."""
 
     run: str
     pid: int
     pid_began: float
     tables: tuple[TableStatus, ...]
+    host: str = ""
+    boot: str = ""
+
+    @property
+    def here(self) -> bool:
+        """Whether it is this machine's: of another's, that shares the folder, no process can be seen from here."""
+        return self.host in ("", socket.gethostname())
 
     @property
     def alive(self) -> bool:
-        """Whether its supervisor lives: the same process, not one that got its number later."""
+        """Whether its supervisor lives here: the same process, not one that got its number later."""
+        if not self.here or self.boot not in ("", boot_id()):
+            return False
         try:
             return abs(psutil.Process(self.pid).create_time() - self.pid_began) < 1
         except psutil.Error:
@@ -50,7 +61,7 @@ class Status:
 
 def write(folder: Path, run: str, tables: tuple[TableStatus, ...]) -> None:
     """Replace the run's file in one step: a reader sees the old or the new."""
-    status = Status(run, os.getpid(), psutil.Process().create_time(), tables)
+    status = Status(run, os.getpid(), psutil.Process().create_time(), tables, socket.gethostname(), boot_id())
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{FILE}.part"
     part.write_text(json.dumps(asdict(status), default=_text), encoding="utf-8")
@@ -61,7 +72,9 @@ def read(folder: Path) -> Status | None:
     """What a run last said; None where there is nothing that can be read."""
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return Status(found["run"], found["pid"], found["pid_began"], tuple(_table(table) for table in found["tables"]))
+        tables = tuple(_table(table) for table in found["tables"])
+        where = (found.get("host", ""), found.get("boot", ""))
+        return Status(found["run"], found["pid"], found["pid_began"], tables, *where)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -72,8 +85,17 @@ def alive(logs: Path) -> list[Status]:
 
 
 def dead(logs: Path) -> list[str]:
-    """The ids of the runs below `logs` whose supervisor is gone, however it ended."""
-    return [status.run for status in _all(logs) if not status.alive]
+    """The ids of this machine's runs below `logs` whose supervisor is gone, however it ended."""
+    return [status.run for status in _all(logs) if status.here and not status.alive]
+
+
+@cache
+def boot_id() -> str:
+    """Which start of this machine it is; "" where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _all(logs: Path, *, ended: bool = True) -> list[Status]:
