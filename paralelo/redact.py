@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
 HIDDEN = "(not shown)"
@@ -42,17 +42,45 @@ _QUOTED = (
     re.compile(r"(String or binary data would be truncated.*?Truncated value: )'(?:[^']|'')*'", re.DOTALL),
 )
 
+_TOKEN_LENGTH = 8
 Redactor = Callable[[str], str]
 
 
 def secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of all settings whose name says that they are secret, the longest first."""
-    found = {
-        value
-        for name, value in settings.items()
-        if _SECRET_NAME.search(name) and name != "OLDPWD" and value.lower() not in _NEVER_SECRET and not value.isspace()
-    }
-    return tuple(sorted(found, key=len, reverse=True))
+    """The values of all settings whose name says that they are secret, and what is secret in URLs, the longest first.
+
+    Where a setting holds several URLs, each is one: a library that fails names the one it failed for.
+    """
+    found: set[str] = set()
+    for name, value in settings.items():
+        named = _SECRET_NAME.search(name) is not None and name != "OLDPWD"
+        found |= {value} if named else set()
+        for part in value.split() if "://" in value else ():
+            found |= {part, *_of_url(part)} if named else {_password(part)}
+    kept = {value for value in found if value.strip() and value.lower() not in _NEVER_SECRET}
+    return tuple(sorted(kept, key=len, reverse=True))
+
+
+def _password(url: str) -> str:
+    try:
+        return unquote(urlsplit(url).password or "")
+    except ValueError:
+        return ""
+
+
+def _of_url(url: str) -> set[str]:
+    """A URL's password, and whatever else before its path or in it is as long as a token and no mere word.
+
+    After an `@` comes a host; without one, what stands there may be a token (`tgram://token/chat`).
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return set()
+    before = parts.netloc.rpartition("@")[0] or parts.netloc
+    pieces = [unquote(piece) for piece in re.split(r"[/?&=:]", f"{before}/{parts.path}?{parts.query}")]
+    tokens = {piece for piece in pieces if len(piece) >= _TOKEN_LENGTH and re.search(r"\d", piece)}
+    return {_password(url), *tokens}
 
 
 def redactor(known: Iterable[str] = ()) -> Redactor:

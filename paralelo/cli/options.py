@@ -12,7 +12,7 @@ from typing import NoReturn, TextIO, TypeVar
 import psycopg
 from sync_rules.exits import ConfigurationError, Exit, SyncError
 
-from paralelo import redact
+from paralelo import progress, redact
 from paralelo.live import terminal_console
 from paralelo.policy import Policy
 from paralelo.project import Mode, Table
@@ -111,10 +111,18 @@ def _let_go(stream: TextIO) -> None:
 
 
 def _told(text: str, exit_: Exit) -> int:
-    clean = redact.redactor()(text)
+    clean = redact.redactor(redact.secrets(_settings()))(text)
     with suppress(OSError, ValueError):
         terminal_console(errors=True).print(clean, style="red", markup=False)
     return int(exit_)
+
+
+def _settings() -> Mapping[str, str]:
+    """All settings that can be had: what is wrong with `.env` may be what is being told."""
+    try:
+        return progress.settings()
+    except (SyncError, OSError):
+        return os.environ
 
 
 def first_line(error: Exception) -> str:

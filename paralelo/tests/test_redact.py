@@ -29,6 +29,13 @@ def test_secret_settings_are_found_by_name() -> None:
     assert "true" not in found
 
 
+def test_each_url_of_several_and_what_is_secret_in_it() -> None:
+    urls = "tgram://123456789:AAbbCC1234/-100200300 mailto://me:pa%24s@host?to=x"
+    found = secrets({"PARALELO_NOTIFY_URLS": urls, "PROXY": "http://u:proxy-pw@host:3128/"})
+    assert {"tgram://123456789:AAbbCC1234/-100200300", "AAbbCC1234", "123456789", "pa$s", "proxy-pw"} <= set(found)
+    assert not {"host", "me", "u", "http://u:proxy-pw@host:3128/"} & set(found)
+
+
 def test_the_current_folder_is_no_secret() -> None:
     assert secrets({"PWD": "/srv/paralelo", "OLDPWD": "/srv/other", "DB_PWD": "it is one"}) == ("it is one",)
 
