@@ -27,11 +27,12 @@ _PART = re.compile(r"^(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?$")
 
 @dataclass(frozen=True)
 class Schedule:
-    """One of Meltano's schedules; `interval` is a cron expression of five fields."""
+    """One of Meltano's schedules; `interval` is a cron expression of five fields, `env` what it sets for its job."""
 
     name: str
     interval: str
     job: str
+    env: tuple[tuple[str, str], ...] = ()
 
 
 def schedules(root: Path, settings: Mapping[str, str] | None = None) -> list[Schedule]:
@@ -46,7 +47,8 @@ def schedules(root: Path, settings: Mapping[str, str] | None = None) -> list[Sch
         for entry in content.get("schedules") or []:
             interval = _ALIASES.get(entry.get("interval", ""), entry.get("interval", ""))
             if entry.get("job") and interval and interval not in ("@once", "@manual", "@none"):
-                found.append(Schedule(entry["name"], interval, entry["job"]))
+                env = tuple((str(name), str(value)) for name, value in (entry.get("env") or {}).items())
+                found.append(Schedule(entry["name"], interval, entry["job"], env))
     tables = project.tables(root)
     away = {job for table in tables if not table.configured(settings or {}) for job in table.jobs.values()}
     if settings is None or not any(table.configured(settings) for table in tables):
@@ -61,7 +63,9 @@ def command(schedule: Schedule, tables: Iterable[Table], root: Path, *, plain: b
             for mode in MODES:
                 if table.jobs.get(mode) == schedule.job:
                     python = str(root / ".venv" / "bin" / "python")
-                    return [python, str(root / "scripts" / "auto_recovery.py"), mode, table.name, schedule.job]
+                    told = [f"{name}={value}" for name, value in schedule.env]
+                    words = [python, str(root / "scripts" / "auto_recovery.py"), mode, table.name, schedule.job]
+                    return ["/usr/bin/env", *told, *words] if told else words
     return [str(root / ".venv" / "bin" / "meltano"), "schedule", "run", schedule.name]
 
 
@@ -96,14 +100,15 @@ def crontab(root: Path, *, plain: bool = False, settings: Mapping[str, str] | No
     for schedule in schedules(root, settings):
         words = shlex.join(command(schedule, tables, root, plain=plain))
         log = shlex.quote(f"logs/cron-{schedule.name}.log")
-        line = f"cd {shlex.quote(str(root))} && mkdir -p logs && {words} >> {log} 2>&1"
+        line = f"cd {shlex.quote(str(root))} && umask 077 && mkdir -p logs && {words} >> {log} 2>&1"
         lines.append(f"{schedule.interval} {line}".replace("%", r"\%"))
     return lines
 
 
 def calendars(interval: str) -> list[str]:
     """A cron expression as systemd's OnCalendar: two of them where cron's day of month and day of week are both set,
-    for to cron either will do. Raises ConfigurationError for what it cannot say."""
+    for to cron either will do, unless one of them begins with a star: then both must.
+    Raises ConfigurationError for what it cannot say."""
     fields = interval.split()
     if len(fields) != 5:
         raise ConfigurationError(f"{interval!r} is no cron expression of five fields")
@@ -114,7 +119,9 @@ def calendars(interval: str) -> list[str]:
     by_weekday = f"{_weekdays(weekday)} *-{months}-* {time}" if weekday != "*" else ""
     if not by_weekday:
         return [by_day]
-    return [by_weekday] if day == "*" else [by_day, by_weekday]
+    if day.startswith("*"):
+        return [f"{_weekdays(weekday)} {by_day}"]
+    return [by_day, by_weekday]
 
 
 def _field(text: str, lowest: int, highest: int) -> str:

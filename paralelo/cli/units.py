@@ -55,6 +55,8 @@ def _make(options: argparse.Namespace) -> int:
     options.to.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (options.to / name).write_text(text, encoding="utf-8")
+    if stale := sorted(path.name for path in options.to.glob("paralelo-*") if path.name not in files):
+        sys.stderr.write(f"of no schedule any more, to be disabled and removed: {', '.join(stale)}\n")
     timers = " ".join(name for name in files if name.endswith(".timer"))
     sys.stdout.write(f"wrote {len(files)} units; now: systemctl daemon-reload && systemctl enable --now {timers}\n")
     return 0

@@ -10,6 +10,7 @@ import pytest
 from sync_rules.exits import ConfigurationError
 
 from paralelo import project, units
+from paralelo.cli import units as units_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("30 1,13 1-7 */2 *", ["*-1..12/2-01..07 01,13:30:00"]),
         ("5 4 1 * 1-5", ["*-*-01 04:05:00", "Mon,Tue,Wed,Thu,Fri *-*-* 04:05:00"]),
         ("0 0 * * 7", ["Sun *-*-* 00:00:00"]),
+        ("0 0 */2 * 1", ["Mon *-*-1..31/2 00:00:00"]),
         ("10/20 * * * *", ["*-*-* *:10..59/20:00"]),
     ],
 )
@@ -58,7 +60,28 @@ def test_plain_units_run_meltano_itself() -> None:
 def test_crontab_lines() -> None:
     [line] = [line for line in units.crontab(ROOT) if "full bi-credores" in line]
     assert line.startswith("0 2 * * 0 cd ")
+    assert " && umask 077 && " in line, "a log is its owner's alone"
     assert " && mkdir -p logs && " in line, "the shell opens the log before the command could make its folder"
+
+
+def test_what_a_schedule_sets_reaches_its_job() -> None:
+    [table] = project.named("bi-credores", project.tables(ROOT))
+    schedule = units.Schedule("x", "0 2 * * 0", table.job("full"), (("TAP_MSSQL_PAGE_SIZE", "10 000"),))
+    words = units.command(schedule, [table], ROOT, plain=False)
+    assert words[:2] == ["/usr/bin/env", "TAP_MSSQL_PAGE_SIZE=10 000"]
+    assert words[-1] == table.job("full")
+
+
+def test_a_schedules_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "extract").mkdir()
+    (tmp_path / "meltano.yml").write_text("schedules: [{name: x, interval: '@daily', job: j, env: {A: 1}}]")
+    assert units.schedules(tmp_path) == [units.Schedule("x", "0 0 * * *", "j", (("A", "1"),))]
+
+
+def test_units_of_no_schedule_any_more_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "paralelo-gone.timer").touch()
+    assert units_command.main(["--to", str(tmp_path)]) == 0
+    assert "paralelo-gone.timer" in capsys.readouterr().err
 
 
 def test_what_stands_for_something_in_a_unit_is_doubled() -> None:
