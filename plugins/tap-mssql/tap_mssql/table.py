@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from sync_rules import exits
 from sync_rules.batch_info import Key
+from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
@@ -182,6 +183,9 @@ class MssqlTable:
             cursor_column=self.cursor,
             utc_offset_minutes=clock.utc_offset_minutes,
         )
+
+    def check_whole(self, bookmark: FullBookmark) -> None:
+        """Nothing to ask: a statement is answered whole, or it fails."""
 
     def clock(self) -> Clock:
         """The source's clock in the cursor's terms."""

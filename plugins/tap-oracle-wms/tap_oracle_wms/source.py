@@ -13,12 +13,14 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pyarrow as pa
-from sync_rules.exits import CheckRefused, ConfigurationError, SourceUnreachable, SyncError
+from sync_rules.bookmarks import FullBookmark
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, fingerprint
 from sync_rules.spans import SpanPage, SpanReader
 
+from tap_oracle_wms import whole
 from tap_oracle_wms.changes import ChangePage, ChangeReader
 from tap_oracle_wms.client import Answer, Client
 from tap_oracle_wms.decode import Page as WirePage
@@ -85,7 +87,6 @@ class EntitySource:
         self._losses = Losses()
         self._decoder = PageDecoder(entity, choices.parts, self._losses)
         self._batch_rows = by_mode(config, "batch_rows")
-        self._began: datetime | None = None
         self._planned: tuple[int | None, int | None] | None = None
         self._full: Iterator[Page] | None = None
         self._changes: Iterator[CursorPage] | None = None
@@ -123,7 +124,6 @@ class EntitySource:
         """Small requests: the clock and the highest id, then at once the lowest id and how many rows there are."""
         upper, now = self._edge("-id")
         estimate = None if upper is None else self._plan(upper + 1)[1]
-        self._began = now
         return Beginning(
             started_at=now.isoformat(timespec="seconds"),
             upper_key=None if upper is None else (upper,),
@@ -142,6 +142,12 @@ class EntitySource:
     def read_whole(self) -> Iterator[list[pa.RecordBatch]]:
         """Never asked for: every entity has a key."""
         raise NotImplementedError
+
+    def check_whole(self, bookmark: FullBookmark) -> None:
+        """Raises CheckRefused when the API counts more rows than it answered; says how many have no cursor."""
+        if self._config["check_count"]:
+            lookback = timedelta(minutes=int(self._config["lookback_minutes"]))
+            whole.check(self._entity, self.cursor, lookback, bookmark, self._count_leniently)
 
     def clock(self) -> Clock:
         """The server's clock to the end of its second: it tells whole seconds, and rows of this one must not wait."""
@@ -229,11 +235,9 @@ class EntitySource:
         return self._client.get(self._entity, f"{self._entity}/", self._choices.query.count(**bounds), read, empty=0)
 
     def _pages(self, below: int) -> Iterator[Page]:
-        """Batches of many answers each; then the check that no rows were left out."""
-        # A sync that goes on from a bookmark has not asked yet.
-        began = self._began or self._edge("-id")[1]
+        """Batches of many answers each."""
         held: list[pa.RecordBatch] = []
-        rows = total = size = 0
+        rows = size = 0
         limit = int(self._config["page_bytes"])
         for batch in self._spans(below):
             if held and (rows + batch.num_rows > self._batch_rows or size + batch.nbytes > limit):
@@ -241,10 +245,8 @@ class EntitySource:
                 held, rows, size = [], 0, 0
             held.append(batch)
             rows += batch.num_rows
-            total += batch.num_rows
             size += batch.nbytes
         self._check_entity()
-        self._check_count(below, total, began)
         yield self._page_of(held, last=True)
 
     def _page_of(self, batches: list[pa.RecordBatch], *, last: bool) -> Page:
@@ -368,22 +370,6 @@ class EntitySource:
         if self._not_found and not self._client.get(f"describe of {self._entity}", path, None, bool, empty=False):
             raise SourceUnreachable(
                 f"{self._entity}: the API answered 404 and knows the entity no more: what is left of it was not read"
-            )
-
-    def _check_count(self, below: int, rows: int, began: datetime) -> None:
-        """Refuse to end well when the API counts more rows than it answered.
-
-        Only rows last changed before the sync began, less the lookback, are counted: later ones may have come while it
-        ran. What has been deleted since makes the count smaller, never larger.
-        """
-        if not self._config["check_count"] or self.cursor is None:
-            return
-        before = began - timedelta(minutes=int(self._config["lookback_minutes"]))
-        counted = self._count_leniently(**{"id__lt": below, f"{self.cursor}__lt": before.isoformat()})
-        if counted is not None and counted > rows:
-            raise CheckRefused(
-                f"{self._entity}: the API counts {counted} rows below id {below} and answered only {rows}: the sync"
-                " does not end well; run it anew, or set check_count to false if the API counts rows it does not show"
             )
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from sync_rules.bookmarks import FullBookmark
 from sync_rules.column_types import ColumnType
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
@@ -64,6 +65,9 @@ class Source(Protocol):
 
     def read_whole(self) -> Iterator[list[pa.RecordBatch]]:
         """All rows of a table without a key, in pages, in one pass."""
+
+    def check_whole(self, bookmark: FullBookmark) -> None:
+        """Whether the rows of all attempts, which the bookmark counts, can be all there are. Raises CheckRefused."""
 
     def clock(self) -> Clock:
         """The source's clock in the cursor's terms: the upper end of an incremental sync."""

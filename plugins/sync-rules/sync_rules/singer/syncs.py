@@ -10,7 +10,8 @@ from typing import Any
 
 from sync_rules import full, incremental
 from sync_rules.batch_info import BatchInfo, KeyValue
-from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
+from sync_rules.bookmarks import FullBookmark, IncrementalBookmark, forgotten
+from sync_rules.exits import CheckRefused
 from sync_rules.full import Deadline
 from sync_rules.singer.handover import in_terms_of
 from sync_rules.singer.outputs import Output
@@ -78,7 +79,10 @@ def plan_full(source: Source, saved: FullBookmark | None, log: logging.Logger) -
 def run_full(
     source: Source, plan: FullPlan, output: Output, save: SaveState, deadline: Deadline, tally: Tally
 ) -> FullBookmark:
-    """Read every page. Returns the finished bookmark, whose STATE is written. Raises LimitReached at a page's end."""
+    """Read every page. Returns the finished bookmark, whose STATE is written.
+
+    Raises LimitReached at a page's end, CheckRefused when rows were left out: the next run then begins a new version.
+    """
     bookmark = plan.bookmark
     for page, reached, info in full.pages(bookmark, source.read_page) if source.key else _one_pass(source, bookmark):
         bookmark, rows = reached, page.rows
@@ -87,6 +91,12 @@ def run_full(
         save(bookmark.to_state())
         tally.add(rows)
         deadline.check(source.name)
+    try:
+        source.check_whole(bookmark)
+    except CheckRefused:
+        # What is missing lies above the bookmark: to go on from there would never bring it.
+        save(forgotten(bookmark.to_state()) or {})
+        raise
     bookmark = full.finish(bookmark)
     save(bookmark.to_state())
     return bookmark

@@ -85,6 +85,32 @@ def test_a_sync_that_reaches_its_limit_goes_on_in_the_next_run(
     assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
 
 
+def test_after_rows_were_left_out_the_next_run_begins_anew(
+    wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any]
+) -> None:
+    """Going on below the bookmark would end well, and delete the good rows that lie above it."""
+    ended = pipeline.run()
+    assert ended.ok, ended.explain()
+    wms.faults.set([Fault("short", query="ordering=-id&page_size=250", skip=5)])
+    ended = pipeline.run(max_requests_in_flight=1)
+    assert ended.tap == 7, ended.explain()
+    assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
+    ended = pipeline.run()
+    assert ended.ok, ended.explain()
+    assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
+
+
+def test_rows_left_out_in_an_earlier_attempt_are_missed(wms: WmsServer, pipeline: Pipeline) -> None:
+    wms.latency = 0.15
+    wms.faults.set([Fault("short", query="ordering=-id&page_size=250", skip=2)])
+    ended = pipeline.run(sync_limit_seconds=1, max_requests_in_flight=1)
+    assert ended.tap == 6, ended.explain()
+    wms.latency = 0.0
+    ended = pipeline.run()
+    assert ended.tap == 7, ended.explain()
+    assert pipeline.bookmark("allocation")["last_key"] is None
+
+
 def test_an_ended_tap_ends_at_once(wms: WmsServer, pipeline: Pipeline) -> None:
     """Even while the API takes its time: a request may have an hour."""
     wms.faults.set([Fault("slow", query="id__lt", skip=12, times=100, seconds=120)])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import CheckRefused, ConfigurationError, SourceUnreachable, SyncError
 from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
@@ -39,8 +40,12 @@ def full(source: EntitySource) -> list[int]:
         for batch in page.batches:
             ids += batch.column("id").to_pylist()
         if page.last:
-            return ids
+            break
         below = page.lowest
+    source.check_whole(
+        FullBookmark(1, beginning.started_at, "f", beginning.upper_key, rows=len(ids), estimate=beginning.estimate)
+    )
+    return ids
 
 
 def changed(source: EntitySource, low: str) -> list[int]:
@@ -127,8 +132,10 @@ def test_changes_that_do_not_advance_are_an_error(wms: WmsServer, source: Make, 
         changed(opened, "2024-01-01T00:00:00+00:00")
 
 
-def test_rows_the_api_leaves_out_are_missed(wms: WmsServer, source: Make) -> None:
-    opened = source(lookback_minutes=0)
+@pytest.mark.parametrize("cursor", ["mod_ts", "wave_id"])
+def test_rows_the_api_leaves_out_are_missed(wms: WmsServer, source: Make, cursor: str) -> None:
+    """With a cursor, and of an entity without one."""
+    opened = source(lookback_minutes=0, cursor_column=cursor)
     wms.faults.set([Fault("short", query=FULL_PAGES, skip=3)])
     with pytest.raises(CheckRefused, match="answered only"):
         full(opened)
