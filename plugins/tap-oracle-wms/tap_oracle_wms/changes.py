@@ -112,6 +112,12 @@ def text_of(microseconds: int) -> str:
     return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
 
 
+def with_offset(moment: str) -> str:
+    """A moment's ISO 8601 text with an offset; one without is UTC: the API would read it in the facility's zone."""
+    found = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return (found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)).isoformat()
+
+
 def _microseconds(column: pa.Array) -> npt.NDArray[np.int64]:
     found: npt.NDArray[np.int64] = pc.cast(column, pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
     return found

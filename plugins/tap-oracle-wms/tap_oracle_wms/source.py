@@ -21,7 +21,7 @@ from sync_rules.singer.source import Column, Loss, fingerprint
 from sync_rules.spans import SpanPage, SpanReader
 
 from tap_oracle_wms import whole
-from tap_oracle_wms.changes import ChangePage, ChangeReader
+from tap_oracle_wms.changes import ChangePage, ChangeReader, with_offset
 from tap_oracle_wms.client import Answer, Client
 from tap_oracle_wms.decode import Page as WirePage
 from tap_oracle_wms.decode import PageDecoder, read_head
@@ -199,7 +199,7 @@ class EntitySource:
 
         Raises BadAnswer for rows that are not in order.
         """
-        cursor = {} if since is None else {f"{self.cursor}__gte": since}
+        cursor = {} if since is None else {f"{self.cursor}__gte": with_offset(since)}
         above: int | None = None
         while True:
             low = {"id__gte": at_least} if above is None else {"id__gt": above}
@@ -295,7 +295,9 @@ class EntitySource:
         return SpanPage(page.batch, lowest, last=not more or lowest == at_least)
 
     def _change_pages(self, window: Window) -> Iterator[CursorPage]:
-        cursor, high = str(self.cursor), str(window.high)
+        cursor, high = str(self.cursor), with_offset(str(window.high))
+        # A start_date, and the start of a full sync that had another cursor, come in UTC without saying so.
+        low = with_offset(str(window.low))
 
         def by_time(low: str) -> ChangePage:
             bounds = {f"{cursor}__gte": low, f"{cursor}__lte": high}
@@ -307,7 +309,7 @@ class EntitySource:
 
         held: list[pa.RecordBatch] = []
         rows, end = 0, None
-        for batch, reached in ChangeReader(self._entity, KEY, cursor, by_time, by_moment).read(str(window.low)):
+        for batch, reached in ChangeReader(self._entity, KEY, cursor, by_time, by_moment).read(low):
             if held and rows + batch.num_rows > self._batch_rows:
                 yield CursorPage(held, end, last=False)
                 held, rows = [], 0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from sync_rules.bookmarks import FullBookmark
@@ -250,6 +251,18 @@ def test_the_plus_of_an_offset_is_encoded(wms: WmsServer, source: Make) -> None:
     asked = [line["query"] for line in read(wms.log_path) if "mod_ts__gte=" in line["query"]]
     assert asked
     assert all("%2B00%3A00" in query and "+" not in query for query in asked)
+
+
+@pytest.mark.parametrize("low", ["2024-01-01T00:00:00", "2024-01-01", "2024-01-01T00:00:00+00:00"])
+def test_every_time_is_sent_with_its_offset(wms: WmsServer, source: Make, low: str) -> None:
+    """As `start_date` and the hand-over give it: the API reads a bare one in the facility's zone."""
+    opened = source(sync_mode="incremental")
+    changed(opened, low)
+    list(opened.ascending(1, 10, low))
+    asked = [dict(parse_qsl(line["query"])) for line in read(wms.log_path) if "mod_ts__gte=" in line["query"]]
+    assert {query["mod_ts__gte"] for query in asked if query["ordering"] == "id"} == {"2024-01-01T00:00:00+00:00"}
+    assert "2024-01-01T00:00:00+00:00" in {query["mod_ts__gte"] for query in asked if query["ordering"] != "id"}
+    assert all(query["mod_ts__gte"].endswith("+00:00") for query in asked)
 
 
 @pytest.mark.parametrize("page_size", [1, 3, 250])
