@@ -91,6 +91,8 @@ def bent(answer: Answer, before: Answer | None, fault: Fault | None, address: st
         return answer
     if fault.kind == "html":
         return Answer(200, (b"<html><body>Service is starting</body></html>",), "text/html")
+    if fault.kind == "gateway":
+        return Answer.of(404, {"message": "no Route matched with those values"})
     if fault.kind == "half":
         body = b"".join(answer.parts)
         return Answer(200, (body[: len(body) // 2],))
@@ -107,6 +109,8 @@ def bent(answer: Answer, before: Answer | None, fault: Fault | None, address: st
     elif fault.kind == "short":
         rows.pop()
         content["next_page"] = None
+    elif fault.kind == "endless":
+        del content["next_page"]
     elif fault.kind == "empty":
         content["results"] = []
         content["next_page"] = content["next_page"] or "?"

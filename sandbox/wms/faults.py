@@ -20,6 +20,8 @@ KINDS = {
     "foreign": "let next_page name another host",
     "unsorted": "answer the rows in reverse order",
     "short": "leave out the last row but say that nothing follows",
+    "endless": "answer a page without the key next_page",
+    "gateway": "answer 404 as a gateway before the API does",
     "empty": "answer an empty list that has a next_page",
     "rename": "answer a field under another name",
     "overfull": "answer the first row twice more",

@@ -22,7 +22,7 @@ from tap_oracle_wms.errors import (
     NoRows,
     Passing,
     Unauthorized,
-    api_error,
+    is_apis_own,
     refused,
     retry_after,
     unreachable,
@@ -166,8 +166,12 @@ class Client:
         words = words_of(status, body)
         if status == 401:
             raise Unauthorized(words)
-        if status == 404 and api_error(body) is not None:
+        if status == 404 and is_apis_own(body):
             raise NoRows(words)
+        if status == 404:
+            words = (
+                f"{words}: not the API's own words for an empty list; is base_url right, and what is before the API?"
+            )
         if status in PASSING_STATUSES:
             asked = retry_after(answer.headers.get("retry-after"))
             if asked:

@@ -46,10 +46,11 @@ class Head(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True)
 class Page:
-    """The rows of one answer, and its `next_page` as it came."""
+    """The rows of one answer, its `next_page` as it came, and in `page_mode` paged how many rows the API counts."""
 
     batch: pa.RecordBatch
     next_page: object
+    result_count: int | None = None
 
 
 _WIRE_TYPES: dict[str, Any] = {
@@ -85,7 +86,9 @@ class PageDecoder:
             rename=dict(zip(names, (field.name for field in self._fields), strict=True)),
             gc=False,
         )
-        page = msgspec.defstruct("Page", [("results", list[row]), ("next_page", Any, None)])  # type: ignore[valid-type]
+        # `next_page` has to be there, if only as null: its absence must not pass for an end.
+        count = ("result_count", int | None, None)
+        page = msgspec.defstruct("Page", [("results", list[row]), ("next_page", Any), count])  # type: ignore[valid-type]
         # The interpreter lets one thread work at a time anyway, and a page's values as Python objects take many times
         # what its columns do: those of one page are held, not of one for each thread.
         self._one = threading.Lock()
@@ -109,7 +112,7 @@ class PageDecoder:
         except msgspec.DecodeError as error:
             raise Passing("an answer whose JSON is not whole") from error
         try:
-            return Page(self._batch(page.results), page.next_page)
+            return Page(self._batch(page.results), page.next_page, page.result_count)
         except (ValueError, pa.ArrowTypeError, OverflowError):  # ArrowInvalid is a ValueError
             return self._decode_patiently(body)
 
@@ -128,12 +131,13 @@ class PageDecoder:
         except msgspec.DecodeError as error:
             raise Passing("an answer whose JSON is not whole") from error
         arrays = patient_arrays(self._entity, self._parts, page.results, self._losses)
-        return Page(pa.RecordBatch.from_arrays(arrays, schema=self.schema), page.next_page)
+        return Page(pa.RecordBatch.from_arrays(arrays, schema=self.schema), page.next_page, page.result_count)
 
 
 class _PatientPage(msgspec.Struct):
     results: list[dict[str, msgspec.Raw]]
-    next_page: Any = None
+    next_page: Any
+    result_count: int | None = None
 
 
 def read_head(entity: str, body: bytes | bytearray) -> Head:

@@ -57,6 +57,12 @@ def api_error(body: bytes | bytearray) -> Mapping[str, object] | None:
     return said if isinstance(said, dict) and ("message" in said or "code" in said) else None
 
 
+def is_apis_own(body: bytes | bytearray) -> bool:
+    """Whether an error is in the API's own form, whole: a gateway's {"message": "no Route matched"} is not."""
+    said = api_error(body)
+    return said is not None and all(name in said for name in ("reference", "code", "message"))
+
+
 def refused(what: str, words: str) -> ConfigurationError:
     """An answer that no repetition makes better."""
     return ConfigurationError(f"{what}: the API refused: {words[:_LONGEST_WORDS]}")

@@ -25,7 +25,7 @@ from tap_oracle_wms.changes import ChangePage, ChangeReader, with_offset
 from tap_oracle_wms.client import Answer, Client
 from tap_oracle_wms.decode import Page as WirePage
 from tap_oracle_wms.decode import PageDecoder, read_head
-from tap_oracle_wms.errors import BadAnswer, http_date
+from tap_oracle_wms.errors import BadAnswer, Passing, http_date
 from tap_oracle_wms.fields import EntityDescription, Part
 from tap_oracle_wms.links import next_query
 from tap_oracle_wms.patient import Losses
@@ -333,6 +333,10 @@ class EntitySource:
             following = next_query(page.next_page, answer.address)
             if following is not None and dict(parse_qsl(following, keep_blank_values=True)) == query:
                 raise BadAnswer(f"{self._entity}: next_page leads back to the page that was answered")
+            counted = page.result_count or 0
+            if page.batch.num_rows < (counted if following is None else min(size, counted)):
+                # Rows may have gone between the API's count and its page: another answer tells.
+                raise Passing("an answer with fewer rows than it counts")
             return page, following is not None
 
         nothing = WirePage(pa.RecordBatch.from_pylist([], self._decoder.schema), None), False

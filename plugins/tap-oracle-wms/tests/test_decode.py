@@ -75,7 +75,9 @@ def test_every_type_to_its_last_digit() -> None:
 
 
 def test_numbers_are_read_from_their_digits_never_by_way_of_a_float() -> None:
-    body = json.dumps({"results": [{**FULL, "qty": "@"}]}).replace('"@"', "98765432109876543210.98765")
+    body = json.dumps({"next_page": None, "results": [{**FULL, "qty": "@"}]}).replace(
+        '"@"', "98765432109876543210.98765"
+    )
     assert decoded(body)[0][0]["qty"] == Decimal("98765432109876543210.98765")
 
 
@@ -147,7 +149,17 @@ def test_half_a_page_may_pass(body: str) -> None:
         decoded(body)
 
 
-@pytest.mark.parametrize("body", ["[]", "{}", '{"results": {}}', '{"results": [1]}', '{"message": "x"}'])
+NO_PAGES = [
+    "[]",
+    "{}",
+    '{"results": []}',
+    '{"next_page": null, "results": {}}',
+    '{"next_page": null, "results": [1]}',
+    '{"message": "x"}',
+]
+
+
+@pytest.mark.parametrize("body", NO_PAGES)
 def test_json_that_is_no_page_is_an_error(body: str) -> None:
     with pytest.raises(BadAnswer):
         decoded(body)
@@ -177,9 +189,9 @@ ROWS = st.lists(
 @settings(max_examples=30, deadline=None)
 @given(ROWS)
 def test_both_ways_bring_the_same(rows: list[dict[str, Any]]) -> None:
-    body = json.dumps({"results": rows}).encode()
+    body = json.dumps({"results": rows, "next_page": None}).encode()
     losses = Losses()
     fast = PageDecoder("thing", PARTS, losses).decode(body).batch
-    raw = msgspec.json.decode(body, type=dict[str, list[dict[str, msgspec.Raw]]])["results"]
+    raw = msgspec.json.decode(json.dumps(rows), type=list[dict[str, msgspec.Raw]])
     patient = patient_arrays("thing", PARTS, raw, losses)
     assert [column.to_pylist() for column in fast.columns] == [array.to_pylist() for array in patient]

@@ -117,7 +117,7 @@ def test_what_does_not_pass_ends_as_unreachable(wms: WmsServer, source: Make, ki
         full(opened)
 
 
-@pytest.mark.parametrize("kind", ["unsorted", "repeat", "empty", "overfull", "circle"])
+@pytest.mark.parametrize("kind", ["unsorted", "repeat", "empty", "overfull", "circle", "endless"])
 def test_an_answer_that_contradicts_itself_is_an_error(wms: WmsServer, source: Make, kind: str) -> None:
     opened = source(max_requests_in_flight=1)
     wms.faults.set([Fault(kind, query=FULL_PAGES, skip=3)])
@@ -139,6 +139,23 @@ def test_rows_the_api_leaves_out_are_missed(wms: WmsServer, source: Make, cursor
     opened = source(lookback_minutes=0, cursor_column=cursor)
     wms.faults.set([Fault("short", query=FULL_PAGES, skip=3)])
     with pytest.raises(CheckRefused, match="answered only"):
+        full(opened)
+
+
+def test_fewer_rows_than_the_page_itself_counts_are_asked_for_again(wms: WmsServer, source: Make) -> None:
+    opened = source(page_mode="paged", check_count=False, retries=2)
+    wms.faults.set([Fault("short", query=FULL_PAGES, skip=3)])
+    assert full(opened) == sorted(expected(wms, "allocation"), reverse=True)
+    opened = source(page_mode="paged", check_count=False, retries=2)
+    wms.faults.set([Fault("short", query=FULL_PAGES, skip=3, times=1_000)])
+    with pytest.raises(SourceUnreachable, match="fewer rows than it counts"):
+        full(opened)
+
+
+def test_a_gateways_404_is_no_empty_list(wms: WmsServer, source: Make) -> None:
+    opened = source(check_count=False)
+    wms.faults.set([Fault("gateway", query=FULL_PAGES, skip=3)])
+    with pytest.raises(ConfigurationError, match="not the API's own words for an empty list"):
         full(opened)
 
 
