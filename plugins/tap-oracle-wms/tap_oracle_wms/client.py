@@ -18,6 +18,8 @@ from sync_rules.exits import ConfigurationError
 from tap_oracle_wms.auth import Auth, auth_from
 from tap_oracle_wms.errors import (
     PASSING_STATUSES,
+    SLOW_DOWN_STATUSES,
+    TOO_MANY_REQUESTS,
     BadAnswer,
     NoRows,
     Passing,
@@ -28,12 +30,14 @@ from tap_oracle_wms.errors import (
     unreachable,
     words_of,
 )
-from tap_oracle_wms.limiter import HostLimiter, limits_root
+from tap_oracle_wms.limiter import HostLimiter, host_of, limits_root
 from tap_oracle_wms.settings import by_mode, is_loopback
 
 T = TypeVar("T")
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _LONGEST_WAIT_SECONDS = 60.0
+_LEAST_PATIENCE_SECONDS = 300.0
+"""For a place in flight, however short a request's time-out is: others wait for theirs."""
 
 for _name in ("httpx", "httpcore"):  # httpx logs every address with its query, and filters may hold what is private
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -59,11 +63,10 @@ class Client:
         in_flight = int(config["max_requests_in_flight"])
         base = str(config["base_url"]).rstrip("/")
         self.root = f"{base}/wms/lgfapi/{config['api_version']}/entity/"
-        split = urlsplit(base)
         self._http = httpx.Client(
             verify=_trust(config.get("ca_file")),
             follow_redirects=False,
-            trust_env=not is_loopback(split.hostname),
+            trust_env=not is_loopback(urlsplit(base).hostname),
             timeout=httpx.Timeout(self._timeout, connect=float(config["connect_timeout_seconds"])),
             limits=httpx.Limits(max_connections=in_flight + 2, max_keepalive_connections=in_flight + 2),
             headers={"Accept": "application/json", "User-Agent": "tap-oracle-wms"},
@@ -71,9 +74,10 @@ class Client:
         self._auth: Auth = auth_from(config, self._http)
         self._limiter = HostLimiter(
             limits_root(config),
-            f"{split.hostname}:{split.port}",
+            host_of(base),
             in_flight=in_flight,
             per_second=config.get("requests_per_second"),
+            log=log,
         )
         self._counting = threading.Lock()
         self.requests = 0
@@ -93,7 +97,7 @@ class Client:
         """
         address = self.root + path
         tries = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self._tries),
+            stop=_Patience(self._tries, self._timeout),
             wait=_Wait(self._first_wait),
             retry=tenacity.retry_if_exception_type(Passing),
             before_sleep=lambda state: self._say(what, state),
@@ -106,7 +110,7 @@ class Client:
                 raise refused(what, str(none)) from none
             return empty
         except Passing as last:
-            raise unreachable(what, str(last), self._tries) from last
+            raise unreachable(what, str(last), tries.statistics["attempt_number"]) from last
         return found
 
     def _try(self, what: str, address: str, query: Mapping[str, str] | str | None, read: Callable[[Answer], T]) -> T:
@@ -123,7 +127,7 @@ class Client:
 
     def _send(self, what: str, address: str, query: Mapping[str, str] | str | None, header: str) -> Answer:
         request = self._http.build_request("GET", _with_query(address, query), headers={"Authorization": header})
-        with self._limiter.request(self._timeout):
+        with self._limiter.request(max(self._timeout, _LEAST_PATIENCE_SECONDS)):
             with self._counting:
                 self.requests += 1
             try:
@@ -174,9 +178,12 @@ class Client:
             )
         if status in PASSING_STATUSES:
             asked = retry_after(answer.headers.get("retry-after"))
-            if asked:
+            if status in SLOW_DOWN_STATUSES:
+                asked = asked or self._first_wait
+                self._limiter.slow_down(asked)
+            elif asked:
                 self._limiter.hold(asked)
-            raise Passing(words, asked)
+            raise Passing(words, asked, too_many=status == TOO_MANY_REQUESTS)
         if 300 <= status < 400:
             raise ConfigurationError(f"{what}: the API answered {status}, a redirection, which is not followed")
         raise refused(what, words)
@@ -185,7 +192,24 @@ class Client:
         self.repeated += 1
         error = state.outcome.exception() if state.outcome is not None else None
         wait = state.next_action.sleep if state.next_action is not None else 0.0
+        if isinstance(error, Passing):
+            wait = max(wait, error.retry_after or 0.0)
         self._log.warning("%s: %s; asks again in %.1f s (try %s)", what, error, wait, state.attempt_number)
+
+
+class _Patience(tenacity.stop.stop_base):
+    """The end of so many tries. Those that were refused for there being too many do not count, for so many seconds."""
+
+    def __init__(self, tries: int, seconds: float) -> None:
+        self._left = tries
+        self._seconds = seconds
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        if isinstance(error, Passing) and error.too_many:
+            return (retry_state.seconds_since_start or 0.0) > self._seconds
+        self._left -= 1
+        return self._left <= 0
 
 
 class _Wait(tenacity.wait.wait_base):

@@ -17,11 +17,15 @@ class BadAnswer(SyncError):
 
 
 class Passing(Exception):
-    """A failure that may pass: the request is repeated. `retry_after` is what the server asked for, in seconds."""
+    """A failure that may pass: the request is repeated. `retry_after` is what the server asked for, in seconds.
 
-    def __init__(self, words: str, retry_after: float | None = None) -> None:
+    `too_many` says that it refused the request only because there are too many: the limiter holds all of them back.
+    """
+
+    def __init__(self, words: str, retry_after: float | None = None, *, too_many: bool = False) -> None:
         super().__init__(words)
         self.retry_after = retry_after
+        self.too_many = too_many
 
 
 class Unauthorized(Exception):
@@ -32,6 +36,8 @@ class NoRows(Exception):
     """404 in the API's own form: an empty list, or an entity that is not there."""
 
 
+TOO_MANY_REQUESTS = 429
+SLOW_DOWN_STATUSES = frozenset({TOO_MANY_REQUESTS, 503})
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 

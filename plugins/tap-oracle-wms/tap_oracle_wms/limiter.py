@@ -2,14 +2,15 @@
 
 A place in flight is a lock on one of N small files: the system frees it when its holder dies. The rate is one file
 with the moment from which the next request may go; whoever holds its lock waits for that moment and sets the next, so
-requests leave one by one however many processes there are. A server that asks for patience (Retry-After) moves that
-moment for all of them.
+requests leave one by one however many processes there are. A server that asks for patience (Retry-After), or refuses
+requests for there being too many, holds back all of them and slows them down.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import random
 import struct
@@ -18,8 +19,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sync_rules.exits import ConfigurationError, Stalled
 
@@ -27,14 +30,33 @@ LONGEST_HOLD_SECONDS = 3_600.0
 _POLL_SECONDS = 0.004
 _MARGIN = 1.05
 """Requests leave a little slower than allowed, or some that were late on the way would arrive too many at once."""
-_MOMENT = struct.Struct("<d")
+_FIRST_PACE, _SLOWEST_PACE = 0.02, 2.0
+"""Seconds between two requests: from which refusals slow down where no rate is set, and beyond which they do not."""
+_FASTER = 0.97
+"""What one request leaves of a pace that was slowed down: after some 23 it goes twice as fast again."""
+_SILENT_SECONDS = 5.0
+_BOOT_BYTES = 36
+_RATE = struct.Struct(f"<ddd{_BOOT_BYTES}s")
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all processes know of a host: when the next request may go, until when it wants none, the pace it can take.
+
+    Moments are the machine's own, so they hold until it starts anew. `pace` is the seconds between two requests that
+    the host's refusals have taught; 0 where it has refused none.
+    """
+
+    turn: float = 0.0
+    held_until: float = 0.0
+    pace: float = 0.0
 
 
 class HostLimiter:
     """The limits of one host. `per_second` of None is no limit.
 
-    `clock` has to run alike in all processes of the machine, as CLOCK_MONOTONIC does. Raises ConfigurationError when
-    the folder cannot be made.
+    `clock` has to run alike in all processes of the machine, as CLOCK_MONOTONIC does; `boot` tells one start of the
+    machine from another. Raises ConfigurationError when the folder cannot be made.
     """
 
     def __init__(
@@ -44,12 +66,16 @@ class HostLimiter:
         *,
         in_flight: int,
         per_second: float | None,
+        log: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
+        boot: bytes | None = None,
     ) -> None:
         self._in_flight = in_flight
         self._interval = _MARGIN / per_second if per_second else 0.0
+        self._log = log or logging.getLogger(__name__)
         self._clock = clock
+        self._boot = (_boot_id() if boot is None else boot).ljust(_BOOT_BYTES)[:_BOOT_BYTES]
         self._sleep = sleep or time.sleep
         # A place that this process returns is seen at once, another process's at the next look.
         self._returned = threading.Event()
@@ -57,6 +83,7 @@ class HostLimiter:
         # One thread at a time looks for a place. Otherwise one that has just given its place back would find it free
         # before those that sleep between two looks, and the span whose rows are next could wait for ever.
         self._first_in_line = threading.Lock()
+        self._told_until = 0.0
         self.folder = root / hashlib.sha256(host.encode()).hexdigest()[:16]
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -66,19 +93,65 @@ class HostLimiter:
     @contextmanager
     def request(self, patience_seconds: float) -> Iterator[None]:
         """A place in flight, from the moment the rate allows. Raises Stalled when there is none for that long."""
-        place = self._place(patience_seconds)
-        try:
-            self._wait_turn()
-            yield
-        finally:
-            os.close(place)
-            self._returned.set()
+        while True:
+            self._wait_out_hold()  # without a place: others that wait for one would take the wait for a stall
+            place = self._place(patience_seconds)
+            try:
+                if not self._take_turn():
+                    continue
+                yield
+                return
+            finally:
+                os.close(place)
+                self._returned.set()
 
     def hold(self, seconds: float) -> None:
         """Let no request go for that long, from any process."""
-        with self._rate() as file:
-            until = self._clock() + min(seconds, LONGEST_HOLD_SECONDS)
-            _write(file, max(until, self._next(file)))
+        self._hold(seconds, slower=False)
+
+    def slow_down(self, seconds: float) -> None:
+        """The host refused a request for there being too many: hold all for that long, then go at half the pace.
+
+        Refusals of requests that were under way together count once. Each request that goes makes the pace a little
+        faster again, up to the rate that is set.
+        """
+        self._hold(seconds, slower=True)
+
+    def held_for(self) -> float:
+        """For how many seconds the host wants no request."""
+        with self._locked() as file:
+            return max(0.0, self._read(file).held_until - self._clock())
+
+    def _hold(self, seconds: float, *, slower: bool) -> None:
+        now = self._clock()  # before the lock: what is waited for there is part of the hold
+        until = now + min(seconds, LONGEST_HOLD_SECONDS)
+        with self._locked() as file:
+            shared = self._read(file)
+            pace = shared.pace
+            if slower and shared.held_until <= now:
+                pace = min(_SLOWEST_PACE, 2 * max(pace, self._interval or _FIRST_PACE))
+            self._write(file, replace(shared, held_until=max(until, shared.held_until), pace=pace))
+
+    def _wait_out_hold(self) -> None:
+        while (seconds := self.held_for()) > 0:
+            if seconds > _SILENT_SECONDS and self._clock() >= self._told_until:
+                self._told_until = self._clock() + seconds
+                self._log.info("the API asked for patience: no request goes for %.0f s", seconds)
+            self._sleep(seconds)
+
+    def _take_turn(self) -> bool:
+        """Wait for the moment the rate allows. False when the host wants no request meanwhile."""
+        with self._locked() as file:
+            shared = self._read(file)
+            now = self._clock()
+            if shared.held_until > now:
+                return False
+            if shared.turn > now:
+                self._sleep(shared.turn - now)
+            turn = self._clock() + max(self._interval, shared.pace)
+            pace = _FASTER * shared.pace
+            self._write(file, replace(shared, turn=turn, pace=pace if pace > self._interval else 0.0))
+            return True
 
     def _place(self, patience_seconds: float) -> int:
         since = self._clock()
@@ -109,21 +182,21 @@ class HostLimiter:
     def _stalled(self, seconds: float) -> Stalled:
         return Stalled(f"for {seconds:g} s other requests held all the {self._in_flight} places in flight")
 
-    def _wait_turn(self) -> None:
-        with self._rate() as file:
-            wait = self._next(file) - self._clock()
-            if wait > 0:
-                self._sleep(wait)
-            _write(file, self._clock() + self._interval)
+    def _read(self, file: int) -> _Shared:
+        raw = os.pread(file, _RATE.size, 0)
+        if len(raw) != _RATE.size:
+            return _Shared()
+        turn, held_until, pace, boot = _RATE.unpack(raw)
+        latest = self._clock() + LONGEST_HOLD_SECONDS + _SLOWEST_PACE + self._interval
+        # Moments of a machine that has started anew since mean nothing; where it has no name for its starts, those
+        # further away than any hold do not.
+        return _Shared(turn, held_until, pace) if boot == self._boot and max(turn, held_until) <= latest else _Shared()
 
-    def _next(self, file: int) -> float:
-        raw = os.pread(file, _MOMENT.size, 0)
-        moment = float(_MOMENT.unpack(raw)[0]) if len(raw) == _MOMENT.size else 0.0
-        # A moment further away than any hold was written before the machine started anew.
-        return moment if moment <= self._clock() + LONGEST_HOLD_SECONDS + self._interval else 0.0
+    def _write(self, file: int, shared: _Shared) -> None:
+        os.pwrite(file, _RATE.pack(shared.turn, shared.held_until, shared.pace, self._boot), 0)
 
     @contextmanager
-    def _rate(self) -> Iterator[int]:
+    def _locked(self) -> Iterator[int]:
         file = os.open(self.folder / "rate", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -132,15 +205,28 @@ class HostLimiter:
             os.close(file)
 
 
-def _write(file: int, moment: float) -> None:
-    os.pwrite(file, _MOMENT.pack(moment), 0)
+def _boot_id() -> bytes:
+    """What Linux calls this start of the machine; nothing elsewhere."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        return b""
+
+
+def host_of(base_url: str) -> str:
+    """Host and port by which limits are shared: `https://h` and `https://H:443` are one."""
+    split = urlsplit(base_url)
+    return f"{split.hostname}:{split.port or (443 if split.scheme == 'https' else 80)}"
 
 
 def limits_root(config: Mapping[str, Any]) -> Path:
-    """The folder below which each host has its own."""
+    """The folder below which each host has its own: of the Meltano project, also for commands run by hand within it."""
     if config.get("limits_root"):
         return Path(config["limits_root"])
-    project = os.environ.get("MELTANO_PROJECT_ROOT")
-    if project:
-        return Path(project) / ".paralelo" / "limits"
+    given = os.environ.get("MELTANO_PROJECT_ROOT")
+    here = Path.cwd()
+    above = (folder for folder in (here, *here.parents) if (folder / "meltano.yml").is_file())
+    project = Path(given) if given else next(above, None)
+    if project is not None:
+        return project / ".paralelo" / "limits"
     return Path(tempfile.gettempdir()) / f"paralelo-limits-{os.getuid()}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from sync_rules.exits import Stalled
-from tap_oracle_wms.limiter import HostLimiter
+from tap_oracle_wms.limiter import HostLimiter, host_of, limits_root
 
 from sandbox.wms.requests_log import most_within
 
@@ -73,6 +74,101 @@ def test_a_moment_from_before_the_machine_started_anew_is_ignored(tmp_path: Path
     clock.now = 10.0
     with limiter(tmp_path, clock).request(1):
         assert clock.now == 10.0
+
+
+def test_a_new_start_of_the_machine_ends_a_hold(tmp_path: Path) -> None:
+    """Also one that, by the new start's clock, is near: the old one may have ended within the hour."""
+    clock = Clock()
+    HostLimiter(tmp_path, "h:1", in_flight=1, per_second=1, clock=clock, boot=b"one").hold(600)
+    clock.now = 10.0
+    again = HostLimiter(tmp_path, "h:1", in_flight=1, per_second=1, clock=clock, sleep=clock.sleep, boot=b"two")
+    with again.request(1):
+        assert clock.now == 10.0
+
+
+def test_a_hold_longer_than_the_patience_is_no_stall(tmp_path: Path) -> None:
+    """It is waited for without a place, so that nobody takes it for requests that hold theirs."""
+    places = tmp_path / hashlib.sha256(b"h:1").hexdigest()[:16]
+    clock = Clock()
+
+    def sleep(seconds: float) -> None:
+        assert not list(places.glob("place-*"))
+        clock.sleep(seconds)
+
+    shared = HostLimiter(tmp_path, "h:1", in_flight=1, per_second=None, clock=clock, sleep=sleep)
+    shared.hold(600)
+    with shared.request(3):
+        assert clock.now >= 1_600
+
+
+def test_refusals_slow_all_jobs_down_until_requests_pass_again(tmp_path: Path) -> None:
+    clock = Clock()
+    one, other = limiter(tmp_path, clock, per_second=50), limiter(tmp_path, clock, per_second=50)
+
+    def gap() -> float:
+        with other.request(1):
+            before = clock.now
+        with other.request(1):
+            return clock.now - before
+
+    usual = gap()
+    for _ in range(3):
+        one.slow_down(1)  # three that were under way together count once
+    assert 1.8 * usual < gap() < 2 * usual + 1e-9
+    clock.sleep(2)
+    one.slow_down(1)
+    assert gap() > 3 * usual
+    for _ in range(100):
+        gap()
+    assert gap() == pytest.approx(usual)
+
+
+def test_a_server_with_a_lower_limit_is_read_at_about_its_pace(tmp_path: Path) -> None:
+    clock = Clock()
+    shared = limiter(tmp_path, clock, per_second=50)
+    sent: list[float] = []
+    refused = 0
+    while len(sent) < 200:
+        with shared.request(1):
+            if len([at for at in sent if clock.now - at < 1.0]) < 5:
+                sent.append(clock.now)
+                continue
+        refused += 1
+        shared.slow_down(1)
+    assert refused < 30
+
+
+def test_the_wait_of_others_is_no_part_of_a_later_hold(tmp_path: Path) -> None:
+    clock = Clock()
+    one = limiter(tmp_path, clock)
+    one.hold(600)
+    clock.sleep(599)
+    one.hold(0.5)
+    assert one.held_for() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("https://h/x", "h:443"),
+        ("https://H:443/y", "h:443"),
+        ("http://h", "h:80"),
+        ("https://h:8443/x", "h:8443"),
+    ],
+)
+def test_one_host_has_one_name(address: str, host: str) -> None:
+    assert host_of(address) == host
+
+
+def test_commands_run_by_hand_share_the_projects_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meltano.yml").touch()
+    (tmp_path / "some" / "folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "some" / "folder")
+    monkeypatch.delenv("MELTANO_PROJECT_ROOT", raising=False)
+    by_hand = limits_root({})
+    monkeypatch.setenv("MELTANO_PROJECT_ROOT", str(tmp_path))
+    assert by_hand == limits_root({}) == tmp_path / ".paralelo" / "limits"
+    assert limits_root({"limits_root": "/elsewhere"}) == Path("/elsewhere")
 
 
 def test_a_thread_that_waits_comes_before_one_that_has_just_had_a_place(tmp_path: Path) -> None:

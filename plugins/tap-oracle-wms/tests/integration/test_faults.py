@@ -109,6 +109,18 @@ def test_what_may_pass_is_asked_again(wms: WmsServer, source: Make, fault: dict[
     assert full(opened) == sorted(expected(wms, "allocation"), reverse=True)
 
 
+def test_too_many_requests_are_waited_for_not_counted(
+    wms: WmsServer, source: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = source(retries=0)
+    wms.faults.set([Fault("status", query=FULL_PAGES, status=429, retry_after="0.2", times=4)])
+    assert full(opened) == sorted(expected(wms, "allocation"), reverse=True)
+    assert "asks again in 0.2 s" in caplog.text
+    wms.faults.set([Fault("status", query=FULL_PAGES, status=503, retry_after="0.2")])
+    with pytest.raises(SourceUnreachable, match="in 1 tries"):
+        full(source(retries=0))
+
+
 @pytest.mark.parametrize("kind", ["half", "cut", "reset", "html"])
 def test_what_does_not_pass_ends_as_unreachable(wms: WmsServer, source: Make, kind: str) -> None:
     opened = source(retries=2)
