@@ -173,7 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
         if path == TOKEN:
-            self._send(self._token(body))
+            fault = self.stand_in.faults.next(path, "")
+            busy = fault is not None and fault.kind == "status"
+            self._send(Answer.of(fault.status, {"error": "busy"}) if busy and fault else self._token(body))
         elif path.startswith(CONTROL) and self._is_basic():
             self._send(self._control(path.removeprefix(CONTROL), json.loads(body or b"{}")))
         else:

@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 import httpx
 import msgspec
-from sync_rules.exits import ConfigurationError, SourceUnreachable
+from sync_rules.exits import ConfigurationError
+
+from tap_oracle_wms.errors import PASSING_STATUSES, Passing, http_date, retry_after, transport_failure
 
 _EARLY_SECONDS = 30.0
+_USUAL_SECONDS = 3_600.0
 
 
 class Auth(Protocol):
@@ -76,32 +79,40 @@ class ClientCredentials:
             return True
 
     def _fetch(self) -> None:
+        """Raises Passing where asking again may help: whoever wants the token repeats its request."""
         host = httpx.URL(self._url).host
         try:
             answer = self._http.post(self._url, data=self._form, headers={"Authorization": self._who})
         except httpx.TransportError as error:
-            raise SourceUnreachable(f"the token server {host} did not answer: {type(error).__name__}") from error
-        if answer.status_code >= 500 or answer.status_code == 429:
-            raise SourceUnreachable(f"the token server {host} answered {answer.status_code}")
+            raise transport_failure(f"the token server {host}", error) from error
         said = _json_object(answer.content)
-        if answer.status_code != 200:
-            words = said.get("error_description") or said.get("error") or "no reason given"
+        if answer.status_code in PASSING_STATUSES or (answer.status_code == 200 and said is None):
+            asked = retry_after(answer.headers.get("retry-after"), http_date(answer.headers.get("date")))
+            what = "no JSON" if answer.status_code == 200 else answer.status_code
+            raise Passing(f"the token server {host} answered {what}", asked)
+        if answer.status_code != 200 or said is None:
+            words = (said or {}).get("error_description") or (said or {}).get("error") or "no reason given"
             raise ConfigurationError(f"the token server {host} answered {answer.status_code}: {str(words)[:200]}")
         token = said.get("access_token")
         if not isinstance(token, str) or not token:
             raise ConfigurationError(f"the token server {host} answered no access_token")
-        lifetime = said.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, (int, float)) else 3_600.0
         self._value = f"Bearer {token}"
+        seconds = _lifetime(said.get("expires_in"))
         self._until = self._clock() + max(seconds - _EARLY_SECONDS, seconds / 2)
 
 
-def _json_object(body: bytes) -> Mapping[str, Any]:
+def _lifetime(said: object) -> float:
+    """Seconds. A token that is said to end at once is used until it is refused: else each request would ask for one."""
+    seconds = float(said) if isinstance(said, (int, float)) and not isinstance(said, bool) else 0.0
+    return seconds if seconds > 0 else _USUAL_SECONDS
+
+
+def _json_object(body: bytes) -> Mapping[str, Any] | None:
     try:
         said = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return {}
-    return said if isinstance(said, dict) else {}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def auth_from(config: Mapping[str, Any], http: httpx.Client) -> Auth:

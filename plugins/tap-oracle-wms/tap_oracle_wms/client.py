@@ -24,13 +24,15 @@ from tap_oracle_wms.errors import (
     NoRows,
     Passing,
     Unauthorized,
+    http_date,
     is_apis_own,
     refused,
     retry_after,
+    transport_failure,
     unreachable,
     words_of,
 )
-from tap_oracle_wms.limiter import HostLimiter, host_of, limits_root
+from tap_oracle_wms.limiter import LONGEST_HOLD_SECONDS, HostLimiter, host_of, limits_root
 from tap_oracle_wms.settings import by_mode, is_loopback
 
 T = TypeVar("T")
@@ -63,14 +65,18 @@ class Client:
         in_flight = int(config["max_requests_in_flight"])
         base = str(config["base_url"]).rstrip("/")
         self.root = f"{base}/wms/lgfapi/{config['api_version']}/entity/"
-        self._http = httpx.Client(
-            verify=_trust(config.get("ca_file")),
-            follow_redirects=False,
-            trust_env=not is_loopback(urlsplit(base).hostname),
-            timeout=httpx.Timeout(self._timeout, connect=float(config["connect_timeout_seconds"])),
-            limits=httpx.Limits(max_connections=in_flight + 2, max_keepalive_connections=in_flight + 2),
-            headers={"Accept": "application/json", "User-Agent": "tap-oracle-wms"},
-        )
+        self._connect_timeout = float(config["connect_timeout_seconds"])
+        try:
+            self._http = httpx.Client(
+                verify=_trust(config.get("ca_file")),
+                follow_redirects=False,
+                trust_env=not is_loopback(urlsplit(base).hostname),
+                timeout=httpx.Timeout(self._timeout, connect=self._connect_timeout),
+                limits=httpx.Limits(max_connections=in_flight + 2, max_keepalive_connections=in_flight + 2),
+                headers={"Accept": "application/json", "User-Agent": "tap-oracle-wms"},
+            )
+        except (ImportError, ValueError) as error:  # a proxy of a kind that httpx does not know, or does not come with
+            raise ConfigurationError(f"the proxy that the environment names cannot be used: {error}") from error
         self._auth: Auth = auth_from(config, self._http)
         self._limiter = HostLimiter(
             limits_root(config),
@@ -137,7 +143,7 @@ class Client:
                 finally:
                     answer.close()
             except httpx.TransportError as error:
-                raise Passing(f"{type(error).__name__} from {request.url.host}") from error
+                raise transport_failure(request.url.host, error) from error
             except httpx.DecodingError as error:
                 raise Passing("an answer that cannot be unpacked") from error
         self._check_status(what, answer, body)
@@ -177,13 +183,13 @@ class Client:
                 f"{words}: not the API's own words for an empty list; is base_url right, and what is before the API?"
             )
         if status in PASSING_STATUSES:
-            asked = retry_after(answer.headers.get("retry-after"))
+            asked = retry_after(answer.headers.get("retry-after"), http_date(answer.headers.get("date")))
             if status in SLOW_DOWN_STATUSES:
                 asked = asked or self._first_wait
                 self._limiter.slow_down(asked)
             elif asked:
                 self._limiter.hold(asked)
-            raise Passing(words, asked, too_many=status == TOO_MANY_REQUESTS)
+            raise Passing(words, asked, held=True, too_many=status == TOO_MANY_REQUESTS)
         if 300 <= status < 400:
             raise ConfigurationError(f"{what}: the API answered {status}, a redirection, which is not followed")
         raise refused(what, words)
@@ -221,8 +227,10 @@ class _Wait(tenacity.wait.wait_base):
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
         backoff = float(self._backoff(retry_state))
-        # What the server asked for is waited for by the limiter, in the name of all; here only the jitter is added.
-        return min(backoff, 1.0) if isinstance(error, Passing) and error.retry_after else backoff
+        if not isinstance(error, Passing) or not error.retry_after:
+            return backoff
+        # What the API asked for is waited for by the limiter, in the name of all; here only the jitter is added.
+        return min(backoff, 1.0) if error.held else max(backoff, min(error.retry_after, LONGEST_HOLD_SECONDS))
 
 
 def _with_query(address: str, query: Mapping[str, str] | str | None) -> httpx.URL:

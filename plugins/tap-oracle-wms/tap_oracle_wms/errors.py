@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+import httpx
 import msgspec
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 
@@ -19,12 +20,16 @@ class BadAnswer(SyncError):
 class Passing(Exception):
     """A failure that may pass: the request is repeated. `retry_after` is what the server asked for, in seconds.
 
-    `too_many` says that it refused the request only because there are too many: the limiter holds all of them back.
+    `held` says that the limiter waits for that, with all requests; `too_many`, that the server refused this one only
+    because there are too many.
     """
 
-    def __init__(self, words: str, retry_after: float | None = None, *, too_many: bool = False) -> None:
+    def __init__(
+        self, words: str, retry_after: float | None = None, *, held: bool = False, too_many: bool = False
+    ) -> None:
         super().__init__(words)
         self.retry_after = retry_after
+        self.held = held
         self.too_many = too_many
 
 
@@ -38,7 +43,7 @@ class NoRows(Exception):
 
 TOO_MANY_REQUESTS = 429
 SLOW_DOWN_STATUSES = frozenset({TOO_MANY_REQUESTS, 503})
-PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 def words_of(status: int, body: bytes | bytearray) -> str:
@@ -58,7 +63,7 @@ def api_error(body: bytes | bytearray) -> Mapping[str, object] | None:
     """The error form, where the body is one."""
     try:
         said = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return said if isinstance(said, dict) and ("message" in said or "code" in said) else None
 
@@ -79,8 +84,23 @@ def unreachable(what: str, words: str, tries: int) -> SourceUnreachable:
     return SourceUnreachable(f"{what}: no good answer in {tries} tries; the last: {words[:_LONGEST_WORDS]}")
 
 
+def transport_failure(whom: str, error: httpx.TransportError) -> Passing:
+    """What the network did, with its own reason. Raises ConfigurationError where no repetition helps."""
+    reason = f"{type(error).__name__}: {error}"[:_LONGEST_WORDS] if str(error) else type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        raise ConfigurationError(f"{whom}: its certificate is not trusted; see ca_file: {reason}") from error
+    if isinstance(error, httpx.UnsupportedProtocol) or (
+        isinstance(error, httpx.ProxyError) and not str(error).startswith("5")
+    ):
+        raise ConfigurationError(f"{whom}: the proxy of the environment does not let through: {reason}") from error
+    return Passing(f"{whom}: {reason}")
+
+
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds in a Retry-After header, which holds seconds or a date. None for none or one that cannot be read."""
+    """Seconds in a Retry-After header, which holds seconds or a date. None for none or one that cannot be read.
+
+    `now` is the server's clock, by its Date header: ours may be another.
+    """
     if not value:
         return None
     try:
@@ -91,8 +111,10 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     return None if moment is None else max(0.0, (moment - (now or datetime.now(tz=timezone.utc))).total_seconds())
 
 
-def http_date(value: str) -> datetime | None:
+def http_date(value: str | None) -> datetime | None:
     """A moment in UTC from a header's date (RFC 9110), which is GMT even where it does not say so."""
+    if not value:
+        return None
     try:
         moment = parsedate_to_datetime(value)
     except (TypeError, ValueError):

@@ -351,7 +351,7 @@ class EntitySource:
 
         def read(answer: Answer) -> tuple[int | None, datetime]:
             rows = self._id_decoder.decode(answer.body).batch
-            return (int(rows.column(0)[0].as_py()) if rows.num_rows else None), _moment(answer.date) or now
+            return (int(rows.column(0)[0].as_py()) if rows.num_rows else None), http_date(answer.date) or now
 
         none: tuple[int | None, datetime] = (None, now)
         return self._client.get(self._entity, f"{self._entity}/", query, read, empty=none)
@@ -377,8 +377,3 @@ class EntitySource:
             raise SourceUnreachable(
                 f"{self._entity}: the API answered 404 and knows the entity no more: what is left of it was not read"
             )
-
-
-def _moment(date: str | None) -> datetime | None:
-    """The server's clock from its Date header, which tells whole seconds."""
-    return http_date(date) if date else None

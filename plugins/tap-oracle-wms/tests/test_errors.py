@@ -1,11 +1,13 @@
-"""What a server's headers say of time."""
+"""What a server's headers say of time, and what the network says of itself."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 
+import httpx
 import pytest
-from tap_oracle_wms.errors import retry_after
+from sync_rules.exits import ConfigurationError
+from tap_oracle_wms.errors import retry_after, transport_failure
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
 
@@ -30,3 +32,28 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
 )
 def test_retry_after_in_seconds_and_in_every_form_of_an_http_date(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"), "not trusted; see ca_file"),
+        (httpx.ProxyError("407 Proxy Authentication Required"), "proxy"),
+        (httpx.UnsupportedProtocol("socks9"), "proxy"),
+    ],
+)
+def test_what_only_a_setting_mends_is_not_tried_again(error: httpx.TransportError, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        transport_failure("wms.example", error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ConnectError("[Errno -2] Name or service not known"),
+        httpx.ReadTimeout("timed out"),
+        httpx.ProxyError("502 Bad Gateway"),
+    ],
+)
+def test_what_may_pass_is_told_with_its_reason(error: httpx.TransportError) -> None:
+    assert str(transport_failure("wms.example", error)) == f"wms.example: {type(error).__name__}: {error}"

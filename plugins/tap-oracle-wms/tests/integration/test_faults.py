@@ -92,6 +92,7 @@ def test_ids_with_huge_gaps_take_few_requests(tmp_path: Path, config: dict[str, 
 PASSING = [
     {"kind": "status", "status": 500, "every": 3, "times": 8},
     {"kind": "status", "status": 502, "times": 2},
+    {"kind": "status", "status": 409, "times": 2},
     {"kind": "status", "status": 503, "retry_after": "0.01", "every": 4, "times": 4},
     {"kind": "status", "status": 429, "retry_after": "0.01", "every": 2, "times": 6},
     {"kind": "status", "status": 429, "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT", "times": 2},
@@ -190,7 +191,7 @@ def test_a_redirection_is_not_followed(wms: WmsServer, source: Make) -> None:
             elsewhere.accept()
 
 
-@pytest.mark.parametrize("status", [400, 403, 405, 409])
+@pytest.mark.parametrize("status", [400, 403, 405])
 def test_a_refusal_ends_with_the_apis_own_words(wms: WmsServer, source: Make, status: int) -> None:
     opened = source()
     wms.faults.set([Fault("status", query=FULL_PAGES, status=status)])
@@ -221,6 +222,29 @@ def test_a_token_is_got_and_renewed(wms: WmsServer, source: Make) -> None:
     assert len(full(opened)) == len(expected(wms, "allocation"))
     with pytest.raises(ConfigurationError, match="Client authentication failed"):
         source(username=None, password=None, **{**tokens, "client_secret": "no"})
+
+
+def test_a_token_server_that_is_busy_meanwhile_ends_no_sync(wms: WmsServer, source: Make) -> None:
+    account = wms.account
+    opened = source(token_url=wms.token_url, client_id=account.client_id, client_secret=account.client_secret)
+    wms.tokens.clear()
+    wms.faults.set([Fault("status", path="/oauth2/", status=503, times=2)])
+    assert len(full(opened)) == len(expected(wms, "allocation"))
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("http://127.0.0.1:9/x", "Connection refused"), ("https://no-such-host.invalid/x", "ConnectError: .*[Nn]ame")],
+)
+def test_the_networks_own_reason_is_told(source: Make, address: str, words: str) -> None:
+    with pytest.raises(SourceUnreachable, match=words):
+        source(base_url=address, retries=1)
+
+
+def test_a_proxy_that_cannot_be_used_is_told(source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="proxy that the environment names"):
+        source(base_url="https://wms.example/x")
 
 
 def test_a_token_that_is_refused_twice_ends_the_sync(wms: WmsServer, source: Make) -> None:

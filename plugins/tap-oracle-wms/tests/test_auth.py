@@ -1,0 +1,74 @@
+"""Tokens: asked for once and for all threads, and again where the token server was only busy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from sync_rules.exits import ConfigurationError
+from tap_oracle_wms.auth import ClientCredentials
+from tap_oracle_wms.errors import Passing
+
+
+class Clock:
+    """Moves only when told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def credentials(answer: Callable[[httpx.Request], httpx.Response], clock: Clock) -> ClientCredentials:
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    return ClientCredentials(http, "https://id.example/token", "client", "secret", None, clock)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "after", "asked"),
+    [(3600, 3000, 1), (3600, 3580, 2), (0, 3000, 1), (0, 3590, 2), (None, 3000, 1), ("soon", 3000, 1), (40, 30, 2)],
+)
+def test_a_token_is_used_while_it_lives(lifetime: object, after: float, asked: int) -> None:
+    """Also one that is said to end at once: else each request would ask for one of its own."""
+    clock, seen = Clock(), []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        seen.append(1)
+        return httpx.Response(200, json={"access_token": f"t{len(seen)}", "expires_in": lifetime})
+
+    auth = credentials(answer, clock)
+    first = auth.header()
+    assert auth.header() == first == "Bearer t1"
+    clock.now = after
+    assert auth.header() == f"Bearer t{asked}"
+    assert auth.renew(auth.header())
+    assert len(seen) == asked + 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_busy_token_server_is_asked_again(status: int) -> None:
+    auth = credentials(lambda _: httpx.Response(status, headers={"Retry-After": "7"}), Clock())
+    with pytest.raises(Passing, match=f"id.example answered {status}") as passing:
+        auth.header()
+    assert passing.value.retry_after == 7
+
+
+@pytest.mark.parametrize("body", [b"<html>Service is starting</html>", b'{"access_tok', b"[]"])
+def test_what_is_no_answer_of_a_token_server_may_pass(body: bytes) -> None:
+    with pytest.raises(Passing, match="no JSON"):
+        credentials(lambda _: httpx.Response(200, content=body), Clock()).header()
+
+
+def test_a_connection_that_breaks_may_pass() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("Connection reset by peer")
+
+    with pytest.raises(Passing, match="ReadError: Connection reset"):
+        credentials(answer, Clock()).header()
+
+
+@pytest.mark.parametrize(("status", "body"), [(401, b"<html>"), (400, b'{"error": "invalid_client"}'), (200, b"{}")])
+def test_a_refusal_is_none_that_passes(status: int, body: bytes) -> None:
+    with pytest.raises(ConfigurationError, match=r"id\.example answered"):
+        credentials(lambda _: httpx.Response(status, content=body), Clock()).header()
