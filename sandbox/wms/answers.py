@@ -91,6 +91,8 @@ def bent(answer: Answer, before: Answer | None, fault: Fault | None, address: st
         return answer
     if fault.kind == "html":
         return Answer(200, (b"<html><body>Service is starting</body></html>",), "text/html")
+    if fault.kind == "excuse":
+        return Answer.of(200, {"message": "The system is being upgraded"})
     if fault.kind == "gateway":
         return Answer.of(404, {"message": "no Route matched with those values"})
     if fault.kind == "half":

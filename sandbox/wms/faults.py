@@ -11,6 +11,7 @@ KINDS = {
     "status": "answer with `status`, in the API's error form; `retry_after` adds that header",
     "redirect": "answer 302 with `location`",
     "html": "answer 200 with a page of HTML",
+    "excuse": "answer 200 with a message where something else was asked for",
     "half": "cut the JSON in the middle, with a Content-Length that fits",
     "cut": "close the connection in the middle of the answer",
     "reset": "close the connection without an answer",

@@ -194,13 +194,14 @@ class _Handler(BaseHTTPRequestHandler):
         rest = path.removeprefix(API).strip("/")
         base = f"http://{self.headers.get('Host')}"
         if not rest:
-            return Answer.of(200, {name: f"{base}{API}{name}/" for name in sorted(ENTITIES)})
+            listed = Answer.of(200, {name: f"{base}{API}{name}/" for name in sorted(ENTITIES)})
+            return bent(listed, None, fault, base + self.path)
         name, _, operation = rest.partition("/")
         entity = ENTITIES.get(name)
         if entity is None or operation not in ("", "describe"):
             return Answer.of(404, error("NOT_FOUND", f"Entity {name} is not known"))
         if operation:
-            return Answer.of(200, described(entity))
+            return bent(Answer.of(200, described(entity)), None, fault, base + self.path)
         try:
             answer = list_answer(self.stand_in.store, self.stand_in.files[name], entity, parameters, base + path)
         except Refused as refused:

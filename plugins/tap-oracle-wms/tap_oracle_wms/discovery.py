@@ -13,10 +13,11 @@ import msgspec
 from sync_rules.exits import ConfigurationError
 
 from tap_oracle_wms.client import Answer, Client
-from tap_oracle_wms.errors import BadAnswer
-from tap_oracle_wms.fields import EntityDescription, read_description
+from tap_oracle_wms.errors import BadAnswer, Passing
+from tap_oracle_wms.fields import EntityDescription, is_description, read_description
 from tap_oracle_wms.limiter import limits_root
 from tap_oracle_wms.links import next_query
+from tap_oracle_wms.settings import is_entity
 
 _MOST_PAGES = 1_000
 
@@ -37,34 +38,39 @@ def entities(client: Client) -> list[str]:
 
 def describe(client: Client, entity: str, config: Mapping[str, Any], *, fresh: bool = True) -> EntityDescription:
     """One entity; with `fresh` false an answer that is not older than `describe_cache_minutes` will do."""
+    if not is_entity(entity):
+        raise ConfigurationError(f"{entity[:60]!r} is no entity's name: letters, digits and _ only")
     cache = _cache_file(config, entity)
     body = None if fresh else _cached(cache, 60.0 * float(config["describe_cache_minutes"]))
-    if body is None:
-        body = client.get(f"describe of {entity}", f"{entity}/describe/", None, _whole_body, empty=b"")
+    if body is None or not is_description(body):
+        body = client.get(f"describe of {entity}", f"{entity}/describe/", None, _description, empty=b"")
         if not body:
             raise ConfigurationError(f"the API knows no entity {entity}, or this user may not read it")
         _keep(cache, body)
     return read_description(entity, body, (config.get("types") or {}).get(entity))
 
 
-def _whole_body(answer: Answer) -> bytes:
+def _description(answer: Answer) -> bytes:
+    """The body, for the cache too. Raises Passing for what is no description: it would stay wrong for an hour."""
+    if not is_description(answer.body):
+        raise Passing("an answer to describe that describes no fields")
     return bytes(answer.body)
 
 
 def _names(answer: Answer) -> tuple[list[str], str | None] | None:
     try:
         said = msgspec.json.decode(answer.body)
-    except msgspec.DecodeError as error:
-        raise BadAnswer("the list of entities is no JSON") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Passing("an answer whose JSON is not whole") from error
     following = None
     if isinstance(said, dict) and isinstance(said.get("results"), list):
         following = next_query(said.get("next_page"), answer.address)
         said = said["results"]
-    if isinstance(said, dict):
-        return [str(name) for name, address in said.items() if isinstance(address, str)], following
+    if isinstance(said, dict) and all(isinstance(address, str) and "/" in address for address in said.values()):
+        return [name for name in map(str, said) if is_entity(name)], following
     if isinstance(said, list):
-        return [name for name in map(_name, said) if name], following
-    raise BadAnswer("the list of entities is no list")
+        return [name for name in map(_name, said) if name and is_entity(name)], following
+    raise Passing("an answer that is no list of entities")
 
 
 def _name(said: object) -> str | None:

@@ -105,13 +105,19 @@ def read_description(entity: str, body: bytes | bytearray, types: Mapping[str, s
     key = found.field("id")
     if key is None or key.type.name != "bigint":
         raise ConfigurationError(f"{entity} has no whole number id: it cannot be paged by key")
-    names = [part.column.name for part in found.parts]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigurationError(
-            f"{entity}: two fields would become the column {twice[0]}: leave one out with `fields`"
-        )
     return found
+
+
+def is_description(body: bytes | bytearray) -> bool:
+    """Whether the body is a `describe`, if of an entity we cannot read: and not half a JSON, or a server's excuse."""
+    try:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    described = _described_fields(said)
+    return bool(described) and (
+        (isinstance(said, dict) and "fields" in said) or any(name == "id" for name, _ in described)
+    )
 
 
 def _described_fields(said: object) -> list[tuple[str, Mapping[str, Any]]]:
@@ -183,8 +189,8 @@ def _type(kind: Kind, declared: str, about: Mapping[str, Any]) -> ColumnType:
 def _decimal(about: Mapping[str, Any]) -> ColumnType:
     digits = _number(about, "max_digits", "precision", "digits")
     places = _number(about, "decimal_places", "scale", "places")
-    if places is None:
-        places = DEFAULT_SCALE
+    if places is None:  # the digits alone do not say how many of them may stand before the point
+        digits, places = None, DEFAULT_SCALE
     if digits is None or digits > MAX_PRECISION or places > digits:
         digits = MAX_PRECISION
     return ColumnType("decimal", precision=digits, scale=min(places, digits))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -197,6 +198,8 @@ def problems(config: Mapping[str, Any]) -> list[str]:
     for name in ("base_url", "token_url"):
         if config.get(name):
             found += _address_problems(name, str(config[name]), bool(config.get("allow_http")))
+    if str(config.get("base_url") or "").rstrip("/").endswith("/wms"):
+        found.append("setting base_url must end before /wms, which is added: https://HOST/TENANT")
     if config.get("token_url"):
         found += [f"setting {name} is missing" for name in ("client_id", "client_secret") if not config.get(name)]
     else:
@@ -205,6 +208,12 @@ def problems(config: Mapping[str, Any]) -> list[str]:
         found.append("setting key_columns must be [id]: the API can be paged by no other key")
     if config.get("entities") and config.get("tables"):
         found.append("settings entities and tables are the same: set one of them")
+    for name in ("entities", "tables"):
+        found += [
+            f"setting {name}: {str(one)[:60]!r} is no entity's name: letters, digits and _ only"
+            for one in config.get(name) or ()
+            if not is_entity(str(one))
+        ]
     for name in ("fields", "filters", "types"):
         wanted = list if name == "fields" else dict
         found += [
@@ -218,6 +227,11 @@ def problems(config: Mapping[str, Any]) -> list[str]:
 def by_mode(config: Mapping[str, Any], name: str) -> int:
     """A setting whose default depends on `sync_mode`."""
     return int(config.get(name) or _BY_MODE[name][config["sync_mode"]])
+
+
+def is_entity(name: str) -> bool:
+    """Whether it can be an entity's name: it becomes a part of the address, where others would lead elsewhere."""
+    return re.fullmatch(r"[A-Za-z0-9_]+", name) is not None
 
 
 def is_loopback(host: str | None) -> bool:

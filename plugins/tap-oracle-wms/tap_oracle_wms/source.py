@@ -63,6 +63,12 @@ def choose(description: EntityDescription, config: Mapping[str, Any], selects: A
         for part in description.parts
         if part.field.name in always or ((wanted is None or part.field.name in wanted) and selects(part.column.name))
     )
+    columns = [part.column.name for part in parts]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise ConfigurationError(
+            f"{entity}: two fields would become the column {twice[0]}: leave one out with `fields`"
+        )
     names = tuple(dict.fromkeys(part.field.name for part in parts))
     query = ListQuery(
         page_size=int(config["page_size"]),

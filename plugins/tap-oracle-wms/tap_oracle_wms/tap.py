@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sync_rules.exits import ConfigurationError
 from sync_rules.singer.tap import PagedTap
 
 from tap_oracle_wms.discovery import describe, entities
@@ -44,12 +45,31 @@ class TapOracleWms(PagedTap):
             ]
         client = self.client()
         try:
-            found = [describe(client, name, self.config, fresh=False) for name in wanted or entities(client)]
+            if wanted:
+                found = [describe(client, name, self.config, fresh=False) for name in wanted]
+            else:
+                found = self._described(client, entities(client))
         finally:
             client.close()
         for description in found:
             self.warn_of_unknown(description)
         return [EntityStream(self, one.name, description=one) for one in found]
+
+    def _described(self, client: Client, names: Sequence[str]) -> list[EntityDescription]:
+        """Those of the entities that can be read: that the user may not read one says nothing of the others.
+
+        Raises the ConfigurationError of the last where none can be read.
+        """
+        found, refused = [], None
+        for name in names:
+            try:
+                found.append(describe(client, name, self.config, fresh=False))
+            except ConfigurationError as error:
+                refused = error
+                self.logger.warning("%s: left out: %s", name, error)
+        if refused is not None and not found:
+            raise refused
+        return found
 
     def warn_of_unknown(self, description: EntityDescription) -> None:
         """Say once which fields have a type nobody knows."""

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from sync_rules.exits import ConfigurationError
-from tap_oracle_wms.fields import read_description
+from tap_oracle_wms.fields import is_description, read_description
+from tap_oracle_wms.source import choose
+
+CONFIG = {"cursor_column": "mod_ts", "sync_mode": "full", "page_size": 10, "page_mode": "sequenced"}
 
 
 def columns(fields: Any, **types: str) -> dict[str, str]:
@@ -26,6 +29,7 @@ def test_every_type_the_api_names() -> None:
                 "note": {"type": "clob", "max_length": 4000},
                 "qty": {"type": "decimal", "max_digits": 18, "decimal_places": 5},
                 "weight": {"type": "number"},
+                "volume": {"type": "number", "max_digits": 12},
                 "seq": {"type": "integer"},
                 "flg": {"type": "boolean"},
                 "mod_ts": {"type": "datetime"},
@@ -44,6 +48,7 @@ def test_every_type_the_api_names() -> None:
         "note": "text",
         "qty": "decimal(18,5)",
         "weight": "decimal(38,10)",
+        "volume": "decimal(38,10)",
         "seq": "bigint",
         "flg": "boolean",
         "mod_ts": "timestamp(6) with time zone",
@@ -81,6 +86,32 @@ def test_a_relations_key_gives_way_to_a_field_of_that_name() -> None:
     assert list(columns({"fields": fields})) == ["id", "item_id", "item_id_key", "item_key"]
 
 
+def test_two_fields_of_one_column_are_refused_unless_one_is_left_out() -> None:
+    description = read_description("thing", b'{"fields": {"id": "pk", "a": "relation", "a_id": "integer"}}')
+    with pytest.raises(ConfigurationError, match="two fields would become the column a_id"):
+        choose(description, CONFIG, lambda _: True)
+    chosen = choose(description, {**CONFIG, "fields": {"thing": ["a_id"]}}, lambda _: True)
+    assert [(part.column.name, part.field.name) for part in chosen.parts] == [("id", "id"), ("a_id", "a_id")]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_one"),
+    [
+        (b'{"fields": {"id": "pk"}}', True),
+        (b'{"fields": {"code": "varchar"}}', True),
+        (b'[{"name": "id", "type": "pk"}]', True),
+        (b'{"id": {"type": "pk"}}', True),
+        (b'{"parameters": [], "fields": {"id": {"ty', False),
+        (b'{"message": "The system is being upgraded"}', False),
+        (b'{"fields": {}}', False),
+        (b"[]", False),
+        (b"\xff", False),
+    ],
+)
+def test_a_description_is_told_from_what_a_server_says_instead(body: bytes, is_one: bool) -> None:
+    assert is_description(body) == is_one
+
+
 def test_types_can_be_said_better() -> None:
     fields = {"fields": {"id": {"type": "pk"}, "a": {"type": "integer"}}}
     assert columns(fields, a="decimal(20,4)")["a"] == "decimal(20,4)"
@@ -98,7 +129,6 @@ def test_types_can_be_said_better() -> None:
         (b"<html>", "no JSON"),
         (b"{}", "names no fields"),
         (b'{"fields": {"code": {"type": "varchar"}}}', "no whole number id"),
-        (b'{"fields": {"id": "pk", "a": "relation", "a_id": "integer"}}', "two fields"),
     ],
 )
 def test_what_cannot_be_read_is_said(body: bytes, words: str) -> None:

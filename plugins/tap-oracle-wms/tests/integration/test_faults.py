@@ -17,6 +17,7 @@ from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
 from tap_oracle_wms.errors import BadAnswer
 from tap_oracle_wms.source import EntitySource
+from tap_oracle_wms.tap import TapOracleWms
 from wms_sides import ACCOUNT, expected
 
 from sandbox.wms.entities import ENTITIES
@@ -255,6 +256,25 @@ def test_a_token_that_is_refused_twice_ends_the_sync(wms: WmsServer, source: Mak
         full(opened)
 
 
+@pytest.mark.parametrize("kind", ["half", "excuse"])
+def test_a_broken_describe_is_asked_for_again_and_never_kept(wms: WmsServer, config: dict[str, Any], kind: str) -> None:
+    wms.faults.set([Fault(kind, path="/describe/", times=2)])
+    with pytest.raises(SourceUnreachable, match="describes no fields"):
+        list(TapOracleWms(config={**config, "retries": 1}).streams)
+    assert list(TapOracleWms(config=config).streams) == ["allocation"]
+    wms.faults.set([Fault(kind, path="/entity/")])
+    assert set(TapOracleWms(config={**config, "entities": None}).streams) >= {"allocation", "order_hdr"}
+
+
+def test_an_entity_the_user_may_not_read_hides_no_other(wms: WmsServer, config: dict[str, Any]) -> None:
+    wms.faults.set([Fault("status", path="/order_hdr/describe/", status=403, times=1_000)])
+    found = set(TapOracleWms(config={**config, "entities": None}).streams)
+    assert "allocation" in found
+    assert "order_hdr" not in found
+    with pytest.raises(ConfigurationError, match="Injected fault 403"):
+        list(TapOracleWms(config={**config, "entities": ["order_hdr"]}).streams)
+
+
 def test_an_entity_that_is_not_there_is_an_error(source: Make) -> None:
     with pytest.raises(ConfigurationError, match="knows no entity nothing"):
         source("nothing")
@@ -361,6 +381,8 @@ def test_logs_hold_no_secret_and_no_query(wms: WmsServer, source: Make, caplog: 
         ({"base_url": "https://me:word@wms.example/x"}, "no credentials"),
         ({"key_columns": ["code"]}, "must be \\[id\\]"),
         ({"tables": ["order_hdr"]}, "are the same"),
+        ({"entities": ["allocation/../x"]}, "is no entity's name"),
+        ({"base_url": "https://wms.example/x/wms/"}, "must end before /wms"),
         ({"password": None}, "password is missing"),
         ({"filters": {"allocation": {"ordering": "id"}}}, "is no filter"),
         ({"fields": {"allocation": ["nope"]}}, "names nope"),
