@@ -62,9 +62,13 @@ def filters_of(config: Mapping[str, Any], description: EntityDescription) -> dic
             raise ConfigurationError(f"setting filters.{entity}: {name} is no filter")
     for setting in ("facility", "company"):
         code = config.get(setting)
-        if not code or any(setting in name for name in own):
+        if not code:
             continue
-        if description.field(f"{setting}_id") is None:
+        has_it = description.field(f"{setting}_id") is not None
+        # Where the entity has one, another's filter (dest_facility_id__code) does not stand for its own.
+        if any(name.partition("__")[0] == f"{setting}_id" if has_it else setting in name for name in own):
+            continue
+        if not has_it:
             raise ConfigurationError(
                 f"setting {setting}: {entity} has no {setting}_id; say in filters.{entity} by which of its relations"
                 f" the {setting} is found, or leave {setting} out"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sync_rules.exits import ConfigurationError
 from tap_oracle_wms.fields import is_description, read_description
+from tap_oracle_wms.query import filters_of
 from tap_oracle_wms.source import choose
 
 CONFIG = {"cursor_column": "mod_ts", "sync_mode": "full", "page_size": 10, "page_mode": "sequenced"}
@@ -92,6 +93,30 @@ def test_two_fields_of_one_column_are_refused_unless_one_is_left_out() -> None:
         choose(description, CONFIG, lambda _: True)
     chosen = choose(description, {**CONFIG, "fields": {"thing": ["a_id"]}}, lambda _: True)
     assert [(part.column.name, part.field.name) for part in chosen.parts] == [("id", "id"), ("a_id", "a_id")]
+
+
+@pytest.mark.parametrize(
+    ("filters", "sent"),
+    [
+        ({}, {"facility_id__code": "F1"}),
+        (
+            {"dest_facility_id__code": "X", "facility_note": "y"},
+            {"dest_facility_id__code": "X", "facility_note": "y", "facility_id__code": "F1"},
+        ),
+        ({"facility_id__code__in": "F1,F2"}, {"facility_id__code__in": "F1,F2"}),
+        ({"facility_id": 7}, {"facility_id": "7"}),
+    ],
+)
+def test_the_facility_is_left_out_only_for_a_filter_of_its_own(filters: dict[str, Any], sent: dict[str, str]) -> None:
+    fields = b'{"fields": {"id": "pk", "facility_id": "relation", "dest_facility_id": "relation"}}'
+    config = {"facility": "F1", "filters": {"thing": filters}}
+    assert filters_of(config, read_description("thing", fields)) == sent
+
+
+def test_an_entity_without_facility_is_filtered_by_that_of_its_relations() -> None:
+    description = read_description("thing", b'{"fields": {"id": "pk", "order_id": "relation"}}')
+    own = {"order_id__facility_id__code": "F1"}
+    assert filters_of({"facility": "F1", "filters": {"thing": own}}, description) == own
 
 
 @pytest.mark.parametrize(
