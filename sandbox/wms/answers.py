@@ -119,6 +119,9 @@ def bent(answer: Answer, before: Answer | None, fault: Fault | None, address: st
     elif fault.kind == "rename":
         for row in rows:
             row["renamed"] = row.pop(next(reversed(row)))
+    elif fault.kind == "extra":
+        for row in rows:
+            row["cust_field_1"] = "x"
     elif fault.kind == "overfull":
         rows.extend([rows[0], rows[0]])
     return Answer.of(200, content)

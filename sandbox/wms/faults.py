@@ -25,6 +25,7 @@ KINDS = {
     "gateway": "answer 404 as a gateway before the API does",
     "empty": "answer an empty list that has a next_page",
     "rename": "answer a field under another name",
+    "extra": "answer a field that describe does not name",
     "overfull": "answer the first row twice more",
 }
 

@@ -8,7 +8,7 @@ from their own digits, never by way of a float. A page that does not fit goes th
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
@@ -18,6 +18,7 @@ import msgspec
 import pyarrow as pa
 from sync_rules.singer.source import arrow_schema
 
+from tap_oracle_wms.broken_text import mended
 from tap_oracle_wms.errors import BadAnswer, Passing
 from tap_oracle_wms.fields import Part, WireField
 from tap_oracle_wms.patient import Losses, patient_arrays, raw_text
@@ -62,7 +63,7 @@ _WIRE_TYPES: dict[str, Any] = {
     "datetime": str | None,
     "date": str | None,
     "time": str | None,
-    "relation": Relation | None,
+    "relation": Relation | int | None,
     "set": Set | None,
     "unknown": msgspec.Raw,
 }
@@ -94,6 +95,8 @@ class PageDecoder:
         self._one = threading.Lock()
         self._fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
         self._slow = msgspec.json.Decoder(_PatientPage)
+        # Fields that every row so far had; None before the first.
+        self._always: set[str] | None = None
 
     def decode(self, body: bytes | bytearray) -> Page:
         """The page in `body`.
@@ -106,15 +109,31 @@ class PageDecoder:
 
     def _decode(self, body: bytes | bytearray) -> Page:
         try:
-            page = self._fast.decode(body)
-        except msgspec.ValidationError:
-            return self._decode_patiently(body)
+            return self._decode_whole(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            text, count = mended(body)
+            if not count:
+                raise Passing("an answer whose JSON is not whole") from error
+        try:
+            page = self._decode_whole(text)
         except msgspec.DecodeError as error:
             raise Passing("an answer whose JSON is not whole") from error
+        self._losses.add("of some text: characters that are no Unicode; U+FFFD stands there", count)
+        return page
+
+    def _decode_whole(self, body: bytes | bytearray) -> Page:
         try:
-            return Page(self._batch(page.results), page.next_page, page.result_count)
+            page = self._fast.decode(body)
+            batch = self._batch(page.results)
+        except msgspec.ValidationError:
+            return self._decode_patiently(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise
         except (ValueError, pa.ArrowTypeError, OverflowError):  # ArrowInvalid is a ValueError
             return self._decode_patiently(body)
+        if page.results and self._always is None:
+            self._always = set(self._place)
+        return Page(batch, page.next_page, page.result_count)
 
     def _batch(self, rows: Sequence[Any]) -> pa.RecordBatch:
         if not rows:
@@ -128,10 +147,22 @@ class PageDecoder:
             page = self._slow.decode(body)
         except msgspec.ValidationError as error:
             raise BadAnswer(f"{self._entity}: the API answered JSON that is no page: {error}") from error
-        except msgspec.DecodeError as error:
-            raise Passing("an answer whose JSON is not whole") from error
+        self._check_fields(page.results)
         arrays = patient_arrays(self._entity, self._parts, page.results, self._losses)
         return Page(pa.RecordBatch.from_arrays(arrays, schema=self.schema), page.next_page, page.result_count)
+
+    def _check_fields(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Raise BadAnswer for a field that every row so far had and none of these has: NULL would be no value of it."""
+        if not rows:
+            return
+        gone = sorted(name for name in self._always or () if not any(name in row for row in rows))
+        if gone:
+            raise BadAnswer(
+                f"{self._entity}: the answers have no {', '.join(gone)} any more: was the API changed meanwhile? The"
+                " next run asks for its fields afresh"
+            )
+        present = {name for name in self._place if all(name in row for row in rows)}
+        self._always = present if self._always is None else self._always & present
 
 
 class _PatientPage(msgspec.Struct):
@@ -140,22 +171,31 @@ class _PatientPage(msgspec.Struct):
     result_count: int | None = None
 
 
+def field_names(body: bytes | bytearray) -> set[str]:
+    """The fields of the first row of a page; none where there is no row, or the page has broken text."""
+    try:
+        rows = msgspec.json.decode(body, type=_PatientPage).results
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return set()
+    return set(rows[0]) if rows else set()
+
+
 def read_head(entity: str, body: bytes | bytearray) -> Head:
     """A page without its rows. Raises as `PageDecoder.decode`."""
     try:
         return msgspec.json.decode(body, type=Head)
     except msgspec.ValidationError as error:
         raise BadAnswer(f"{entity}: the API answered JSON that is no page: {error}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Passing("an answer whose JSON is not whole") from error
 
 
 def _array(part: Part, values: Sequence[Any]) -> pa.Array:
     kind = part.column.type.arrow
-    if part.part == "id":
-        return pa.array([None if value is None else value.id for value in values], kind)
+    if part.part == "id":  # a relation that comes bare is its id
+        return pa.array([value.id if isinstance(value, Relation) else value for value in values], kind)
     if part.part == "key":
-        return pa.array([None if value is None else value.key for value in values], kind)
+        return pa.array([value.key if isinstance(value, Relation) else None for value in values], kind)
     if part.part == "count":
         return pa.array([None if value is None else value.result_count for value in values], kind)
     if part.field.kind == "unknown":

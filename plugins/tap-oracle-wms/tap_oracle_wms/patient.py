@@ -33,10 +33,10 @@ class Losses:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
-    def add(self, what: str) -> None:
-        """One value more."""
+    def add(self, what: str, values: int = 1) -> None:
+        """So many values more."""
         with self._lock:
-            self._counts[what] += 1
+            self._counts[what] += values
 
     def seen(self) -> list[Loss]:
         """So far."""

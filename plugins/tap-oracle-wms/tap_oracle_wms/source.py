@@ -24,7 +24,7 @@ from tap_oracle_wms import whole
 from tap_oracle_wms.changes import ChangePage, ChangeReader, with_offset
 from tap_oracle_wms.client import Answer, Client
 from tap_oracle_wms.decode import Page as WirePage
-from tap_oracle_wms.decode import PageDecoder, read_head
+from tap_oracle_wms.decode import PageDecoder, field_names, read_head
 from tap_oracle_wms.errors import BadAnswer, Passing, http_date
 from tap_oracle_wms.fields import EntityDescription, Part
 from tap_oracle_wms.links import next_query
@@ -98,6 +98,7 @@ class EntitySource:
         self._changes: Iterator[CursorPage] | None = None
         self._closed = False
         self._not_found = False
+        self._looked = False
 
     @property
     def name(self) -> str:
@@ -334,6 +335,7 @@ class EntitySource:
 
         def read(answer: Answer) -> tuple[WirePage, bool]:
             page = self._decoder.decode(answer.body)
+            self._tell_undescribed(page, answer.body)
             if page.batch.num_rows > size:
                 raise BadAnswer(f"{self._entity}: {page.batch.num_rows} rows came where at most {size} were asked for")
             following = next_query(page.next_page, answer.address)
@@ -349,6 +351,15 @@ class EntitySource:
         found = self._client.get(self._entity, f"{self._entity}/", query, read, empty=nothing)
         self._not_found = self._not_found or found is nothing
         return found
+
+    def _tell_undescribed(self, page: WirePage, body: bytes | bytearray) -> None:
+        """Warn once of fields that the answers have and `describe` has not, where all fields are asked for."""
+        if self._looked or not page.batch.num_rows or self._choices.query.fields is not None:
+            return
+        self._looked = True
+        known = {part.field.name for part in self._choices.parts} | {"url"}
+        for name in sorted(field_names(body) - known):
+            self._log.warning("%s: the answers have a field %s, which describe has not: not copied", self._entity, name)
 
     def _edge(self, ordering: str) -> tuple[int | None, datetime]:
         """The first id in that order, and the server's clock."""

@@ -143,6 +143,57 @@ def test_what_is_let_pass_is_counted() -> None:
     assert [line.partition(" of ")[0] for line in lost] == ["1", "1", "1"]
 
 
+@pytest.mark.parametrize("field", ["name", "odd", "item_id"])
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"a\\ud83db", "a\ufffdb"),
+        (b"a\\udE00b", "a\ufffdb"),
+        (b"\\ud83d\\ud83d\\ude00", "\ufffd\U0001f600"),
+        (b"\\\\ud83d\xff", "\\ud83d\ufffd"),
+        (b"a\xc3", "a\ufffd"),
+        (b"\xef\xbf\xbd\xff", "\ufffd\ufffd"),
+    ],
+)
+def test_what_is_no_unicode_is_replaced_and_counted(field: str, written: bytes, read: str) -> None:
+    """One such row must not end every sync; the target could not store it either."""
+    given_value: Any = {"id": 7, "key": "@"} if field == "item_id" else "@"
+    body = json.dumps({"next_page": None, "results": [FULL, {**FULL, field: given_value}]}).encode()
+    losses = Losses()
+    page = PageDecoder("thing", PARTS, losses).decode(body.replace(b"@", written))
+    first, second = page.batch.to_pylist()
+    column = "item_key" if field == "item_id" else field
+    assert second == {**first, column: read, "item_id": second["item_id"]}
+    (loss,) = losses.seen()
+    assert (loss.values, loss.what.partition(";")[0]) == (1, "of some text: characters that are no Unicode")
+
+
+def test_half_a_page_of_broken_text_may_pass() -> None:
+    with pytest.raises(Passing):
+        PageDecoder("thing", PARTS, Losses()).decode(b'{"next_page": null, "results": [{"name": "a\\ud83d')
+
+
+def test_a_field_that_every_row_had_and_none_has_any_more_is_an_error() -> None:
+    decoder = PageDecoder("thing", PARTS, Losses())
+
+    def page(*rows: dict[str, Any]) -> None:
+        decoder.decode(json.dumps({"next_page": None, "results": rows}).encode())
+
+    without = {name: value for name, value in FULL.items() if name != "name"}
+    page(FULL, FULL)
+    page()
+    with pytest.raises(BadAnswer, match="have no name any more"):
+        page(without, without)
+    page(FULL, without)  # an API that leaves empty fields out
+    page(without, without)
+
+
+def test_a_relation_may_come_as_its_bare_id_at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(PageDecoder, "_decode_patiently")
+    (row,), _ = decoded([{**FULL, "item_id": 12}])
+    assert (row["item_id"], row["item_key"]) == (12, None)
+
+
 @pytest.mark.parametrize("body", ['{"results": [{"id": 1', "", '{"results": [{"id": 1}]'])
 def test_half_a_page_may_pass(body: str) -> None:
     with pytest.raises(Passing):
