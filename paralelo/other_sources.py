@@ -36,10 +36,10 @@ def proposals(
 
 
 def _wms(settings: Mapping[str, str], names: Sequence[str], pattern: str, cursor: str | None) -> list[Proposal]:
+    from tap_oracle_wms.choices import choose
     from tap_oracle_wms.client import Client
     from tap_oracle_wms.discovery import describe, entities
     from tap_oracle_wms.settings import problems
-    from tap_oracle_wms.source import choose
 
     config = _config("tap-oracle-wms", settings, cursor, "base_url")
     refuse(problems(config))

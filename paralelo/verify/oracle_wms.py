@@ -20,8 +20,9 @@ import pyarrow as pa
 from sync_rules.column_types import ColumnType
 from sync_rules.exits import ConfigurationError
 from sync_rules.singer.source import Column as ReadColumn
+from tap_oracle_wms.choices import KEY, choose
 from tap_oracle_wms.discovery import describe
-from tap_oracle_wms.source import KEY, EntitySource, choose
+from tap_oracle_wms.source import EntitySource
 from tap_oracle_wms.tap import TapOracleWms
 
 from paralelo.jobs import meltano

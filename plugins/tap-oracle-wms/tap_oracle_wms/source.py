@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,7 +13,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pyarrow as pa
 from sync_rules.bookmarks import FullBookmark
-from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+from sync_rules.exits import SourceUnreachable, SyncError
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, fingerprint
@@ -22,61 +21,14 @@ from sync_rules.spans import SpanPage, SpanReader
 
 from tap_oracle_wms import whole
 from tap_oracle_wms.changes import ChangePage, ChangeReader, with_offset
+from tap_oracle_wms.choices import KEY, Choices
 from tap_oracle_wms.client import Answer, Client
 from tap_oracle_wms.decode import Page as WirePage
 from tap_oracle_wms.decode import PageDecoder, field_names, read_head
 from tap_oracle_wms.errors import BadAnswer, Passing, http_date
-from tap_oracle_wms.fields import EntityDescription, Part
 from tap_oracle_wms.links import next_query
 from tap_oracle_wms.patient import Losses
-from tap_oracle_wms.query import ListQuery, filters_of
 from tap_oracle_wms.settings import by_mode
-
-KEY = "id"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What is read of an entity: which columns, which cursor, under which filters."""
-
-    parts: tuple[Part, ...]
-    cursor: str | None
-    query: ListQuery
-
-
-def choose(description: EntityDescription, config: Mapping[str, Any], selects: Any) -> Choices:
-    """Columns, cursor and filters by the settings and the catalog. Raises ConfigurationError for what is not there."""
-    entity = description.name
-    wanted = (config.get("fields") or {}).get(entity)
-    cursor_name = str(config["cursor_column"])
-    field = description.field(cursor_name)
-    cursor = cursor_name if field is not None and field.kind == "datetime" else None
-    if cursor is None and config["sync_mode"] == "incremental":
-        raise ConfigurationError(f"{entity} has no timestamp {cursor_name}: it can be copied in full only")
-    always = {KEY, *([cursor] if cursor else ())}
-    if wanted is not None:
-        missing = [name for name in wanted if description.field(name) is None]
-        if missing:
-            raise ConfigurationError(f"setting fields.{entity} names {', '.join(missing)}, which {entity} has not")
-    parts = tuple(
-        part
-        for part in description.parts
-        if part.field.name in always or ((wanted is None or part.field.name in wanted) and selects(part.column.name))
-    )
-    columns = [part.column.name for part in parts]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise ConfigurationError(
-            f"{entity}: two fields would become the column {twice[0]}: leave one out with `fields`"
-        )
-    names = tuple(dict.fromkeys(part.field.name for part in parts))
-    query = ListQuery(
-        page_size=int(config["page_size"]),
-        page_mode=str(config["page_mode"]),
-        filters=filters_of(config, description),
-        fields=None if len(names) == len(description.fields) else names,
-    )
-    return Choices(parts, cursor, query)
 
 
 class EntitySource:

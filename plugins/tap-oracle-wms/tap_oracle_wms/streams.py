@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sync_rules.singer.source import Source, json_schema
 from sync_rules.singer.stream import PagedStream
 
+from tap_oracle_wms.choices import KEY, choose
 from tap_oracle_wms.discovery import describe
 from tap_oracle_wms.fields import EntityDescription
 from tap_oracle_wms.memory import give_back
-from tap_oracle_wms.source import KEY, EntitySource, choose
+from tap_oracle_wms.source import EntitySource
 
 if TYPE_CHECKING:
     from tap_oracle_wms.tap import TapOracleWms

@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from sync_rules.exits import ConfigurationError, DataRefused, Exit, SyncError
 
+from tap_oracle_wms.choices import KEY, choose
 from tap_oracle_wms.discovery import describe
-from tap_oracle_wms.source import KEY, EntitySource, choose
+from tap_oracle_wms.source import EntitySource
 from tap_oracle_wms.tap import TapOracleWms
 
 Ids = npt.NDArray[np.int64]

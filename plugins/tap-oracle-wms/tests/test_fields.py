@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from sync_rules.exits import ConfigurationError
+from tap_oracle_wms.choices import choose
 from tap_oracle_wms.fields import is_description, read_description
 from tap_oracle_wms.query import filters_of
-from tap_oracle_wms.source import choose
 
 CONFIG = {"cursor_column": "mod_ts", "sync_mode": "full", "page_size": 10, "page_mode": "sequenced"}
 

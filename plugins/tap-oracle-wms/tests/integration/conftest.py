@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tap_oracle_wms.choices import choose
 from tap_oracle_wms.discovery import describe
-from tap_oracle_wms.source import EntitySource, choose
+from tap_oracle_wms.source import EntitySource
 from tap_oracle_wms.tap import TapOracleWms
 
 sys.path.insert(0, str(Path(__file__).parent))
