@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 import threading
 import time
@@ -26,6 +27,7 @@ from tap_oracle_wms.errors import (
     Unauthorized,
     http_date,
     is_apis_own,
+    limit_reached,
     refused,
     retry_after,
     transport_failure,
@@ -38,6 +40,9 @@ from tap_oracle_wms.settings import by_mode, is_loopback
 T = TypeVar("T")
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _LONGEST_WAIT_SECONDS = 60.0
+_LEAST_SECONDS = 30.0
+"""What a request may take, if the setting allows it, however little of the whole sync's time is left."""
+_OPTIONAL_SECONDS = 20.0
 _LEAST_PATIENCE_SECONDS = 300.0
 """For a place in flight, however short a request's time-out is: others wait for theirs."""
 
@@ -85,6 +90,7 @@ class Client:
             per_second=config.get("requests_per_second"),
             log=log,
         )
+        self._ends = math.inf
         self._counting = threading.Lock()
         self.requests = 0
         self.repeated = 0
@@ -93,53 +99,77 @@ class Client:
         """Close every connection."""
         self._http.close()
 
+    def end_after(self, seconds: float | None) -> None:
+        """The whole sync's limit, from now on: a request that hangs is not waited for, nor repeated, beyond it."""
+        self._ends = math.inf if seconds is None else time.monotonic() + seconds
+
+    def _time_left(self) -> float:
+        return self._ends - time.monotonic()
+
     def get(
-        self, what: str, path: str, query: Mapping[str, str] | str | None, read: Callable[[Answer], T], *, empty: T
+        self,
+        what: str,
+        path: str,
+        query: Mapping[str, str] | str | None,
+        read: Callable[[Answer], T],
+        *,
+        empty: T,
+        optional: bool = False,
     ) -> T:
         """What `read` makes of the answer; `empty` where the API has no rows (404 in its own form).
 
-        `read` runs within a try: a Passing it raises (half a JSON) leads to a repetition. Raises ConfigurationError
-        with the API's own words, SourceUnreachable after the last try, BadAnswer.
+        `read` runs within a try: a Passing it raises (half a JSON) leads to a repetition; what is `optional` is tried
+        once, and not for long. Raises ConfigurationError with the API's own words, SourceUnreachable after the last
+        try, BadAnswer, and LimitReached for a request that failed when the whole sync's time is up.
         """
         address = self.root + path
+        seconds = min(self._timeout, _OPTIONAL_SECONDS) if optional else self._timeout
         tries = tenacity.Retrying(
-            stop=_Patience(self._tries, self._timeout),
+            stop=_Patience(1, 0.0) if optional else _Patience(self._tries, self._timeout, self._time_left),
             wait=_Wait(self._first_wait),
             retry=tenacity.retry_if_exception_type(Passing),
             before_sleep=lambda state: self._say(what, state),
             reraise=True,
         )
         try:
-            found: T = tries(self._try, what, address, query, read)
+            found: T = tries(self._try, what, _with_query(address, query), read, seconds)
         except NoRows as none:
             if empty is None:
                 raise refused(what, str(none)) from none
             return empty
         except Passing as last:
+            if not optional and self._time_left() <= 0:
+                raise limit_reached(what, str(last)) from last
             raise unreachable(what, str(last), tries.statistics["attempt_number"]) from last
         return found
 
-    def _try(self, what: str, address: str, query: Mapping[str, str] | str | None, read: Callable[[Answer], T]) -> T:
+    def _try(self, what: str, address: httpx.URL, read: Callable[[Answer], T], seconds: float) -> T:
         header = self._auth.header()
         try:
-            return read(self._send(what, address, query, header))
+            return read(self._send(what, address, header, seconds))
         except Unauthorized as first:
             if not self._auth.renew(header):
                 raise refused(what, str(first)) from first
         try:
-            return read(self._send(what, address, query, self._auth.header()))
+            return read(self._send(what, address, self._auth.header(), seconds))
         except Unauthorized as again:
             raise refused(what, f"{again}, with a new token too") from again
 
-    def _send(self, what: str, address: str, query: Mapping[str, str] | str | None, header: str) -> Answer:
-        request = self._http.build_request("GET", _with_query(address, query), headers={"Authorization": header})
-        with self._limiter.request(max(self._timeout, _LEAST_PATIENCE_SECONDS)):
+    def _send(self, what: str, address: httpx.URL, header: str, seconds: float) -> Answer:
+        held = self._limiter.held_for()
+        if held and held > self._time_left():
+            raise limit_reached(what, "the API asks for more patience than is left")
+        # A request that is slow may end what a limit of seconds has begun; one that hangs must not for an hour.
+        seconds = min(seconds, max(self._time_left(), _LEAST_SECONDS))
+        timeout = httpx.Timeout(seconds, connect=min(seconds, self._connect_timeout))
+        request = self._http.build_request("GET", address, headers={"Authorization": header}, timeout=timeout)
+        with self._limiter.request(max(seconds, _LEAST_PATIENCE_SECONDS)):
             with self._counting:
                 self.requests += 1
             try:
                 answer = self._http.send(request, stream=True)
                 try:
-                    body = self._read(what, answer)
+                    body = self._read(what, answer, seconds)
                 finally:
                     answer.close()
             except httpx.TransportError as error:
@@ -150,9 +180,9 @@ class Client:
         kind = answer.headers.get("content-type", "")
         if "json" not in kind.lower():
             raise Passing(f"an answer of type {kind.partition(';')[0][:60] or 'none'} where JSON was expected")
-        return Answer(address, body, answer.headers.get("date"))
+        return Answer(str(address.copy_with(query=None)), body, answer.headers.get("date"))
 
-    def _read(self, what: str, answer: httpx.Response) -> bytearray:
+    def _read(self, what: str, answer: httpx.Response, seconds: float) -> bytearray:
         """The whole body, in the time and the size that is allowed."""
         started = time.monotonic()
         promised = answer.headers.get("content-length")
@@ -163,8 +193,8 @@ class Client:
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise BadAnswer(f"{what}: an answer of over {MAX_ANSWER_BYTES} bytes is refused: no page is so large")
-            if time.monotonic() - started > self._timeout:
-                raise Passing(f"the answer was not whole after {self._timeout:g} s")
+            if time.monotonic() - started > seconds:
+                raise Passing(f"the answer was not whole after {seconds:g} s")
         if promised is not None and promised.isdigit() and answer.num_bytes_downloaded != int(promised):
             raise Passing(f"{answer.num_bytes_downloaded} bytes came where {promised} were promised")
         return body
@@ -204,14 +234,20 @@ class Client:
 
 
 class _Patience(tenacity.stop.stop_base):
-    """The end of so many tries. Those that were refused for there being too many do not count, for so many seconds."""
+    """The end of so many tries, or of the time that is left for all.
 
-    def __init__(self, tries: int, seconds: float) -> None:
+    Those that were refused for there being too many do not count, for so many seconds.
+    """
+
+    def __init__(self, tries: int, seconds: float, time_left: Callable[[], float] = lambda: math.inf) -> None:
         self._left = tries
         self._seconds = seconds
+        self._time_left = time_left
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        if self._time_left() <= 0:
+            return True
         if isinstance(error, Passing) and error.too_many:
             return (retry_state.seconds_since_start or 0.0) > self._seconds
         self._left -= 1

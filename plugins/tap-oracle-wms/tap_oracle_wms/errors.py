@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 import msgspec
-from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+from sync_rules.exits import ConfigurationError, LimitReached, SourceUnreachable, SyncError
 
 _LONGEST_WORDS = 400
 
@@ -82,6 +82,14 @@ def refused(what: str, words: str) -> ConfigurationError:
 def unreachable(what: str, words: str, tries: int) -> SourceUnreachable:
     """The last of many tries failed."""
     return SourceUnreachable(f"{what}: no good answer in {tries} tries; the last: {words[:_LONGEST_WORDS]}")
+
+
+def limit_reached(what: str, words: str) -> LimitReached:
+    """A request failed when the whole sync's time was up."""
+    return LimitReached(
+        f"{what}: the whole-sync limit is reached and a request fails: {words[:_LONGEST_WORDS]}; the state is kept and"
+        " the next run goes on from there"
+    )
 
 
 def transport_failure(whom: str, error: httpx.TransportError) -> Passing:

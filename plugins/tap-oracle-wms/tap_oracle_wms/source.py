@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pyarrow as pa
 from sync_rules.bookmarks import FullBookmark
-from sync_rules.exits import SourceUnreachable, SyncError
+from sync_rules.exits import LimitReached, SourceUnreachable, SyncError
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, fingerprint
@@ -106,7 +106,10 @@ class EntitySource:
         """Raises CheckRefused when the API counts more rows than it answered; says how many have no cursor."""
         if self._config["check_count"]:
             lookback = timedelta(minutes=int(self._config["lookback_minutes"]))
-            whole.check(self._entity, self.cursor, lookback, bookmark, self._count_leniently)
+            undated = whole.check(self._entity, self.cursor, lookback, bookmark, self._count_leniently)
+            if undated:
+                words = "%s: %s rows have no %s: incremental syncs never see them, only a full sync does"
+                self._log.warning(words, self._entity, undated, self.cursor)
 
     def clock(self) -> Clock:
         """The server's clock to the end of its second: it tells whole seconds, and rows of this one must not wait."""
@@ -125,8 +128,8 @@ class EntitySource:
         return next(self._changes)
 
     def null_cursors(self) -> int:
-        """Counted by the API; an API that cannot is no reason to fail a sync that is done."""
-        return self._count_leniently(**{f"{self.cursor}__isnull": "true"}) or 0
+        """Not asked of the API: counting a table costs it more than an incremental sync. A full sync's check tells."""
+        return 0
 
     def losses(self) -> Sequence[Loss]:
         """What was let pass."""
@@ -182,8 +185,8 @@ class EntitySource:
             some = ",".join(str(one) for one in ids[start : start + size])
             yield self._list(self._choices.query.ask(KEY, id__in=some))[0].batch
 
-    def count(self, **bounds: object) -> int:
-        """How many rows the API has within the bounds, under the filters."""
+    def count(self, *, optional: bool = False, **bounds: object) -> int:
+        """How many rows the API has within the bounds, under the filters; `optional` as in `Client.get`."""
 
         def read(answer: Answer) -> int:
             head = read_head(self._entity, answer.body)
@@ -191,7 +194,8 @@ class EntitySource:
                 raise BadAnswer(f"{self._entity}: the API answered no result_count in page_mode paged")
             return head.result_count
 
-        return self._client.get(self._entity, f"{self._entity}/", self._choices.query.count(**bounds), read, empty=0)
+        query = self._choices.query.count(**bounds)
+        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=0, optional=optional)
 
     def _pages(self, below: int) -> Iterator[Page]:
         """Batches of many answers each."""
@@ -216,7 +220,7 @@ class EntitySource:
         """The lowest id, and how many rows there are below that one: asked once, both at once."""
         if self._planned is None:
             with ThreadPoolExecutor(1) as other:
-                counting = other.submit(self._count_leniently, id__lt=below)
+                counting = other.submit(self._count_leniently, optional=True, id__lt=below)
                 bottom, _ = self._edge("id")
                 self._planned = bottom, counting.result()
         return self._planned
@@ -331,10 +335,12 @@ class EntitySource:
             self._entity, [part for part in self._choices.parts if part.column.name == KEY], self._losses
         )
 
-    def _count_leniently(self, **bounds: object) -> int | None:
-        """A count that is only for planning and reports."""
+    def _count_leniently(self, *, optional: bool = False, **bounds: object) -> int | None:
+        """A count, or None where the API cannot make it, which is no reason to fail."""
         try:
-            return self.count(**bounds)
+            return self.count(optional=optional, **bounds)
+        except LimitReached:
+            raise
         except SyncError as error:
             self._log.warning("%s: not counted: %s", self._entity, error)
             return None

@@ -48,6 +48,7 @@ class EntityStream(PagedStream):
         """Describe the entity and choose what is read of it."""
         give_back()
         client = self._tap.client()
+        client.end_after(self.config["sync_limit_seconds"])
         description = describe(client, self.entity, self.config)
         self._tap.warn_of_unknown(description)
         return EntitySource(

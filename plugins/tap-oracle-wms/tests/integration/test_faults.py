@@ -12,9 +12,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 from sync_rules.bookmarks import FullBookmark
-from sync_rules.exits import CheckRefused, ConfigurationError, SourceUnreachable, SyncError
+from sync_rules.exits import CheckRefused, ConfigurationError, LimitReached, SourceUnreachable, SyncError
 from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
+from tap_oracle_wms.discovery import describe
 from tap_oracle_wms.errors import BadAnswer
 from tap_oracle_wms.source import EntitySource
 from tap_oracle_wms.tap import TapOracleWms
@@ -171,6 +172,47 @@ def test_a_gateways_404_is_no_empty_list(wms: WmsServer, source: Make) -> None:
     wms.faults.set([Fault("gateway", query=FULL_PAGES, skip=3)])
     with pytest.raises(ConfigurationError, match="not the API's own words for an empty list"):
         full(opened)
+
+
+def test_counts_that_only_help_are_asked_for_once(wms: WmsServer, source: Make) -> None:
+    wms.faults.set([Fault("status", query="page_mode=paged", status=504, times=1_000)])
+    assert full(source(check_count=False)) == sorted(expected(wms, "allocation"), reverse=True)
+    assert sum("page_size=1&page_mode=paged" in line["query"] for line in read(wms.log_path)) == 1
+
+
+def test_an_incremental_sync_counts_nothing(wms: WmsServer, source: Make) -> None:
+    """Its requests are few and often; a count reads the whole table."""
+    opened = source(sync_mode="incremental")
+    changed(opened, "2024-06-01T00:00:00+00:00")
+    assert opened.null_cursors() == 0
+    assert not any("page_size=1&page_mode=paged" in line["query"] for line in read(wms.log_path))
+
+
+def test_rows_without_a_cursor_are_told_by_a_full_sync(
+    tmp_path: Path, source: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SPEC I5."""
+    store = Store(tmp_path / "undated")
+    times = [datetime(2024, 1, 1), None, None]
+    store.insert(ENTITIES["allocation"], [{"id": one, "mod_ts": time} for one, time in enumerate(times, start=1)])
+    store.close()
+    with WmsServer(tmp_path / "undated", ACCOUNT) as server:
+        assert full(source(base_url=server.base_url)) == [3, 2, 1]
+    assert "2 rows have no mod_ts: incremental syncs never see them" in caplog.text
+
+
+def test_a_request_that_hangs_ends_with_the_whole_syncs_time(wms: WmsServer, config: dict[str, Any]) -> None:
+    tap = TapOracleWms(config={**config, "request_timeout_seconds": 1, "retries": 50})
+    client = tap.client()
+    client.end_after(1)
+    wms.faults.set([Fault("slow", seconds=5, times=1_000)])
+    with pytest.raises(LimitReached, match="the whole-sync limit is reached"):
+        describe(client, "allocation", tap.config)
+    wms.faults.set([Fault("status", status=429, retry_after="3000", times=1_000)])
+    client.end_after(100)
+    with pytest.raises(LimitReached, match="more patience than is left"):
+        describe(client, "allocation", tap.config)
+    client.close()
 
 
 def test_a_link_to_another_host_ends_the_sync(wms: WmsServer, source: Make) -> None:
