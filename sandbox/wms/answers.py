@@ -101,6 +101,8 @@ def bent(answer: Answer, before: Answer | None, fault: Fault | None, address: st
     if fault.kind == "repeat":
         return before or answer
     content = answer.content()
+    if fault.kind == "reordered":
+        return Answer.of(200, {**content, "fields": dict(reversed(content["fields"].items()))})
     rows = content["results"]
     if fault.kind == "foreign":
         content["next_page"] = "https://elsewhere.example/wms/lgfapi/v10/entity/allocation/?cursor=x"

@@ -26,6 +26,7 @@ KINDS = {
     "empty": "answer an empty list that has a next_page",
     "rename": "answer a field under another name",
     "extra": "answer a field that describe does not name",
+    "reordered": "answer describe's fields in reverse order",
     "overfull": "answer the first row twice more",
 }
 

@@ -74,10 +74,13 @@ class EntitySource:
 
     @property
     def fingerprint(self) -> str:
-        """Of server, columns, key, and the filters: rows read under other filters do not belong together."""
-        return fingerprint(
-            self.columns, self.key, sorted(self._choices.query.filters.items()), str(self._config["base_url"])
-        )
+        """Of server, columns, key, and the filters: rows read under other filters do not belong together.
+
+        Not of the columns' order: `describe` promises none, and rows are stored by the columns' names.
+        """
+        columns = sorted(self.columns, key=lambda column: column.name)
+        filters = sorted(self._choices.query.filters.items())
+        return fingerprint(columns, self.key, filters, str(self._config["base_url"]).rstrip("/"))
 
     def begin(self) -> Beginning:
         """Small requests: the clock and the highest id, then at once the lowest id and how many rows there are."""

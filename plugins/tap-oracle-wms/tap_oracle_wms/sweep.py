@@ -5,7 +5,8 @@
 
 The API is asked for ids only. Without `--against` the API's own count is compared with the ids it answers. The
 connection's settings come from the environment (TAP_ORACLE_WMS_...), or from `--config`. Exits with 0 when both sides
-hold the same ids, with 7 when not. Rows that came after the last sync are `missing` until the next one.
+hold the same ids, or the count is that of the ids; with 7 when not. Rows that came after the last sync are `missing`
+until the next one.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ _EXAMPLES = 10
 
 @dataclass(frozen=True)
 class Sweep:
-    """What was found. `stale` are in the target only, `missing` at the source only; examples are the highest ids."""
+    """What was found. `stale` are in the target only, `missing` at the source only; examples are the highest ids.
+
+    Without a target's ids, which `target_rows` of None says, the API's count is compared with the ids it answered.
+    """
 
     entity: str
     counted: int
     source_rows: int
-    target_rows: int
+    target_rows: int | None
     stale: int
     missing: int
     stale_examples: tuple[int, ...] = ()
@@ -48,7 +52,9 @@ class Sweep:
 
     @property
     def same(self) -> bool:
-        """Whether both sides hold the same ids."""
+        """Whether both sides hold the same ids; without a target, whether the API answered as many as it counts."""
+        if self.target_rows is None:
+            return self.counted == self.source_rows
         return not self.stale and not self.missing
 
 
@@ -162,8 +168,7 @@ def _run(options: argparse.Namespace) -> Sweep:
     try:
         counted = source.count()
         if not options.against:
-            rows = sum(len(ids) for ids in source_ids(source))
-            return Sweep(options.entity, counted, rows, rows, 0, 0)
+            return _counted_and_answered(options.entity, source, counted)
         lines = sys.stdin if options.against == "-" else _opened(options.against)
         written = options.stale_to.open("w", encoding="ascii") if options.stale_to else None
         try:
@@ -179,6 +184,12 @@ def _run(options: argparse.Namespace) -> Sweep:
                 written.close()
     finally:
         source.close()
+
+
+def _counted_and_answered(entity: str, source: EntitySource, counted: int) -> Sweep:
+    """The API's count before or, since rows may have come and gone meanwhile, after the ids were read."""
+    rows = sum(len(ids) for ids in source_ids(source))
+    return Sweep(entity, counted if counted == rows else source.count(), rows, None, 0, 0)
 
 
 def _opened(path: str) -> TextIO:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tap_oracle_wms.sweep import main as sweep_main
 from wms_sides import ROWS, copied, difference, expected
 
 from sandbox.wms.faults import Fault
@@ -85,6 +86,21 @@ def test_a_sync_that_reaches_its_limit_goes_on_in_the_next_run(
     assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
 
 
+def test_it_goes_on_although_the_fields_come_in_another_order(
+    wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any]
+) -> None:
+    """And the address has got a slash at its end."""
+    wms.latency = 0.15
+    ended = pipeline.run(sync_limit_seconds=1, max_requests_in_flight=1)
+    assert ended.tap == 6, ended.explain()
+    wms.latency = 0.0
+    wms.faults.set([Fault("reordered", path="/describe/", times=1_000)])
+    ended = pipeline.run(base_url=f"{wms.base_url}/")
+    assert ended.ok, ended.explain()
+    assert "goes on after" in ended.tap_log
+    assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
+
+
 def test_after_rows_were_left_out_the_next_run_begins_anew(
     wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any]
 ) -> None:
@@ -122,6 +138,17 @@ def test_an_ended_tap_ends_at_once(wms: WmsServer, pipeline: Pipeline) -> None:
     running = pipeline.start(end, max_requests_in_flight=1)
     ended = running.wait()
     assert ended.tap == 128 + signal.SIGTERM, ended.explain()
+
+
+def test_the_sweep_without_a_target_finds_rows_the_api_leaves_out(
+    wms: WmsServer, config: dict[str, Any], tmp_path: Path
+) -> None:
+    given = tmp_path / "sweep.json"
+    given.write_text(json.dumps(config))
+    arguments = ["--entity", "allocation", "--config", str(given)]
+    assert sweep_main(arguments) == 0
+    wms.faults.set([Fault("short", query="ordering=-id&page_size=250", skip=3)])
+    assert sweep_main(arguments) == 7
 
 
 def sweep(pipeline: Pipeline, target: dict[int, Any]) -> dict[str, Any]:
