@@ -78,7 +78,9 @@ class IncrementalBookmark:
     the source's precision. `clock` is how far the last run's reading is complete: the source's clock (in the cursor's
     terms) when it began, or the last cursor value it came to when it was cut short. `utc_offset_minutes` is the offset
     from UTC of the zone that clock runs in. Both are needed to lose nothing when daylight saving ends (see
-    lookback.py). `cursor_column` tells a bookmark of another column apart.
+    lookback.py). `cursor_column` tells a bookmark of another column apart. `unfinished` is where a run was cut short
+    whose source can go on from there: (the upper end of its window, the cursor it came to, and the key, where it was
+    within the rows of one cursor).
     """
 
     cursor: KeyValue
@@ -86,6 +88,7 @@ class IncrementalBookmark:
     utc_offset_minutes: int = 0
     started_at: str | None = None
     cursor_column: str | None = None
+    unfinished: tuple[KeyValue, KeyValue, Key | None] | None = None
 
     def to_state(self) -> dict[str, Any]:
         """Every field, always."""
@@ -96,4 +99,8 @@ class IncrementalBookmark:
         """The bookmark in a saved state, or None where there is none of an incremental sync."""
         if not saved or saved.get("mode") != "incremental" or saved.get("cursor") is None:
             return None
-        return cls(**_known(cls, saved))
+        values = _known(cls, saved)
+        if values.get("unfinished") is not None:
+            high, at, key = values["unfinished"]
+            values["unfinished"] = (high, at, None if key is None else tuple(key))
+        return cls(**values)

@@ -27,20 +27,30 @@ class Clock:
 
 @dataclass(frozen=True)
 class Window:
-    """Rows with `cursor >= low`, `cursor <= high` and, where `after` is given, `(cursor, key) > after`, ascending."""
+    """Rows with `cursor >= low`, `cursor <= high` and, where `after` is given, `(cursor, key) > after`, ascending.
+
+    `within` is only given to a source that asked for it by `CursorPage.resume`: of the rows at `low` those up to that
+    key are read already.
+    """
 
     low: KeyValue
     high: KeyValue
     after: tuple[KeyValue, Key] | None = None
+    within: Key | None = None
 
 
 @dataclass(frozen=True)
 class CursorPage:
-    """Rows in ascending (cursor, key) order. `end` is the last row's; `last` is true when none are left above."""
+    """Rows in ascending (cursor, key) order. `end` is the last row's; `last` is true when none are left above.
+
+    `resume` is where a run that is cut short after this page can go on, as if it had not been: at a cursor, inclusive,
+    or within its rows, after a key. Without it the next run begins at the bookmark less the lookback.
+    """
 
     batches: list[pa.RecordBatch] = field(repr=False)
     end: tuple[KeyValue, Key] | None
     last: bool
+    resume: tuple[KeyValue, Key | None] | None = None
 
     @property
     def rows(self) -> int:
@@ -59,9 +69,14 @@ def plan(
 ) -> tuple[Window, IncrementalBookmark]:
     """What to read, and the bookmark that holds if nothing is found.
 
-    Without a saved bookmark it starts at the last full sync's start less the lookback, else at `start_date`, else at
-    the source's now less the lookback.
+    A run that was cut short and can be resumed goes on to the end of its own window: what came since, and what the
+    lookback is there for, is the next run's. Without a saved bookmark it starts at the last full sync's start less the
+    lookback, else at `start_date`, else at the source's now less the lookback.
     """
+    if saved is not None and saved.unfinished is not None:
+        high, at, key = saved.unfinished
+        bookmark = replace(saved, clock=high, started_at=clock.started_at, unfinished=None, cursor_column=cursor_column)
+        return Window(at, high, within=key), bookmark
     if saved is None and full_sync is not None and full_sync.cursor_at_start is not None:
         at_start = full_sync.cursor_at_start
         saved = IncrementalBookmark(at_start, at_start, full_sync.utc_offset_minutes)
@@ -99,7 +114,8 @@ def pages(
             if page.end is None or page.end == window.after:
                 raise RuntimeError("the source answered a page that does not go beyond the one before")
             cursor = lookback_rule.advance(cursor, page.end[0])
-            yield page, replace(end_bookmark, cursor=cursor, clock=page.end[0])
+            unfinished = None if page.resume is None else (window.high, *page.resume)
+            yield page, replace(end_bookmark, cursor=cursor, clock=page.end[0], unfinished=unfinished)
             window = replace(window, after=page.end)
         if page.last:
             return

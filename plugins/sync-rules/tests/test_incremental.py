@@ -1,7 +1,8 @@
-"""Incremental syncs against a simulated server: no change is lost, whatever clock and kills do (SPEC I1 to I8)."""
+"""Incremental syncs against a simulated server: no change is lost, whatever clock and kills do (SPEC I1 to I9)."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -159,3 +160,22 @@ def test_row_versions_have_no_lookback() -> None:
     window, bookmark = incremental.plan(IncrementalBookmark(cursor=100, clock=120), Clock(150, 0, "unused"), LOOKBACK)
     assert window == Window(100, 150)
     assert incremental.finish(bookmark, None).cursor == 100
+
+
+def test_a_run_that_was_cut_short_goes_on_to_the_end_of_its_own_window() -> None:
+    """SPEC I9. And the next one begins at that end less the lookback, as if it had not been cut short."""
+    first = Clock("2025-06-01T12:00:00", 0, "unused")
+    window, bookmark = incremental.plan(None, first, LOOKBACK, start_date="2025-06-01T10:00:00")
+    page = CursorPage(
+        [pa.record_batch({"id": pa.array([7])})],
+        ("2025-06-01T11:00:00", (7,)),
+        last=False,
+        resume=("2025-06-01T11:00:00", (9,)),
+    )
+    _, cut = next(incremental.pages(window, bookmark, lambda _: page))
+    saved = IncrementalBookmark.from_state(json.loads(json.dumps(cut.to_state())))
+    later = Clock("2025-06-01T15:00:00", 0, "unused")
+    window, bookmark = incremental.plan(saved, later, LOOKBACK)
+    assert window == Window("2025-06-01T11:00:00", first.now, within=(9,))
+    window, _ = incremental.plan(incremental.finish(bookmark, cut), later, LOOKBACK)
+    assert window == Window("2025-06-01T10:30:00", later.now)

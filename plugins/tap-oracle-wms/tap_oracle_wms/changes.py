@@ -31,6 +31,15 @@ class ChangePage:
     last: bool
 
 
+@dataclass(frozen=True)
+class Changes:
+    """Rows to hand over. Up to the time `reached` nothing is left unread, and of its moment nothing up to `above`."""
+
+    batch: pa.RecordBatch
+    reached: str
+    above: int | None = None
+
+
 ByTime = Callable[[str], ChangePage]
 """Asks for the first rows whose time is at least that, by (time, id)."""
 ByMoment = Callable[[str, str, "int | None"], ChangePage]
@@ -47,16 +56,21 @@ class ChangeReader:
         self._by_time = by_time
         self._by_moment = by_moment
 
-    def read(self, start: str) -> Iterator[tuple[pa.RecordBatch, str]]:
-        """Every row once, in batches of at most a page, each with the time up to which nothing is left unread."""
+    def read(self, start: str, above: int | None = None) -> Iterator[Changes]:
+        """Every row once, in batches of at most a page. With `above`, the moment of `start` is gone on with there."""
         low, low_us = start, None
         seen = np.empty(0, dtype=np.int64)
+        if above is not None:
+            at = _microseconds_of(start)
+            yield from self._moment(at, seen, above)
+            low = text_of(_moment_of(at) + MOMENT)
         while True:
             page = self._by_time(low)
             ids, times = self._checked(page.batch, low_us)
             fresh = ~(np.isin(ids, seen) & (times == low_us)) if len(seen) else np.ones(len(ids), dtype=bool)
             if fresh.any():
-                yield page.batch if fresh.all() else page.batch.filter(pa.array(fresh)), text_of(int(times[-1]))
+                rows = page.batch if fresh.all() else page.batch.filter(pa.array(fresh))
+                yield Changes(rows, text_of(int(times[-1])))
             if page.last:
                 return
             if not len(ids):
@@ -71,10 +85,9 @@ class ChangeReader:
                 low_us, low = end, text_of(end)
                 seen = ids[times == end]
 
-    def _moment(self, at: int, known: npt.NDArray[np.int64]) -> Iterator[tuple[pa.RecordBatch, str]]:
+    def _moment(self, at: int, known: npt.NDArray[np.int64], above: int | None = None) -> Iterator[Changes]:
         """The rows of the moment of `at` that are not `known`, by id. Until its end, `at` is as far as all is read."""
         first = _moment_of(at)
-        above: int | None = None
         while True:
             page = self._by_moment(text_of(first), text_of(first + MOMENT), above)
             ids = page.batch.column(self._key).to_numpy()
@@ -83,7 +96,7 @@ class ChangeReader:
             # Rows of the moment before `at` were handed over on the way there, in the order of time.
             fresh = (_microseconds(page.batch.column(self._cursor)) >= at) & ~np.isin(ids, known)
             if fresh.any():
-                yield page.batch.filter(pa.array(fresh)), text_of(at)
+                yield Changes(page.batch.filter(pa.array(fresh)), text_of(at), int(ids[-1]))
             if page.last:
                 return
             if not len(ids):
@@ -110,6 +123,10 @@ def _moment_of(microseconds: int) -> int:
 def text_of(microseconds: int) -> str:
     """A moment as the API's filters take it, with six digits and offset, so that no facility's zone comes into it."""
     return (_EPOCH + timedelta(microseconds=microseconds)).isoformat(timespec="microseconds")
+
+
+def _microseconds_of(text: str) -> int:
+    return (datetime.fromisoformat(with_offset(text)) - _EPOCH) // timedelta(microseconds=1)
 
 
 def with_offset(moment: str) -> str:

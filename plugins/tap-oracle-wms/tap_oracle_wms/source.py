@@ -20,7 +20,7 @@ from sync_rules.singer.source import Column, Loss, fingerprint
 from sync_rules.spans import SpanPage, SpanReader
 
 from tap_oracle_wms import whole
-from tap_oracle_wms.changes import ChangePage, ChangeReader, with_offset
+from tap_oracle_wms.changes import ChangePage, ChangeReader, Changes, with_offset
 from tap_oracle_wms.choices import KEY, Choices
 from tap_oracle_wms.client import Answer, Client
 from tap_oracle_wms.decode import Page as WirePage
@@ -273,16 +273,16 @@ class EntitySource:
             bounds = {f"{cursor}__gte": low, f"{cursor}__lt": end, f"{cursor}__lte": high, "id__gt": above}
             return self._change_page(self._choices.query.ask(KEY, **bounds))
 
-        held: list[pa.RecordBatch] = []
-        rows, end = 0, None
-        for batch, reached in ChangeReader(self._entity, KEY, cursor, by_time, by_moment).read(low):
-            if held and rows + batch.num_rows > self._batch_rows:
-                yield CursorPage(held, end, last=False)
+        above = None if window.within is None else int(window.within[0])
+        held: list[Changes] = []
+        rows = 0
+        for found in ChangeReader(self._entity, KEY, cursor, by_time, by_moment).read(low, above):
+            if held and rows + found.batch.num_rows > self._batch_rows:
+                yield cursor_page(held, last=False)
                 held, rows = [], 0
-            held.append(batch)
-            rows += batch.num_rows
-            end = (reached, (int(batch.column(KEY)[-1].as_py()),))
-        yield CursorPage(held, end if held else None, last=True)
+            held.append(found)
+            rows += found.batch.num_rows
+        yield cursor_page(held, last=True)
 
     def _change_page(self, query: Mapping[str, str]) -> ChangePage:
         page, more = self._list(query)
@@ -355,3 +355,13 @@ class EntitySource:
             raise SourceUnreachable(
                 f"{self._entity}: the API answered 404 and knows the entity no more: what is left of it was not read"
             )
+
+
+def cursor_page(held: list[Changes], *, last: bool) -> CursorPage:
+    """The batch that these make, and where a run that ends after it goes on."""
+    if not held:
+        return CursorPage([], None, last=last)
+    end = held[-1]
+    key = (int(end.batch.column(KEY)[-1].as_py()),)
+    resume = (end.reached, None if end.above is None else (end.above,))
+    return CursorPage([one.batch for one in held], (end.reached, key), last=last, resume=resume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
@@ -9,8 +10,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sync_rules.bookmarks import IncrementalBookmark
+from sync_rules.incremental import Clock, pages, plan
 from tap_oracle_wms.changes import ChangePage, ChangeReader, text_of
 from tap_oracle_wms.errors import BadAnswer
+from tap_oracle_wms.source import cursor_page
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BASE = 1_700_000_000_000_000
@@ -58,7 +62,7 @@ class Moving:
     def batches(self, start: int) -> list[tuple[list[int], int]]:
         """(ids, time that is said to be complete) of each batch handed over."""
         reader = ChangeReader("thing", "id", "mod_ts", self.by_time, self.by_moment)
-        return [(batch.column(0).to_pylist(), micros(reached)) for batch, reached in reader.read(text_of(start))]
+        return [(found.batch.column(0).to_pylist(), micros(found.reached)) for found in reader.read(text_of(start))]
 
     def read(self, start: int) -> list[int]:
         """Every id handed over."""
@@ -123,6 +127,42 @@ def test_a_thousand_rows_of_one_time_over_pages_of_ten() -> None:
     source = Moving(rows, 10, lambda _: None)
     assert sorted(source.read(BASE)) == sorted(rows)
     assert source.requests < 110
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.dictionaries(st.integers(1, 60), TIMES, max_size=40), size=st.integers(1, 7), cut=st.integers(1, 40))
+def test_a_run_cut_short_anywhere_goes_on_from_exactly_there(rows: dict[int, int], size: int, cut: int) -> None:
+    source = Moving(rows, size, lambda _: None)
+    reader = ChangeReader("thing", "id", "mod_ts", source.by_time, source.by_moment)
+    first = list(reader.read(text_of(BASE)))[:cut]
+    more = list(reader.read(first[-1].reached, first[-1].above)) if first else []
+    assert {one for found in first + more for one in found.batch.column(0).to_pylist()} == set(rows)
+
+
+def test_a_moment_of_more_rows_than_a_run_can_read_is_read_over_many_runs() -> None:
+    """Each run used to begin before the moment again, by the lookback, and never came to its end."""
+    rows = {**{one: BASE - 60_000_000 * one for one in range(1, 6)}, **dict.fromkeys(range(10, 400), BASE)}
+    source = Moving({**rows, 500: BASE + 90_000_000}, 10, lambda _: None)
+    clock = Clock(text_of(BASE + 3_600_000_000), 0, text_of(BASE + 3_600_000_000))
+    state: dict[str, object] | None = None
+    seen: set[int] = set()
+    for _run in range(12):
+        saved = IncrementalBookmark.from_state(state)
+        first_start = text_of(BASE - 600_000_000)
+        window, bookmark = plan(saved, clock, timedelta(minutes=30), start_date=first_start, cursor_column="mod_ts")
+        above = None if window.within is None else int(window.within[0])
+        found = ChangeReader("thing", "id", "mod_ts", source.by_time, source.by_moment).read(str(window.low), above)
+        held = [cursor_page([one], last=False) for one in found]
+        answers = iter([*held, cursor_page([], last=True)])
+        left = 5
+        for page, reached in pages(window, bookmark, lambda _: next(answers)):  # noqa: B023  # used at once
+            seen.update(page.batches[0].column(0).to_pylist())
+            state, left = json.loads(json.dumps(reached.to_state())), left - 1
+            if not left:
+                break
+        else:
+            break
+    assert seen == set(source.rows)
 
 
 def test_pages_out_of_order_are_an_error() -> None:
