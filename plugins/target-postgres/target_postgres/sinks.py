@@ -40,6 +40,8 @@ class PostgresSink(BatchSink):
         self._ours = "x-paralelo" in schema
         super().__init__(target, stream_name, schema, key_properties)
         self.target = target
+        self.source = stream_name
+        """The stream's name at the tap, by which STATE knows it: `stream_name` may be another, by `stream_maps`."""
         self.job = job_of(stream_name, self.schema, self.key_properties, target.settings)
         connection = target.session.use(self.job)
         self.load: FullLoad | DirectLoad = (

@@ -105,9 +105,11 @@ class TargetPostgres(Target):
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
         stream = message_dict.get("stream", "")
         try:
-            if stream in self._sinks_active:
-                self._sink(stream).flush()
+            for sink in self._sinks_of(stream):
+                sink.flush()
             super()._process_schema_message(message_dict)
+            for stream_map in self.mapper.stream_maps[stream]:
+                self._sink(stream_map.stream_alias).source = stream
         except LedgerGap as error:
             self._gap = (stream, error)
         except psycopg.Error as error:
@@ -123,8 +125,8 @@ class TargetPostgres(Target):
         if self._ignored(stream):
             return
         try:
-            if stream in self._sinks_active:
-                self._sink(stream).note_version(message_dict.get("version"))
+            for sink in self._sinks_of(stream):
+                sink.note_version(message_dict.get("version"))
             super()._process_record_message(message_dict)
         except psycopg.Error as error:
             raise tell(error, f"stream {stream}") from error
@@ -146,8 +148,7 @@ class TargetPostgres(Target):
         if self._ignored(stream):
             return
         try:
-            for stream_map in self.mapper.stream_maps[stream]:
-                sink = self._sink(stream_map.stream_alias)
+            for sink in self._sinks_of(stream):
                 sink.activate_rows(message_dict["version"], message_dict.get("rows"))
         except LedgerGap as error:
             self._gap = (stream, error)
@@ -164,11 +165,11 @@ class TargetPostgres(Target):
         bookmarks = self._bookmarks()
         try:
             for sink in self.sinks:
-                sink.flush_page(bookmarks.get(sink.stream_name))
+                sink.flush_page(bookmarks.get(sink.source))
         except psycopg.Error as error:
             raise tell(error, "a page of records") from error
         except LedgerGap as error:
-            self._end_at_gap(sink.stream_name, error)
+            self._end_at_gap(sink.source, error)
         self._emit()
 
     def _handle_max_record_age(self) -> None:
@@ -208,6 +209,10 @@ class TargetPostgres(Target):
         except psycopg.Error as error:
             raise tell(error, f"stream {sink.stream_name}") from error
         self._emit()
+
+    def _sinks_of(self, stream: str) -> list[PostgresSink]:
+        """The sinks that this stream of the tap goes to: `stream_maps` may name them otherwise."""
+        return [sink for sink in self.sinks if sink.source == stream]
 
     def _sink(self, stream: str) -> PostgresSink:
         sink = self.get_sink(stream)
@@ -255,7 +260,7 @@ class TargetPostgres(Target):
         """A full sync's `done: true` is held back until its rows are in the live table."""
         bookmarks = self._bookmarks()
         for sink in self.sinks:
-            said = bookmarks.get(sink.stream_name)
+            said = bookmarks.get(sink.source)
             if not isinstance(sink.load, FullLoad) or not isinstance(said, dict):
                 continue
             this_version = said.get("mode") == "full" and said.get("version") == sink.job.version

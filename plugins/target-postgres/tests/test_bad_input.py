@@ -79,6 +79,43 @@ def test_a_map_that_only_names_the_table(config: Any, db: Db, feed: Feed) -> Non
     assert db.execute("SELECT id FROM others").fetchall() == [(1,)]
 
 
+# SPEC F7
+@pytest.mark.parametrize("records", [False, True])
+def test_state_is_that_of_the_taps_stream_whatever_the_table_is_called(
+    config: Any, db: Db, feed: Feed, records: bool
+) -> None:
+    maps = {"dbo-Things": {"__alias__": "others"}}
+    lines = feed.full(things(*range(1, 11)), page=5, records=records)
+    staged = load(config, lines[:-1], stream_maps=maps)
+    assert [state["bookmarks"][feed.stream]["done"] for state in staged] == [False, False], "done is held back"
+    active = load(config, [lines[0], *lines[-2:]], stream_maps=maps)
+    assert [state["bookmarks"][feed.stream]["done"] for state in active] == [True]
+    assert db.execute("SELECT count(*) FROM others").fetchone() == (10,)
+
+
+def test_a_gap_takes_back_the_bookmark_of_the_taps_stream(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
+    maps = {"dbo-Things": {"__alias__": "others"}}
+    lines = feed.full(things(*range(1, 11)), page=5, records=True)
+    load(config, lines[:7], stream_maps=maps)
+    db.execute('DROP TABLE "_paralelo_others_1"')
+    db.execute("UPDATE paralelo.sync SET status = 'abandoned'")
+    ended = run(config, tmp_path, [lines[0], *lines[7:]], stream_maps=maps)
+    assert (ended.code, ended.states[-1]["bookmarks"][feed.stream]["batches"]) == (10, 0)
+
+
+def test_rows_under_another_name_outlive_a_changed_schema(config: Any, db: Db) -> None:
+    def schema(**more: Any) -> str:
+        properties = {"id": {"type": "integer"}, **more}
+        return json.dumps(
+            {"type": "SCHEMA", "stream": "s", "schema": {"properties": properties}, "key_properties": ["id"]}
+        )
+
+    rows = [json.dumps({"type": "RECORD", "stream": "s", "record": {"id": number}}) for number in (1, 2)]
+    lines = [schema(), rows[0], schema(more={"type": "string"}), rows[1]]
+    load(config, lines, stream_maps={"s": {"__alias__": "others"}})
+    assert db.execute("SELECT id FROM others ORDER BY 1").fetchall() == [(1,), (2,)]
+
+
 def test_rights(config: Any, server: embedded.Server, db: Db, feed: Feed, tmp_path: Path) -> None:
     db.execute(f"DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD '{PASSWORD}'")
     weak = {**config, "user": "weak", "password": PASSWORD}
