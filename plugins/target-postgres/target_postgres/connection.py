@@ -92,6 +92,10 @@ def _prepare(connection: Connection) -> None:
         ") AS wanted (name, value)"
         " WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"
     )
+    # A commit that STATE follows has to outlive a crash; who waits for a standby, or for none, goes on doing so.
+    connection.execute(
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    )
     # A server on a system that cannot tell (Windows) has the setting and refuses a value; one before 14 has none.
     with contextlib.suppress(pg.InvalidParameterValue, pg.UndefinedObject):
         connection.execute("SET client_connection_check_interval = '5s'")

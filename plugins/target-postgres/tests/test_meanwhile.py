@@ -10,6 +10,7 @@ import pytest
 import server as embedded
 from feed import Feed, load
 from sync_rules.exits import ConfigurationError
+from target_postgres.activation import activate, prepare
 from target_postgres.errors import LedgerGap
 from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things
 
@@ -169,3 +170,84 @@ def test_time_outs_of_a_role_do_not_end_a_sync(config: Any, db: Db, feed: Feed) 
     sync(hasty, feed, things(*range(1, 12)), 2)
     assert ids(db) == list(range(1, 12))
     db.execute("REASSIGN OWNED BY hasty TO CURRENT_USER; DROP OWNED BY hasty; DROP ROLE hasty")
+
+
+def test_an_index_made_while_a_swap_is_prepared_is_not_lost(
+    config: Any, server: embedded.Server, db: Db, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    build = prepare.build
+
+    def built(*given: Any) -> Any:
+        made = build(*given)
+        db.execute("CREATE INDEX IF NOT EXISTS late ON things (status)")
+        return made
+
+    monkeypatch.setattr(prepare, "build", built)
+    sync(config, feed, things(*range(1, 11), status=2), 2)
+    assert last_sync(db, "activation") == ("swap",)
+    assert "CREATE INDEX late" in described(server, db)
+
+
+LATE = {
+    "check": ("", "ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0)"),
+    "default": ("", "ALTER TABLE things ALTER COLUMN status SET DEFAULT 7"),
+    "another default": (
+        "ALTER TABLE things ALTER COLUMN status SET DEFAULT 7",
+        "ALTER TABLE things ALTER COLUMN status SET DEFAULT 8",
+    ),
+    "check gone": (
+        "ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0)",
+        "ALTER TABLE things DROP CONSTRAINT positive",
+    ),
+    "NOT NULL gone": (
+        "ALTER TABLE things ALTER COLUMN status SET NOT NULL",
+        "ALTER TABLE things ALTER COLUMN status DROP NOT NULL",
+    ),
+    "an old rule, checked since": (
+        "INSERT INTO things VALUES (0); ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0) NOT VALID",
+        "DELETE FROM things WHERE id = 0; ALTER TABLE things VALIDATE CONSTRAINT positive",
+    ),
+}
+
+
+@pytest.mark.parametrize("moment", ["staging", "prepared"])
+@pytest.mark.parametrize("what", list(LATE))
+def test_what_changes_on_the_live_table_up_to_the_last_moment_is_kept(
+    config: Any,
+    server: embedded.Server,
+    db: Db,
+    feed: Feed,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    moment: str,
+) -> None:
+    before, change = LATE[what]
+    sync(config, feed, things(*range(1, 11)), 1)
+    if before:
+        db.execute(before)
+    feed.version = 2
+    lines = feed.full(things(*range(1, 11), status=2), page=5)
+    load(config, lines[:3])
+    changed: list[str] = []
+
+    def do_change() -> None:
+        if not changed:
+            db.execute(change)
+            changed.append(described(server, db))
+
+    swap = activate.swap
+    if moment == "staging":
+        do_change()
+    monkeypatch.setattr(activate, "swap", lambda *given: (do_change(), swap(*given)))
+    load(config, [lines[0], *lines[3:]])
+    assert ids(db, "status = 2") == list(range(1, 11))
+    assert [described(server, db)] == changed
+
+
+def test_a_rule_that_old_rows_need_not_keep_does_not_stand_against_a_swap(config: Any, db: Db, feed: Feed) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    db.execute("ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0) NOT VALID")
+    sync(config, feed, things(*range(1, 11), status=2), 2, activation="swap")
+    assert ids(db, "status = 2") == list(range(1, 11))
+    assert db.execute("SELECT convalidated FROM pg_constraint WHERE conname = 'positive'").fetchone() == (True,)

@@ -70,7 +70,7 @@ def _take_effect(connection: Connection, load: FullLoad, staged: int, *, known: 
         if against and job.rules.activation == "auto":
             logger.info("%s: merged, not swapped: %s", job.live, ", ".join(against[: dependents.SHOWN]))
         return _merge(connection, load, staged)
-    changed = dependents.unlike(connection, live, sync.staging, plan) if live is not None and sync.staging else []
+    changed = dependents.unlike(connection, job, live, sync.staging, plan) if live is not None and sync.staging else []
     if changed:
         told = ", ".join(changed[: dependents.SHOWN])
         if job.rules.activation == "auto" and job.key:

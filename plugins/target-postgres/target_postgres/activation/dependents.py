@@ -52,13 +52,14 @@ def choose(connection: Connection, job: Job, live: LiveTable | None, plan: Chang
     return "merge", against
 
 
-def unlike(connection: Connection, live: LiveTable, staging: TableName, plan: Changes) -> list[str]:
-    """What the live table got since the staging table was made like it, in words: a swap would lose it."""
+def unlike(connection: Connection, job: Job, live: LiveTable, staging: TableName, plan: Changes) -> list[str]:
+    """What the live table got, or lost, since the staging table was made like it, in words: a swap would undo it."""
     parameters = {
         "live": live.oid,
         "staging": staging.sql.as_string(connection),
         "widened": list(plan.widened),
         "relaxed": [*plan.relaxed, *plan.gone],
+        "key": list(job.key),
     }
     return [text for (text,) in connection.execute(query("dependents.unlike"), parameters)]
 

@@ -54,16 +54,16 @@ def build(
     connection: Connection,
     staging: TableName,
     live: LiveTable | None,
+    wanted: Sequence[IndexDefinition],
     name: TableName,
     key: Sequence[str],
     version: int,
 ) -> list[BuiltIndex]:
-    """Build every index of the live table on the staging table, and a primary key where the key has none.
+    """Build `wanted`, every index of the live table, on the staging table, and a primary key where the key has none.
 
     Run again after a crash it starts over: the live table's indexes may have changed in between. The index that proved
     the key becomes the new key's, or one of the live table's that is like it.
     """
-    wanted = definitions(connection, live.oid) if live else []
     needs_key = bool(key) and (live is None or not live.has_key(tuple(key)))
     proof = _keep_proof(connection, staging, checks.key_index(name, version), None if needs_key else wanted)
     built: list[BuiltIndex] = []

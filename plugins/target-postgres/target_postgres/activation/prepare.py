@@ -13,7 +13,7 @@ from sync_rules.exits import CheckRefused
 from target_postgres import ledger
 from target_postgres.activation import checks
 from target_postgres.activation.carry import carry_changed, carry_missing, live_values, stale_value
-from target_postgres.activation.indexes import BuiltIndex, build
+from target_postgres.activation.indexes import BuiltIndex, build, definitions
 from target_postgres.activation.swap import signature_of
 from target_postgres.catalog import LiveTable, TableName
 from target_postgres.connection import Connection
@@ -67,12 +67,14 @@ def prepare(
             outcome, written = _rows(connection, job, sync, live, types, staged, known=known)
             # Not before: written into the log, all its rows have one new transaction id.
             _log_staging(connection, staging, live)
-            indexes = build(connection, staging, live, job.live, job.key, sync.version)
+            # What is built is what is signed for: an index that comes meanwhile makes the swap be prepared anew.
+            wanted = definitions(connection, live.oid) if live else []
+            signature = signature_of(live, wanted) if live else None
+            indexes = build(connection, staging, live, wanted, job.live, job.key, sync.version)
             if not known or written:
                 connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))
             ledger.update_outcome(connection, sync, outcome)
             connection.execute(query("ledger.mark_prepared"), {"sync": sync.id})
-            signature = signature_of(connection, live) if live else None
             row = connection.execute(query("activation.transaction")).fetchone()
     except psycopg.errors.IntegrityError as error:
         checks.check_key_unique(connection, job, staging, sync.version)

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from target_postgres import catalog, ledger
 from target_postgres.activation import dependents
-from target_postgres.activation.indexes import BuiltIndex, definitions
+from target_postgres.activation.indexes import BuiltIndex, IndexDefinition, definitions
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.catalog import LiveTable
 from target_postgres.connection import Connection
@@ -56,7 +56,7 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
         if (live is None) != (signature is None):
             raise Unswappable
         if live is not None:
-            _check_unchanged(connection, job, live, signature)
+            _check_unchanged(connection, job, live, staging, signature)
             _give_owner(connection, live, staging)
             after = _inheritance(connection, live)
             after += _move_sequences(connection, live, staging)
@@ -76,15 +76,21 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
     with_short_locks(connection, job.settings, str(job.live), work)
 
 
-def _check_unchanged(connection: Connection, job: Job, live: LiveTable, signature: str | None) -> None:
+def _check_unchanged(
+    connection: Connection, job: Job, live: LiveTable, staging: catalog.TableName, signature: str | None
+) -> None:
     plan = changes(live.columns, job.columns, str(job.live))
-    if dependents.obstacles(connection, live, plan) or signature_of(connection, live) != signature:
+    if (
+        dependents.obstacles(connection, live, plan)
+        or dependents.unlike(connection, job, live, staging, plan)
+        or signature_of(live, definitions(connection, live.oid)) != signature
+    ):
         raise Unswappable
 
 
-def signature_of(connection: Connection, live: LiveTable) -> str:
+def signature_of(live: LiveTable, indexes: list[IndexDefinition]) -> str:
     """What a swap was prepared for: the live table's columns and indexes."""
-    return repr((live.oid, live.columns, definitions(connection, live.oid)))
+    return repr((live.oid, live.columns, indexes))
 
 
 def _give_owner(connection: Connection, live: LiveTable, staging: catalog.TableName) -> None:

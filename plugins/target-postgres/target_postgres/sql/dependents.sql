@@ -48,8 +48,9 @@ SELECT 'security label' FROM pg_catalog.pg_seclabels WHERE classoid = 'pg_class'
 ORDER BY 1
 
 -- name: unlike
--- What the live table has and the staging table, made like it when the sync began, has not. A widened column's default
--- and the rules on it are written otherwise.
+-- In what the live table and the staging table, made like it when the sync began, differ. A widened column's default and
+-- the rules on it are written otherwise. The staging table's key may have been made NOT NULL since. A rule that old rows
+-- need not keep (NOT VALID) holds for every row of the staging table, which LIKE gave the same rule without that.
 WITH each AS (
     SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS filled,
            a.attidentity AS identity, a.attcollation AS collation, pg_get_expr(d.adbin, d.adrelid) AS given,
@@ -59,19 +60,22 @@ WITH each AS (
     WHERE a.attrelid IN (%(live)s, %(staging)s::text::regclass) AND a.attnum > 0 AND NOT a.attisdropped
 ), rule AS (
     SELECT c.conrelid, c.conname::text AS name,
-           CASE WHEN %(widened)s::text[] = '{{}}' THEN pg_get_constraintdef(c.oid) END AS definition
+           CASE WHEN %(widened)s::text[] = '{{}}' THEN
+                regexp_replace(pg_get_constraintdef(c.oid), ' NOT VALID$', '') END AS definition
     FROM pg_catalog.pg_constraint AS c
     WHERE c.conrelid IN (%(live)s, %(staging)s::text::regclass) AND c.contype = 'c'
 )
 SELECT 'column ' || l.name
 FROM each AS l JOIN each AS s ON s.name = l.name AND s.of_table <> l.of_table
 WHERE l.of_table = %(live)s
-  AND ((l.filled AND NOT s.filled AND l.name <> ALL (%(relaxed)s::text[])) OR l.identity <> s.identity
+  AND ((l.filled AND NOT s.filled AND l.name <> ALL (%(relaxed)s::text[]))
+       OR (s.filled AND NOT l.filled AND l.name <> ALL (%(key)s::text[]))
+       OR l.identity <> s.identity
        OR (l.name <> ALL (%(widened)s::text[])
            AND (l.type, l.collation, l.given) IS DISTINCT FROM (s.type, s.collation, s.given)))
 UNION ALL
-SELECT 'check ' || l.name FROM rule AS l
-WHERE l.conrelid = %(live)s AND NOT EXISTS (
+SELECT DISTINCT 'check ' || l.name FROM rule AS l
+WHERE NOT EXISTS (
     SELECT FROM rule AS s
     WHERE s.conrelid <> l.conrelid AND s.name = l.name AND s.definition IS NOT DISTINCT FROM l.definition)
 ORDER BY 1
