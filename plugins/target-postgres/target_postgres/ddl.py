@@ -53,6 +53,13 @@ def create_like(connection: Connection, name: TableName, live: TableName, *, unl
     )
 
 
+def hide(connection: Connection, name: TableName) -> None:
+    """Take from everybody but the owner what default privileges gave: others may see less of the live table."""
+    parameters = {"schema": name.schema, "table": name.table, "of_owner": False}
+    for (statement,) in connection.execute(query("inherit.revokes"), parameters).fetchall():
+        connection.execute(sql.SQL(statement))
+
+
 def create_incoming(connection: Connection, live: TableName, columns: Sequence[Column]) -> sql.Identifier:
     """A temporary table for one batch at a time: the live table's columns and constraints, and no indexes.
 

@@ -117,7 +117,8 @@ class DirectLoad:
     def take(self, frame: Frame) -> None:
         """Load one batch. Returns once it is committed. Raises DataRefused when too many rows cannot be stored."""
         cleaned = nul.clean(frame, self.job.rules)
-        good, bad = rejects.take_out(cleaned.frame, cleaned.refused, self.job.key)
+        refused = {**cleaned.refused, **rejects.without_key(frame, self.job.key)}
+        good, bad = rejects.take_out(cleaned.frame, refused, self.job.key)
         room = self.job.rules.max_rejects - self.counts.rows_rejected
         if bad:
             rejects.check_room(len(bad), room, str(self.job.live), bad[0].reason)

@@ -88,6 +88,7 @@ class FullLoad:
                 ddl.create_like(connection, sync.staging, job.live, unlogged=unlogged)
                 ddl.apply(connection, sync.staging, plan)
                 ddl.relax_gone(connection, sync.staging, live, plan)
+                ddl.hide(connection, sync.staging)
         if plan and live is not None:
             logger.info("%s: the source's columns changed: %s", job.live, plan)
         return sync

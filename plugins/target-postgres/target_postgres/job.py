@@ -9,7 +9,7 @@ from typing import Any
 from sync_rules.exits import ConfigurationError
 
 from target_postgres.catalog import TableName
-from target_postgres.names import fold, table_of
+from target_postgres.names import LEDGER_SCHEMA, fold, table_of
 from target_postgres.settings import LoadRules, Settings
 from target_postgres.shape import Column, columns_of
 
@@ -51,6 +51,8 @@ def job_of(stream: str, schema: Mapping[str, Any], key_properties: Sequence[str]
     """Read a SCHEMA message. Raises ConfigurationError for names, types or rules that cannot be."""
     said = schema.get("x-paralelo") or {}
     live = TableName(fold(settings.default_target_schema), table_of(stream))
+    if live.schema == LEDGER_SCHEMA:
+        raise ConfigurationError(f"{live}: the schema {LEDGER_SCHEMA} is the ledger's own; set another one")
     mode = said.get("sync_mode", "records")
     if mode not in ("full", "incremental", "records"):
         raise ConfigurationError(f"{live}: the tap's sync_mode is {mode!r}; it can be full or incremental")

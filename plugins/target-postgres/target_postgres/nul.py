@@ -15,7 +15,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A frame without NUL characters. `replaced` counts values; `refused` has rows to reject, by column."""
+    """A frame without NUL characters. `replaced` counts values; `refused` has rows to reject, with the reason."""
 
     frame: Frame
     replaced: int
@@ -35,7 +35,8 @@ def clean(frame: Frame, rules: LoadRules) -> Cleaned:
         holding = pc.match_substring(column, "\0")
         if rules.nul_characters == "reject":
             rows = pc.indices_nonzero(pc.fill_null(holding, False)).to_pylist()
-            refused.update({row: field.name for row in rows if row not in refused})
+            why = f"NUL character (column {field.name})"
+            refused.update({row: why for row in rows if row not in refused})
             continue
         replaced += int(pc.sum(holding).as_py() or 0)
         by = rules.nul_replacement if rules.nul_characters == "replace" else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg.types.json import Json
 from sync_rules.exits import DataRefused
 
@@ -63,12 +64,23 @@ def isolate(
 
 
 def take_out(frame: Frame, rows: dict[int, str], key: Sequence[str]) -> tuple[Frame, list[Reject]]:
-    """The frame without these rows, which hold a NUL character in the column named."""
+    """The frame without these rows, each given with its reason."""
     if not rows:
         return frame, []
-    bad = [_reject(frame.slice(row, 1), f"NUL character (column {column})", key) for row, column in rows.items()]
+    bad = [_reject(frame.slice(row, 1), why, key) for row, why in rows.items()]
     mask = pa.array([row not in rows for row in range(frame.rows)], pa.bool_())
     return frame.with_data(frame.data.filter(mask)), bad
+
+
+def without_key(frame: Frame, key: Sequence[str]) -> dict[int, str]:
+    """Rows with NULL in a key column, each with its reason: a unique index lets them in, and never finds them again."""
+    found: dict[int, str] = {}
+    for name in key:
+        column = frame.data.column(name)
+        if column.null_count:
+            rows = pc.indices_nonzero(pc.is_null(column)).to_pylist()
+            found.update({row: f"NULL in the key (column {name})" for row in rows if row not in found})
+    return found
 
 
 def check_room(count: int, room: int, table: str, why: str) -> None:

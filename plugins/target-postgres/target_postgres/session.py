@@ -34,6 +34,7 @@ class Session:
         if self._connection is None:
             self._connection = connect(self._settings, f"load {job.live}")
         try:
+            _check_replacement(self._connection, job)
             hold_work(self._connection, job.live)
             ledger.ensure(self._connection)
             ddl.create_schema(self._connection, job.live.schema)
@@ -60,3 +61,17 @@ class Session:
         if self._connection is not None:
             self._connection.close()
         self._locks.close()
+
+
+def _check_replacement(connection: Connection, job: Job) -> None:
+    """A database of another encoding than UTF8 may have no place for what a NUL character is replaced by."""
+    if job.rules.nul_characters != "replace":
+        return
+    try:
+        connection.execute("SELECT %s::text", [job.rules.nul_replacement])
+    except psycopg.errors.UntranslatableCharacter as error:
+        encoding = connection.info.parameter_status("server_encoding")
+        raise ConfigurationError(
+            f"{job.live}: the database's encoding {encoding} has no place for nul_replacement, which NUL characters are"
+            " replaced by: set another text, or nul_characters to strip or reject"
+        ) from error

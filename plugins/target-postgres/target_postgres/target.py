@@ -94,7 +94,12 @@ class TargetPostgres(Target):
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """The SDK's check, after numbers that Meltano handed on as text are read."""
-        read_numbers(self._config, self.config_jsonschema["properties"])
+        properties = self.config_jsonschema["properties"]
+        read_numbers(self._config, properties)
+        for name, given in properties.items():
+            # The SDK's own words would repeat the value.
+            if given.get("secret") and not isinstance(self._config.get(name), str | None):
+                raise ConfigValidationError("", errors=[f"{name} is a secret and no text: put it in quotes"])
         return super()._validate_config(raise_errors=raise_errors)
 
     @property

@@ -37,10 +37,17 @@ def check(ended: Ended, code: int, words: str) -> None:
         ({"ssl_mode": "sometimes"}, 2, "sometimes"),
         ({"ssl_mode": "require"}, 4, "SSL"),
         ({"stale_rows": "flag"}, 2, "stale_column"),
+        ({"default_target_schema": "Paralelo"}, 2, "the ledger's own"),
     ],
 )
 def test_settings(config: Any, feed: Feed, tmp_path: Path, changed: dict[str, Any], code: int, words: str) -> None:
     check(run(config, tmp_path, feed.full(things(1)), **{"connect_timeout_seconds": 5, **changed}), code, words)
+
+
+def test_a_password_that_is_a_number_is_not_shown(config: Any, feed: Feed, tmp_path: Path) -> None:
+    ended = run(config, tmp_path, feed.full(things(1)), password=987654321)
+    check(ended, 2, "password is a secret and no text")
+    assert "987654321" not in ended.log
 
 
 @pytest.mark.parametrize(

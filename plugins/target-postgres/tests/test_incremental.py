@@ -102,3 +102,18 @@ def test_a_lock_of_a_dead_holder_is_free(config: Any, db: Db, feed: Feed) -> Non
     load(config, feed.incremental(things(1)))
     load(config, feed.incremental(things(2)))
     assert ids(db) == [1, 2]
+
+
+# SPEC V4
+def test_a_row_with_null_in_its_key_is_rejected(config: Any, db: Db, feed: Feed) -> None:
+    """A unique index lets any number of them in, and none would be found again."""
+    db.execute(
+        "CREATE TABLE things (id bigint UNIQUE, name varchar(10), amount numeric(38,2), status int, mod_ts timestamp)"
+    )
+    rows = [thing(1), thing(2, id=None)]
+    for _ in range(2):
+        load(config, feed.incremental(rows), max_rejects=1)
+    assert ids(db) == [1]
+    reasons = db.execute("SELECT DISTINCT reason FROM paralelo.reject").fetchall()
+    assert reasons == [("NULL in the key (column id)",)]
+    assert last_sync(db, "rows_read", "rows_unchanged", "rows_rejected") == (2, 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -124,3 +125,9 @@ def test_a_tables_own_rules_go_over_the_settings() -> None:
     with pytest.raises(ConfigurationError, match="max_rejects"):
         settings.rules_for("public.t", {"max_rejects": "many"})
     assert "password" not in repr(Settings("h", "u", "d", password="secret-password"))
+
+
+def test_sql_is_ascii() -> None:
+    """Its comments are sent, and a server's encoding may have no place for another character."""
+    for file in (files("target_postgres") / "sql").iterdir():
+        assert file.read_bytes().isascii(), file.name

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
+import server as embedded
+from feed import Feed, load
+from sync_rules.exits import ConfigurationError
 from target_postgres.connection import connect
 from target_postgres.settings import Settings
+from things import ids, sync, things
 
 Db = psycopg.Connection[Any]
 
@@ -19,3 +24,35 @@ def test_state_does_not_outlive_a_commit(config: Any, db: Db, given: str, used: 
     db.execute(f"ALTER DATABASE {db.info.dbname} SET synchronous_commit = {given}")
     with connect(Settings.of(config), "test") as ours:
         assert ours.execute("SHOW synchronous_commit").fetchone() == (used,)
+
+
+@pytest.fixture
+def latin(server: embedded.Server) -> Iterator[str]:
+    """A database with fewer characters than UTF8."""
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LOCALE 'C'")
+        yield "latin"
+        connection.execute("DROP DATABASE latin WITH (FORCE)")
+
+
+def test_a_database_of_another_encoding(config: Any, server: embedded.Server, latin: str, feed: Feed) -> None:
+    there = {**config, "database": latin}
+    with pytest.raises(ConfigurationError, match="encoding LATIN1 has no place for nul_replacement"):
+        load(there, feed.full(things(1)))
+    for version in (1, 2):
+        sync(there, feed, things(*range(1, 11), Name="a\0ç"), version, nul_replacement="¿")
+    with psycopg.connect(server.dsn(latin)) as db:
+        assert ids(db, "name = 'a¿ç'") == list(range(1, 11))
+
+
+def test_a_staging_table_shows_nobody_more_than_the_live_one(config: Any, db: Db, feed: Feed) -> None:
+    db.execute("CREATE ROLE curious")
+    db.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO curious")
+    sync(config, feed, things(*range(1, 11)), 1)
+    may = "SELECT has_table_privilege('curious', %s, 'SELECT')"
+    assert db.execute(may, ["things"]).fetchone() == (True,), "a new table has what default privileges give"
+    db.execute("REVOKE ALL ON things FROM curious")
+    feed.version = 2
+    load(config, feed.full(things(*range(1, 11)), page=5)[:3])
+    assert db.execute(may, ["_paralelo_things_2"]).fetchone() == (False,)
+    db.execute("DROP OWNED BY curious; DROP ROLE curious")

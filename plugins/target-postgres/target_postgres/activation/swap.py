@@ -66,7 +66,7 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
             _rename_index(connection, job, index)
         if live is not None:
             revoked = connection.execute(
-                query("inherit.revokes"), {"schema": job.live.schema, "table": job.live.table}
+                query("inherit.revokes"), {"schema": job.live.schema, "table": job.live.table, "of_owner": True}
             ).fetchall()
             # First nobody has any right, then those who had one before.
             for statement in [*(_trusted(text) for (text,) in revoked), *after]:

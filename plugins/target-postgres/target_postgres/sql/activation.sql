@@ -90,7 +90,7 @@ LEFT JOIN pg_catalog.pg_constraint AS con ON con.conindid = i.indexrelid AND con
 WHERE i.indrelid = %(oid)s
 
 -- name: indexes
--- The live table's indexes, in the order they were made, each with what follows `CREATE INDEX … ON …`.
+-- The live table's indexes, in the order they were made, each with what follows `CREATE INDEX ... ON ...`.
 SELECT ci.relname AS name,
        i.indisunique AS is_unique,
        con.contype::text AS constraint_type,

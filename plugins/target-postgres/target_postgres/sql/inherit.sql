@@ -2,13 +2,13 @@
 -- new one has its name. In order: rights, options, statistics, row security, identity of replicas, comments.
 
 -- name: revokes
--- What default privileges gave the new table, and the old one did not have.
+-- What default privileges gave the new table, and the old one did not have. Its owner's rights go only when asked for.
 SELECT DISTINCT format('REVOKE ALL ON TABLE %%I.%%I FROM %%s', n.nspname, c.relname,
                        CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS acl
-WHERE n.nspname = %(schema)s AND c.relname = %(table)s
+WHERE n.nspname = %(schema)s AND c.relname = %(table)s AND (%(of_owner)s OR acl.grantee <> c.relowner)
 
 -- name: grants
 WITH live AS (
