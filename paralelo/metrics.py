@@ -52,7 +52,9 @@ class Metrics:
         self.score = gauge("efficiency_score", "The run against its own history, of 100")
         self.recoveries = gauge("recoveries_total", "Restarts so far", ("table", "mode", "reason"))
         self.lag = gauge("lag_seconds", "How far the table in the target is behind its source, at most", ("table",))
-        self.success = gauge("last_success_timestamp_seconds", "When a sync of the table last ended well", ("table",))
+        self.success = gauge(
+            "last_success_timestamp_seconds", "When a sync of the table last ended well; 0 if none ever did", ("table",)
+        )
         self.bytes = gauge("table_bytes", "Size in the target: what is live, and what is staged", ("table",))
         self.alert = gauge("alert", "1 while something deserves attention", ("kind", "table"))
         self.free = gauge("disk_free_bytes", "Free where the run writes", ("place",))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 
 import psutil
@@ -26,6 +28,7 @@ from paralelo.watch import LedgerView
 
 METRICS_LOG = "metrics.jsonl"
 EVERY_SECONDS = 5.0
+_NEVER = datetime.fromtimestamp(0, timezone.utc)
 _SLOW_FACTS_SECONDS = 60.0
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -51,6 +54,11 @@ class Observer:
     _written_at: float | None = None
     _facts_at: float | None = None
     _log: RunLog | None = None
+
+    @cached_property
+    def _settings(self) -> Mapping[str, str]:
+        """Read once, since a look every second must cost nothing."""
+        return progress.settings(self.env)
 
     def judge(self, snapshot: Snapshot) -> tuple[Snapshot, tuple[Alert, ...]]:
         """The snapshot with its alerts in words, and the alerts themselves."""
@@ -140,16 +148,20 @@ class Observer:
             covered, entry = self.view.covered(table), self.view.newest(table, mode)
             if covered is not None and covered.last_success is not None:
                 success[table.name] = covered.last_success
+            elif table.configured(self._settings):
+                # Said, so that it can be alerted on: of what is absent no rule tells.
+                success[table.name] = _NEVER
             if entry is not None and entry.rejected is not None:
                 rejected[(table.name, mode)] = entry.rejected
         return Facts(success, sizes, rejected, recoveries)
 
     def disks(self) -> list[Disk]:
-        """The file systems a run writes to: where the project is, and where temporary files go."""
-        places = {"project": self.logs, "temporary files": Path("/tmp")}  # noqa: S108
+        """The file systems a run writes to: where the project is, and where batch and temporary files go."""
+        batches = Path(self._settings.get("TAP_MSSQL_BATCH_ROOT") or self.logs)
+        places = {"project": self.logs, "batch files": batches, "temporary files": Path(tempfile.gettempdir())}
         found: dict[int, Disk] = {}
         for name, path in places.items():
-            there = path if path.exists() else path.parent
+            there = next(part for part in (path.absolute(), *path.absolute().parents) if part.exists())
             try:
                 usage, device = shutil.disk_usage(there), there.stat().st_dev
             except OSError:

@@ -1,0 +1,44 @@
+"""What an observer looks up: what never was, too, and where a run really writes."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from paralelo import observe
+from paralelo.alerts import Limits
+from paralelo.observe import Observer
+from paralelo.watch import LedgerView
+
+from .conftest import Toy
+
+
+def observer(toy: Toy, **more: str) -> Observer:
+    env = {**toy.env, **more}
+    return Observer([(toy.table, "full")], LedgerView(env), toy.root / "logs", Limits(), env)
+
+
+def test_a_table_that_never_succeeded_is_told(toy: Toy) -> None:
+    assert observer(toy).look_up().last_success == {"toy": datetime.fromtimestamp(0, timezone.utc)}
+    assert observer(toy, TAP_TOY_PASSWORD="").look_up().last_success == {}
+
+
+def test_the_disks_that_are_watched_are_those_that_batch_files_are_on(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def usage(path: Path) -> tuple[int, int, int]:
+        asked.append(os.fspath(path))
+        raise OSError
+
+    monkeypatch.setattr(observe.shutil, "disk_usage", usage)  # type: ignore[attr-defined]
+    monkeypatch.setattr(observe.tempfile, "tempdir", str(toy.root / "temporary"))  # type: ignore[attr-defined]
+    (toy.root / "temporary").mkdir()
+    (toy.root / "batches").mkdir()
+    observer(toy, TAP_MSSQL_BATCH_ROOT=str(toy.root / "batches" / "not" / "yet")).disks()
+    assert {str(toy.root / "batches"), str(toy.root / "temporary")} <= set(asked)
+    assert "/tmp" not in asked
