@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sync_rules.batch_info import Key, KeyValue
+from sync_rules.exits import ConfigurationError
+
+T = TypeVar("T")
+
+
+def _read(kind: type[T], values: dict[str, Any]) -> T:
+    """Raises ConfigurationError for a state that somebody wrote by hand, or cut short."""
+    try:
+        return kind(**values)
+    except TypeError as error:
+        shown = ", ".join(f"{name}: {value!r}" for name, value in values.items())[:200]
+        raise ConfigurationError(f"the saved state is none of ours, something is missing in it ({shown})") from error
 
 
 def _known(kind: type, saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +68,7 @@ class FullBookmark:
         for name in ("upper_key", "last_key"):
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
-        return cls(**values)
+        return _read(cls, values)
 
 
 def forgotten(saved: object) -> dict[str, Any] | None:
@@ -80,7 +92,7 @@ class IncrementalBookmark:
     from UTC of the zone that clock runs in. Both are needed to lose nothing when daylight saving ends (see
     lookback.py). `cursor_column` tells a bookmark of another column apart. `unfinished` is where a run was cut short
     whose source can go on from there: (the upper end of its window, the cursor it came to, and the key, where it was
-    within the rows of one cursor).
+    within the rows of one cursor). `fingerprint` is the full sync's: of another table or key it cannot go on.
     """
 
     cursor: KeyValue
@@ -89,6 +101,7 @@ class IncrementalBookmark:
     started_at: str | None = None
     cursor_column: str | None = None
     unfinished: tuple[KeyValue, KeyValue, Key | None] | None = None
+    fingerprint: str | None = None
 
     def to_state(self) -> dict[str, Any]:
         """Every field, always."""
@@ -103,4 +116,4 @@ class IncrementalBookmark:
         if values.get("unfinished") is not None:
             high, at, key = values["unfinished"]
             values["unfinished"] = (high, at, None if key is None else tuple(key))
-        return cls(**values)
+        return _read(cls, values)

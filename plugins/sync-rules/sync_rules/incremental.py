@@ -18,11 +18,15 @@ from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
 
 @dataclass(frozen=True)
 class Clock:
-    """The source's clock in the cursor column's terms, as exact text (or a number), and its zone's offset from UTC."""
+    """The source's clock in the cursor column's terms, as exact text (or a number), and its zone's offset from UTC.
+
+    `never_falls` says of a number that it goes back only where the database was restored: SQL Server's rowversion.
+    """
 
     now: KeyValue
     utc_offset_minutes: int
     started_at: str
+    never_falls: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,8 @@ def plan(
     """What to read, and the bookmark that holds if nothing is found.
 
     A run that was cut short and can be resumed goes on to the end of its own window: what came since, and what the
-    lookback is there for, is the next run's. Without a saved bookmark it starts at the last full sync's start less the
-    lookback, else at `start_date`, else at the source's now less the lookback.
+    lookback is there for, is the next window's (see `follows`). Without a saved bookmark it starts at the last full
+    sync's start less the lookback, else at `start_date`, else at the source's now less the lookback.
     """
     if saved is not None and saved.unfinished is not None:
         high, at, key = saved.unfinished
@@ -95,6 +99,15 @@ def plan(
         cursor_column=cursor_column,
     )
     return Window(low, clock.now), bookmark
+
+
+def follows(saved: IncrementalBookmark | None) -> bool:
+    """Whether the window that is planned for the bookmark ends where a run was cut short: one more has to follow it.
+
+    That run's clock is the window's end, and each of its rows is read after that clock, whichever run reads it. So the
+    next window begins at that end less the lookback, as if the run had not been cut short.
+    """
+    return saved is not None and saved.unfinished is not None
 
 
 def pages(

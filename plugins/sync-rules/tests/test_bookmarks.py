@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
+from sync_rules.exits import ConfigurationError
 
 KEY = st.none() | st.tuples(st.integers(), st.text())
 FULL = st.builds(
@@ -42,3 +44,9 @@ def test_nothing_is_no_bookmark() -> None:
     for state in (None, {}, {"mode": "full"}, {"replication_key_value": "x"}):
         assert FullBookmark.from_state(state) is None
         assert IncrementalBookmark.from_state(state) is None
+
+
+def test_half_a_bookmark_is_told() -> None:
+    """SPEC O2."""
+    with pytest.raises(ConfigurationError, match="something is missing in it"):
+        FullBookmark.from_state({"mode": "full", "version": 5})

@@ -24,6 +24,7 @@ class Server:
 
     falls: int
     page_size: int
+    resumable: bool = False
     minute: int = 0
     rows: dict[int, tuple[str, int]] = field(default_factory=dict)
     pending: list[tuple[int, int, str, int]] = field(default_factory=list)
@@ -58,29 +59,36 @@ class Server:
                 if str(window.low) <= stamp <= str(window.high)
             ),
         )
-        if window.after is not None:
-            cursor, key = window.after
+        after = window.after or (None if window.within is None else (window.low, window.within))
+        if after is not None:
+            cursor, key = after
             found = [row for row in found if (row[0], (row[1],)) > (cursor, key)]
         page = found[: self.page_size]
         if not page:
             return CursorPage([], None, last=True)
         batch = pa.record_batch({"key": [row[1] for row in page], "value": [row[2] for row in page]})
-        return CursorPage([batch], (page[-1][0], (page[-1][1],)), last=len(page) < self.page_size)
+        end = (page[-1][0], (page[-1][1],))
+        return CursorPage([batch], end, last=len(page) < self.page_size, resume=end if self.resumable else None)
 
 
 def run(
     server: Server, saved: IncrementalBookmark | None, target: dict[int, int], lives: int, **start: object
 ) -> IncrementalBookmark | None:
     """One sync, killed after `lives` pages. Returns the state it leaves."""
-    window, end = incremental.plan(saved, server.clock(), LOOKBACK, **start)  # type: ignore[arg-type]
-    last = None
-    for count, (page, bookmark) in enumerate(incremental.pages(window, end, server.read)):
-        if count == lives:
-            return last or saved
-        for batch in page.batches:
-            target.update(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
-        last = bookmark
-    return incremental.finish(end, last)
+    clock, more = server.clock(), True
+    while more:
+        more = incremental.follows(saved)
+        window, end = incremental.plan(saved, clock, LOOKBACK, **start)  # type: ignore[arg-type]
+        last = None
+        for page, bookmark in incremental.pages(window, end, server.read):
+            if lives == 0:
+                return last or saved
+            lives -= 1
+            for batch in page.batches:
+                target.update(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
+            last = bookmark
+        saved = incremental.finish(end, last)
+    return saved
 
 
 STEPS = st.lists(
@@ -94,17 +102,20 @@ STEPS = st.lists(
 
 
 @settings(max_examples=400, deadline=None)
-@given(steps=STEPS, page_size=st.integers(1, 4), falls=st.integers(10, 300))
+@given(steps=STEPS, page_size=st.integers(1, 4), falls=st.integers(10, 300), resumable=st.booleans())
 @example(
-    steps=[("write", 0, 0), ("time", 50, 0), ("run", 9, 0), ("time", 50, 0), ("write", 1, 0)], page_size=1, falls=60
+    steps=[("write", 0, 0), ("time", 50, 0), ("run", 9, 0), ("time", 50, 0), ("write", 1, 0)],
+    page_size=1,
+    falls=60,
+    resumable=False,
 )
-def test_no_change_is_lost(steps: list[tuple[str, int, int]], page_size: int, falls: int) -> None:
-    """SPEC I2, I4, I8: late commits within the lookback, kills at any page, the end of daylight saving.
+def test_no_change_is_lost(steps: list[tuple[str, int, int]], page_size: int, falls: int, resumable: bool) -> None:
+    """SPEC I2, I4, I8, I9: late commits within the lookback, kills at any page, the end of daylight saving.
 
     A row stamped before the clocks went back is read once the server's clock has come to its stamp again: hence the
     time that passes before the last run.
     """
-    server = Server(falls, page_size)
+    server = Server(falls, page_size, resumable)
     start = server.clock()
     begun = FullBookmark(
         1, "unused", "f", cursor_at_start=start.now, utc_offset_minutes=start.utc_offset_minutes, done=True
@@ -134,6 +145,19 @@ def test_a_run_cut_short_again_and_again_comes_to_the_end() -> None:
     target: dict[int, int] = {}
     saved = None
     for _ in range(40):
+        saved = run(server, saved, target, lives=2, start_date=server.local(0))
+    assert len(target) == 40
+
+
+def test_more_rows_of_one_moment_than_a_run_can_read_come_to_an_end() -> None:
+    """SPEC I9: one UPDATE of all rows stamps them alike, and the lookback would begin with all of them again."""
+    server = Server(falls=10**6, page_size=1, resumable=True)
+    for key in range(40):
+        server.write(key, key, 0)
+    server.pass_time(10)
+    target: dict[int, int] = {}
+    saved = None
+    for _ in range(20):
         saved = run(server, saved, target, lives=2, start_date=server.local(0))
     assert len(target) == 40
 

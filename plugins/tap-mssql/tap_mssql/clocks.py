@@ -40,6 +40,7 @@ def read(connection: Connection, queries: TableQueries, zone: str, table: str) -
         # Zones are quarters of an hour apart; the two clocks may be read on either side of a full minute.
         utc_offset_minutes=round(int(offset) / 15) * 15 if naive_local else 0,
         started_at=f"{str(utc)[:26]}+00:00",
+        never_falls=cursor is not None and cursor.base == "timestamp",
     )
 
 

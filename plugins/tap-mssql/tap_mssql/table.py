@@ -220,12 +220,14 @@ class MssqlTable:
     def read_cursor_page(self, window: Window) -> CursorPage:
         """The next page up, cut by rows or bytes."""
         rows = self._reader.page_rows()
-        conditions = self._queries.window(window.low, window.high, window.after)
+        after = window.after or (None if window.within is None else (window.low, window.within))
+        conditions = self._queries.window(window.low, window.high, after)
         found = self._reader.read(self._queries.cursor_page, conditions, rows, with_cursor=True)
         self._take(found)
         if found.cursor is None or found.key is None:
             return CursorPage([], None, last=True)
-        return CursorPage(found.batches, (found.cursor, found.key), last=found.ended)
+        end = (found.cursor, found.key)
+        return CursorPage(found.batches, end, last=found.ended, resume=end)
 
     def null_cursors(self) -> int:
         """Rows without a cursor; not asked where the column cannot be null."""

@@ -11,7 +11,7 @@ from typing import Any
 from sync_rules import full, incremental
 from sync_rules.batch_info import BatchInfo, KeyValue
 from sync_rules.bookmarks import FullBookmark, IncrementalBookmark, forgotten
-from sync_rules.exits import CheckRefused
+from sync_rules.exits import CheckRefused, ConfigurationError
 from sync_rules.full import Deadline
 from sync_rules.singer.handover import in_terms_of
 from sync_rules.singer.outputs import Output
@@ -61,6 +61,8 @@ class IncrementalPlan:
     window: incremental.Window
     bookmark: IncrementalBookmark
     estimate: int | None
+    then: Callable[[IncrementalBookmark], IncrementalPlan] | None = field(default=None, repr=False)
+    """From the bookmark at its end, the window after it, where this one is what a run left that was cut short."""
 
     def describe(self) -> dict[str, Any]:
         """The part of `x-paralelo` that only an incremental sync has."""
@@ -128,7 +130,11 @@ def plan_incremental(
             "%s: the bookmark is of %s, not of %s: it is not used", source.name, saved.cursor_column, source.cursor
         )
         saved = None
+    if saved is not None and saved.fingerprint not in (None, source.fingerprint):
+        saved = replace(saved, unfinished=None)  # the key it stands at may be another one's
     clock = source.clock()
+    if saved is not None:
+        _check_bookmark(saved, clock, source)
     before = full_sync() if saved is None else None
     if before is not None:
         before = in_terms_of(clock, before, source.name, source.cursor)
@@ -140,17 +146,49 @@ def plan_incremental(
         start_date=start_date(clock) if saved is None else None,
         cursor_column=source.cursor,
     )
-    origin = "its bookmark" if saved else "the last full sync's start" if before else "the start date or now"
+    origin = (
+        "where a run was cut short"
+        if incremental.follows(saved)
+        else "its bookmark"
+        if saved
+        else "the last full sync's start"
+        if before
+        else "the start date or now"
+    )
     log.info(
         "%s: incremental sync of %s from %s (%s) to %s", source.name, source.cursor, window.low, origin, window.high
     )
-    return IncrementalPlan(window, bookmark, source.estimate())
+    bookmark = replace(bookmark, fingerprint=source.fingerprint)
+    plan = IncrementalPlan(window, bookmark, source.estimate())
+    if not incremental.follows(saved):
+        return plan
+
+    def then(finished: IncrementalBookmark) -> IncrementalPlan:
+        window, bookmark = incremental.plan(finished, clock, lookback, cursor_column=source.cursor)
+        log.info("%s: what a run that was cut short had left is read; on to %s", source.name, clock.now)
+        return IncrementalPlan(window, replace(bookmark, fingerprint=source.fingerprint), plan.estimate)
+
+    return replace(plan, then=then)
+
+
+def _check_bookmark(saved: IncrementalBookmark, clock: incremental.Clock, source: Source) -> None:
+    """Raise ConfigurationError for a bookmark from which changes would be lost: of another kind, or ahead of all."""
+    anew = "run a full sync, and clear this job's state (`meltano state clear`): it begins where that sync did"
+    if isinstance(saved.cursor, int) is not isinstance(clock.now, int):
+        raise ConfigurationError(
+            f"{source.name}: the bookmark {saved.cursor} is none of {source.cursor}, whose type has changed: {anew}"
+        )
+    if clock.never_falls and isinstance(clock.now, int) and isinstance(saved.cursor, int) and clock.now < saved.cursor:
+        raise ConfigurationError(
+            f"{source.name}: {source.cursor} stands at {clock.now}, below the bookmark {saved.cursor}: the database was"
+            f" restored or is another one; {anew}"
+        )
 
 
 def run_incremental(
     source: Source, plan: IncrementalPlan, output: Output, save: SaveState, deadline: Deadline, tally: Tally
 ) -> IncrementalBookmark:
-    """Read every page of the window. Returns the finished bookmark, whose STATE is written."""
+    """Read every page of the window, and of the one after it. Returns the finished bookmark, its STATE written."""
     reached: IncrementalBookmark | None = None
     for page, bookmark in incremental.pages(plan.window, plan.bookmark, source.read_cursor_page):
         reached, rows = bookmark, page.rows
@@ -161,4 +199,6 @@ def run_incremental(
         deadline.check(source.name)
     finished = incremental.finish(plan.bookmark, reached)
     save(finished.to_state())
-    return finished
+    return (
+        finished if plan.then is None else run_incremental(source, plan.then(finished), output, save, deadline, tally)
+    )

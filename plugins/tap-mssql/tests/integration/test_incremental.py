@@ -40,6 +40,36 @@ def test_each_kind_of_cursor(source: Any, table: Make) -> None:
         assert f"{name}: 1 rows have no mod_ts" in first.log
 
 
+def test_a_run_that_was_cut_short_goes_on_within_its_window(source: Any, table: Make) -> None:
+    """SPEC I9: thirty rows of one stamp, cut short after twelve; and a row that came since."""
+    names = {f"dbo.cut{number}": kind for number, kind in enumerate(KINDS)}
+    for name, kind in names.items():
+        rows = [f"({n}, CAST('2024-03-01 10:00:00' AS {kind}))" for n in range(30)]
+        table(name, f"id int NOT NULL PRIMARY KEY, mod_ts {kind} NOT NULL", *rows)
+        settings = {"tables": [name], "sync_mode": "incremental", "start_date": "2024-01-01", "page_size": 3}
+        first = source.tap(**settings)
+        cut = first.of("STATE")[3]["value"]
+        source.execute(f"INSERT INTO {name} VALUES (99, CAST('2024-03-01 10:00:00' AS {kind}))")
+        again = source.tap(state=cut, **settings)
+        assert again.exit_code == 0, again.log
+        assert ids(again, name)[:19] == [*range(12, 30), 99], kind
+        assert "what a run that was cut short had left is read" in again.log
+        assert again.state["bookmarks"][name.replace(".", "-")]["unfinished"] is None
+
+
+def test_a_bookmark_ahead_of_its_row_versions_is_told(source: Any, table: Make) -> None:
+    """SPEC O2: after a restore the versions between are given once more, and would not be read."""
+    table("dbo.counted", "id int NOT NULL PRIMARY KEY, ver rowversion")
+    source.execute("INSERT INTO dbo.counted (id) VALUES (1)")
+    settings = {"tables": ["dbo.counted"], "cursor_column": "ver", "sync_mode": "incremental"}
+    state = source.tap(**settings).state
+    for cursor, words in ((10**12, "was restored"), ("2024-01-01T00:00:00", "whose type has changed")):
+        state["bookmarks"]["dbo-counted"]["cursor"] = cursor
+        run = source.tap(state=state, **settings)
+        assert run.exit_code == 2, run.log
+        assert words in run.log
+
+
 def ids(run: Any, name: str) -> list[int]:
     stream = name.replace(".", "-")
     return [message["record"]["id"] for message in run.of("RECORD") if message["stream"] == stream]
