@@ -201,7 +201,9 @@ def _compare(
         if surveyed
         else (tally.rows["source"], tally.rows["target"])
     )
-    unproven = _unproven(tally, max(counts), bounds.rows if check == "sample" else 0)
+    # What changed since a full sync began is the next incremental's, however much of the table it is.
+    few = options.settled_at is not None or _few_unsettled(tally, max(counts))
+    unproven = _unproven(tally, max(counts), bounds.rows if check == "sample" else 0, few=few)
     verdict = verdict_of(
         [count for kind, count in tally.counts.items() if kind != "extra" or not options.ignore_extra],
         paired.absent,
@@ -252,11 +254,16 @@ def _now(source: Source) -> int:
     return max(position(datetime.fromisoformat(source.clock(zone)[:26])) for zone in ("local", "utc"))
 
 
-def _unproven(tally: Tally, rows: int, there: int) -> str | None:
+def _few_unsettled(tally: Tally, rows: int) -> bool:
+    """Whether no more rows are left unjudged than a table in use may have."""
+    return tally.unsettled <= max(int(rows * _UNSETTLED_SHARE), min(rows // 2, _UNSETTLED_ROWS))
+
+
+def _unproven(tally: Tally, rows: int, there: int, *, few: bool) -> str | None:
     """Why tables without a difference are not proven equal: too little of them was judged."""
     if there and not rows:
         return f"none of its {there:,} rows was read: take a larger sample"
-    if tally.unsettled > max(int(rows * _UNSETTLED_SHARE), min(rows // 2, _UNSETTLED_ROWS)):
+    if not few:
         return (
             f"{tally.unsettled:,} of {rows:,} rows changed too recently to be judged: compare again after the next"
             " sync, or when the table is quieter"

@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         arrived, in_flight = time.time(), self.stand_in.enter()
         split = urlsplit(self.path)
         parameters = dict(parse_qsl(split.query, keep_blank_values=True))
-        status = 0
+        line = {"at": arrived, "in_flight": in_flight, "status": 0, "path": split.path, "query": split.query}
         try:
             fault = self.stand_in.faults.next(split.path, split.query)
             wait = self.stand_in.latency + (fault.seconds if fault is not None else 0.0)
@@ -159,15 +159,16 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             answer = self._answer(split.path, parameters, fault)
-            status = answer.status
+            # Before the answer: who has it finds its request in the log.
+            self.stand_in.log({**line, "status": answer.status})
+            line = {}
             self._send(answer, cut=fault is not None and fault.kind == "cut")
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
             self.stand_in.leave()
-            self.stand_in.log(
-                {"at": arrived, "in_flight": in_flight, "status": status, "path": split.path, "query": split.query}
-            )
+            if line:
+                self.stand_in.log(line)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

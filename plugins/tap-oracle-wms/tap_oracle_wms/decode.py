@@ -95,8 +95,9 @@ class PageDecoder:
         self._one = threading.Lock()
         self._fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
         self._slow = msgspec.json.Decoder(_PatientPage)
-        # Fields that every row so far had; None before the first.
+        # Fields that every row so far had (None before the first), and those that a page had in none of its rows.
         self._always: set[str] | None = None
+        self._lacked: set[str] = set()
 
     def decode(self, body: bytes | bytearray) -> Page:
         """The page in `body`.
@@ -131,8 +132,9 @@ class PageDecoder:
             raise
         except (ValueError, pa.ArrowTypeError, OverflowError):  # ArrowInvalid is a ValueError
             return self._decode_patiently(body)
-        if page.results and self._always is None:
-            self._always = set(self._place)
+        if page.results:
+            self._check_gone(self._lacked)
+            self._always = set(self._place) if self._always is None else self._always
         return Page(batch, page.next_page, page.result_count)
 
     def _batch(self, rows: Sequence[Any]) -> pa.RecordBatch:
@@ -152,17 +154,24 @@ class PageDecoder:
         return Page(pa.RecordBatch.from_arrays(arrays, schema=self.schema), page.next_page, page.result_count)
 
     def _check_fields(self, rows: Sequence[Mapping[str, object]]) -> None:
-        """Raise BadAnswer for a field that every row so far had and none of these has: NULL would be no value of it."""
+        """Raise BadAnswer for a field that every row of one page has and none of another: NULL would be no value of it.
+
+        Pages are read side by side: which of the two is the older one, nobody knows.
+        """
         if not rows:
             return
-        gone = sorted(name for name in self._always or () if not any(name in row for row in rows))
-        if gone:
-            raise BadAnswer(
-                f"{self._entity}: the answers have no {', '.join(gone)} any more: was the API changed meanwhile? The"
-                " next run asks for its fields afresh"
-            )
         present = {name for name in self._place if all(name in row for row in rows)}
+        lacking = {name for name in self._place if not any(name in row for row in rows)}
+        self._check_gone((lacking & self._always if self._always is not None else set()) | (self._lacked & present))
         self._always = present if self._always is None else self._always & present
+        self._lacked |= lacking
+
+    def _check_gone(self, names: set[str]) -> None:
+        if names:
+            raise BadAnswer(
+                f"{self._entity}: not all answers have {', '.join(sorted(names))} any more: was the API changed"
+                " meanwhile? The next run asks for its fields afresh"
+            )
 
 
 class _PatientPage(msgspec.Struct):
