@@ -21,6 +21,8 @@ from tap_sqlite.declared import BIGINT, DOUBLE, TEXT, TableColumn
 UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 """Ticks a second of a numeric cursor; `counter` has none."""
 
+_WITH_ZONE = ("*Z", "*[+-][0-9][0-9]:[0-9][0-9]", "*[+-][0-9][0-9][0-9][0-9]")
+
 _STYLE = re.compile(r"\d{4}-\d{2}-\d{2}(?:([ T])\d{2}:\d{2}(:\d{2})?(\.\d+)?(Z|[+-]\d{2}:?\d{2})?)?")
 
 
@@ -37,6 +39,11 @@ class Cursor:
     is_text: bool = True
     local: bool = False
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is a plain counter, no time."""
+        return not self.is_text and self.ticks is None
+
     def bound(self, value: KeyValue, lookback_minutes: int = 0) -> KeyValue:
         """A rule's value in the column's spelling. Numbers get their lookback here: the rules have none for them."""
         if isinstance(value, int):
@@ -52,7 +59,7 @@ class Cursor:
         """Now, by this machine: whoever writes the file does it on a machine with its clock."""
         now = datetime.now(tz=timezone.utc)
         started = now.isoformat(timespec="milliseconds")
-        if not self.is_text and self.ticks is None:
+        if self.counts:
             highest = database.value(f"SELECT max({self.expression}) FROM {source} WHERE {self.condition}")  # noqa: S608
             return Clock(highest if highest is not None else 0, 0, started)
         if not self.is_text:
@@ -70,7 +77,9 @@ def cursor_of(column: TableColumn, spelled: str, database: Database, source: str
     if column.type == BIGINT:
         return Cursor(column, spelled, f"typeof({spelled}) = 'integer'", ticks=UNITS.get(unit), is_text=False)
     if column.type == DOUBLE:
-        ticks = UNITS.get(unit, 1)
+        if unit not in UNITS:
+            raise ConfigurationError(f"{source}: {column.name} holds reals: say what they count by cursor_unit")
+        ticks = UNITS[unit]
         # Microseconds of the real's unit: an integer, so that the end of a page is exact.
         expression = f"CAST(round({spelled} * {1_000_000 // ticks}.0) AS INTEGER)"
         condition = f"typeof({spelled}) IN ('real', 'integer')"
@@ -86,6 +95,10 @@ def cursor_of(column: TableColumn, spelled: str, database: Database, source: str
     if zone not in ("", "Z", "+00:00", "+0000"):
         raise ConfigurationError(f"{source}: {column.name} cannot be a cursor: its times have an offset other than UTC")
     glob = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]" + (f"{separator}*{zone}" if match and match[1] else "*")
-    condition = f"(typeof({spelled}) = 'text' AND {spelled} GLOB '{glob}')"
+    condition = f"(typeof({spelled}) = 'text' AND {spelled} GLOB '{glob}'"
+    if not zone:
+        # They would be compared as if they were of this clock.
+        condition += "".join(f" AND {spelled} NOT GLOB '{other}'" for other in _WITH_ZONE)
+    condition += ")"
     local = config.get("cursor_clock") == "local" and not zone
     return Cursor(column, spelled, condition, separator, zone, local=local)

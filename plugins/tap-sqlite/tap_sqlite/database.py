@@ -51,7 +51,12 @@ class Database:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Every row of a small result."""
         table = self.table(sql, values)
-        return list(zip(*(column.to_pylist() for column in table.columns), strict=True)) if table.num_rows else []
+        try:
+            return list(zip(*(column.to_pylist() for column in table.columns), strict=True)) if table.num_rows else []
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(
+                f"{self.path}: a key or a cursor is text that is not UTF-8: set key_columns: [rowid], or another cursor"
+            ) from error
 
     def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """The first column of the first row, or None."""

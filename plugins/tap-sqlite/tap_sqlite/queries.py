@@ -10,7 +10,7 @@ of its column's type; a page with a flag in it is read again with every column s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tap_sqlite.catalog import TableDescription, source_name
 from tap_sqlite.database import quoted
@@ -23,6 +23,7 @@ SEED = 2
 """The flag of the first row."""
 
 _SEEDS = {BIGINT: "0", BOOLEAN: "0", DOUBLE: "0.0", TEXT: "''", BINARY: "x'00'"}
+_SPLIT_COLUMNS = 400
 _SPLIT = (("integer", "0"), ("real", "0.0"), ("text", "''"), ("blob", "x'00'"))
 
 
@@ -86,6 +87,25 @@ class Queries:
         """Whether a key is NULL somewhere."""
         nulls = " OR ".join(f"{self.spelled(column)} IS NULL" for column in self.key)
         return f"SELECT EXISTS (SELECT 1 FROM {self.source} WHERE {nulls})", ()
+
+    def odd_keys(self) -> Statement:
+        """Whether a key is of another kind than its column somewhere: it would be no place to go on from."""
+        kinds = {BIGINT: "integer", TEXT: "text"}
+        odd = " OR ".join(f"typeof({self.spelled(column)}) <> '{kinds[column.settled]}'" for column in self.key)
+        return f"SELECT EXISTS (SELECT 1 FROM {self.source} WHERE {odd})", ()
+
+    def highest_cursor(self) -> Statement:
+        """The highest cursor."""
+        return f"SELECT max({self.cursor}) FROM {self.source} WHERE {self.cursor_condition}", ()
+
+    def later_cursors(self, high: object) -> Statement:
+        """How many rows are ahead of this run's upper end."""
+        return f"SELECT count(*) FROM {self.source} WHERE {self.cursor_condition} AND {self.cursor} > ?", (high,)
+
+    def parts(self) -> list[Queries]:
+        """The same rows with some of the columns each: split by kind, a column takes four of SQLite's 2,000."""
+        starts = range(0, len(self.columns), _SPLIT_COLUMNS)
+        return [replace(self, columns=self.columns[start : start + _SPLIT_COLUMNS]) for start in starts]
 
     def repeated_keys(self) -> Statement:
         """Whether a key is there twice."""

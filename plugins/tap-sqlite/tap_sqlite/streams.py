@@ -13,11 +13,12 @@ from sync_rules.singer.stream import PagedStream
 
 from tap_sqlite import stored
 from tap_sqlite.catalog import TableDescription, describe, natural_key
+from tap_sqlite.choices import Choices, choose
 from tap_sqlite.database import Database
 from tap_sqlite.declared import BIGINT, BINARY, BOOLEAN, DOUBLE, JSON, TEXT, TableColumn, for_nothing_stored
 from tap_sqlite.queries import Queries
 from tap_sqlite.rejects import Rejects
-from tap_sqlite.table import Choices, SqliteTable, choose
+from tap_sqlite.table import SqliteTable
 
 if TYPE_CHECKING:
     from tap_sqlite.tap import TapSqlite
@@ -57,7 +58,10 @@ class TableStream(PagedStream):
             choices = self._settled(choose(description, self.config, self.selects), description, database)
             file = self.config.get("reject_file")
             rejects = Rejects(self.config["max_rejects"], self.logger, Path(file) if file else None)
-            return SqliteTable(description, choices, self.config, database, rejects, self.logger)
+            saved = self.stream_state
+            same = saved.get("cursor_column") == self.config.get("cursor_column")
+            went_to = saved.get("cursor", saved.get("cursor_at_start")) if same else None
+            return SqliteTable(description, choices, self.config, database, rejects, self.logger, went_to)
         except BaseException:
             database.close()
             raise

@@ -6,12 +6,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sync_rules.batch_info import Key
+from sync_rules.batch_info import Key, KeyValue
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError
 from sync_rules.full import Beginning, KeyRange, Page
@@ -19,55 +18,18 @@ from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
 
 from tap_sqlite import values
-from tap_sqlite.catalog import ROWID, ROWID_COLUMN, TableDescription, natural_key, rowid_column
+from tap_sqlite.catalog import TableDescription
+from tap_sqlite.choices import Choices
 from tap_sqlite.cursors import Cursor, cursor_of
 from tap_sqlite.database import Database, MixedTypes
-from tap_sqlite.declared import BIGINT, JSON, TEXT, TableColumn
+from tap_sqlite.declared import BIGINT, JSON, TEXT
 from tap_sqlite.queries import SEED, Queries, Statement
 from tap_sqlite.rejects import Rejects
 
 _BATCH_ROWS = 16_384
 
-
-@dataclass(frozen=True)
-class Choices:
-    """What settings and catalog choose: the columns in order, the key's among them, the cursor's name."""
-
-    columns: tuple[TableColumn, ...]
-    key: tuple[TableColumn, ...]
-    cursor: TableColumn | None
-
-
-def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable[[str], bool]) -> Choices:
-    """By the settings, else by the table. Raises ConfigurationError for a column that is not there."""
-    wanted = [_found(table, name, "key_columns") for name in config.get("key_columns") or ()]
-    key = wanted or [_found(table, name, "key_columns") for name in natural_key(table)]
-    cursor_name = config.get("cursor_column")
-    cursor = _found(table, cursor_name, "cursor_column") if cursor_name else None
-    if config["sync_mode"] == "incremental":
-        if cursor is None:
-            raise ConfigurationError(f"{table.name}: an incremental sync needs cursor_column")
-        if not key:
-            raise ConfigurationError(f"{table.name}: an incremental sync needs a key: set key_columns")
-    names = {column.name for column in (*key, *((cursor,) if cursor else ()))}
-    columns = [column for column in table.columns if column.name in names or selects(column.name)]
-    columns = [column for column in key if column not in table.columns] + columns
-    return Choices(tuple(columns), tuple(key), cursor)
-
-
-def _found(table: TableDescription, name: str, setting: str) -> TableColumn:
-    column = table.column(name)
-    if column is not None:
-        return column
-    if name.casefold() in (ROWID, ROWID_COLUMN):
-        if table.rowid is None:
-            raise ConfigurationError(f"{table.name}: has no rowid: set key_columns to columns of its own")
-        if table.column(ROWID_COLUMN) is not None:
-            raise ConfigurationError(
-                f"{table.name}: has a column {ROWID_COLUMN}, which its rowid would be called: set key_columns"
-            )
-        return rowid_column()
-    raise ConfigurationError(f"{table.name}: setting {setting} names {name}, which the table does not have")
+Ask = Callable[[Queries, bool], Statement]
+"""One page's statement by these queries, split by kind or not."""
 
 
 @dataclass
@@ -80,6 +42,8 @@ class SqliteTable:
     database: Database
     rejects: Rejects
     log: logging.Logger
+    went_to: KeyValue | None = None
+    """Where the last sync by the cursor ended."""
     columns: list[Column] = field(init=False)
     _largest: int | None = None
     _rejects_counted: bool = False
@@ -178,7 +142,8 @@ class SqliteTable:
         self._count_earlier_rejects(key_range)
         while True:
             rows = self._page_rows(key_range)
-            page = partial(self._queries.page, rows, key_range.upper, key_range.below)
+            upper, below = key_range.upper, key_range.below
+            page: Ask = lambda queries, split: queries.page(rows, upper, below, split=split)  # noqa: B023, E731 - called at once
             batch, keys, count = self._read(page, rows)
             if not count:
                 return Page([], None, last=True)
@@ -206,14 +171,16 @@ class SqliteTable:
 
     def read_cursor_page(self, window: Window) -> CursorPage:
         """The next page up."""
-        cursor, rows = self._gone_by(), int(self.config["page_size"])
+        cursor, rows = self._gone_by(), self._rows_at_most()
         low = cursor.bound(window.low, int(self.config["lookback_minutes"]))
         high = cursor.bound(window.high)
         if cursor.is_text:
             high = f"{high}~"  # a time of the same second with more digits is not above it
+        if window.after is None:
+            self._check_window(low, high)
         while True:
             after = None if window.after is None else (cursor.bound(window.after[0]), window.after[1])
-            page = partial(self._queries.cursor_page, rows, low, high, after)
+            page: Ask = lambda queries, split: queries.cursor_page(rows, low, high, after, split=split)  # noqa: B023, E731
             batch, keys, count = self._read(page, rows, extra=True)
             if not count:
                 return CursorPage([], None, last=True)
@@ -235,23 +202,44 @@ class SqliteTable:
         self.rejects.report(self.name)
         self.database.close()
 
+    def _check_window(self, low: Any, high: Any) -> None:
+        """Before the first page. An older file, or numbers that are given anew, hold changes that are never selected.
+
+        Raises ConfigurationError for a counter: what is added from now on would not be seen either.
+        """
+        highest = self.database.value(*self._queries.highest_cursor())
+        if isinstance(self.went_to, int) and self._gone_by().counts and (highest or 0) < self.went_to:
+            raise ConfigurationError(
+                f"{self.name}: its highest {self.cursor} is below where the last sync ended: an older file, or"
+                " numbers that are given anew; run a full sync"
+            )
+        if highest is not None and highest < low:
+            self.log.warning(
+                "%s: its newest %s is older than where the last sync ended: if it is an older file, run a full sync",
+                self.name,
+                self.cursor,
+            )
+        later = self.database.value(*self._queries.later_cursors(high))
+        if later:
+            self.log.warning(
+                "%s: %s rows have a %s later than this machine's clock: not read yet", self.name, later, self.cursor
+            )
+
     def _gone_by(self) -> Cursor:
         if self._cursor is None:
             raise ConfigurationError(f"{self.name}: an incremental sync needs cursor_column")
         return self._cursor
 
-    def _read(
-        self, statement: Callable[..., Statement], rows: int, *, extra: bool = False
-    ) -> tuple[pa.RecordBatch, list[pa.Array], int]:
+    def _read(self, ask: Ask, rows: int, *, extra: bool = False) -> tuple[pa.RecordBatch, list[pa.Array], int]:
         """One page: its rows without the rejected ones, the key's columns with them, and how many rows were read."""
-        raw = self._page_of_types(statement(split=False), rows)
+        raw = self._page_of_types(ask(self._queries, False), rows)
         split = raw is None
         if raw is None:
-            raw = self._raw(statement(split=True), rows)
+            raw = self._raw_split(ask, rows, extra=extra)
         try:
             arrays, wrong = self._columns(raw, split=split)
         except values.NotText:
-            raw = self._raw(statement(split=True), rows)
+            raw = self._raw_split(ask, rows, extra=extra)
             arrays, wrong = self._columns(raw, split=True)
         keys = [arrays[self.choices.columns.index(column)] for column in self.choices.key]
         keys += [raw.column(raw.num_columns - 2)] if extra else []
@@ -285,6 +273,14 @@ class SqliteTable:
             raise RuntimeError(f"{self.name}: SQLite did not answer the first part of a UNION ALL first")
         return batch.slice(1)
 
+    def _raw_split(self, ask: Ask, rows: int, *, extra: bool) -> pa.RecordBatch:
+        """The page by kind, of a wide table in several readings: they are of one moment, and in the key's order."""
+        read = [self._raw(ask(queries, True), rows) for queries in self._queries.parts()]
+        behind = 2 if extra else 1
+        columns = [column for raw in read for column in raw.columns[: raw.num_columns - behind]]
+        columns += read[-1].columns[-behind:]
+        return pa.RecordBatch.from_arrays(columns, names=[f"c{number}" for number in range(len(columns))])
+
     def _columns(self, raw: pa.RecordBatch, *, split: bool) -> tuple[list[pa.Array], dict[int, values.Rejected]]:
         arrays: list[pa.Array] = []
         wrong: dict[int, values.Rejected] = {}
@@ -314,13 +310,22 @@ class SqliteTable:
             self.rejects.go_on(self.name, int(earlier or 0))
         self._rejects_counted = True
 
-    def _page_rows(self, key_range: KeyRange) -> int:
-        """As many rows as set, fewer where the largest of them would make the page too big for the memory."""
+    def _rows_at_most(self) -> int:
+        """A page's rows where its largest one is not looked for among the rows to come."""
         rows, budget = int(self.config["page_size"]), int(self.config["page_bytes"])
+        largest = self._largest_row()
+        return rows if largest * rows <= 4 * budget else max(1, budget // largest)
+
+    def _largest_row(self) -> int:
         if self._largest is None:
             statement = self._queries.largest_row()
             self._largest = int(self.database.value(*statement) or 0) if statement else 0
-        if self._largest * rows <= 4 * budget:
+        return self._largest
+
+    def _page_rows(self, key_range: KeyRange) -> int:
+        """As many rows as set, fewer where the largest of them would make the page too big for the memory."""
+        rows, budget = int(self.config["page_size"]), int(self.config["page_bytes"])
+        if self._largest_row() * rows <= 4 * budget:
             return rows
         while rows > 1:
             statement = self._queries.largest_of_page(rows, key_range.upper, key_range.below)
@@ -333,7 +338,7 @@ class SqliteTable:
     def _check_order(self, keys: Sequence[pa.Array]) -> None:
         """The bookmark is the last row's key: it has to be the lowest."""
         if len(keys) == 1 and pa.types.is_int64(keys[0].type):
-            numbers = keys[0].to_numpy(zero_copy_only=False)
+            numbers = keys[0].drop_null().to_numpy(zero_copy_only=False)
             if not np.all(numbers[1:] < numbers[:-1]):
                 raise RuntimeError(f"{self.name}: SQLite did not answer a page in the order asked for")
 
@@ -343,6 +348,10 @@ class SqliteTable:
             return
         if not self.description.without_rowid and self.database.value(*self._queries.null_keys()):
             raise ConfigurationError(f"{self.name}: its key is NULL in some rows: set key_columns: [rowid]")
+        if self.database.value(*self._queries.odd_keys()):
+            raise ConfigurationError(
+                f"{self.name}: its key is not of its column's type in some rows: set key_columns: [rowid]"
+            )
         # An index may keep apart by its own collation what the column's takes for one key: texts are looked at.
         by_text = any(column.settled == TEXT for column in self.choices.key)
         proven = self.description.is_unique(self.key) and not by_text
@@ -352,8 +361,8 @@ class SqliteTable:
     def _key(self, found: Sequence[Any]) -> Key:
         for value in found:
             if not isinstance(value, (int, str)):
+                kind = "text that is not UTF-8" if value is None else type(value).__name__
                 raise ConfigurationError(
-                    f"{self.name}: a key is stored as {type(value).__name__}, which no bookmark holds: set"
-                    " key_columns: [rowid]"
+                    f"{self.name}: a key is stored as {kind}, which no bookmark holds: set key_columns: [rowid]"
                 )
         return tuple(found)

@@ -52,10 +52,11 @@ def test_any_value_is_read_as_it_is_stored(rows: list[tuple[Any, ...]], tmp_path
     import sqlite3
 
     from tap_sqlite.catalog import describe
+    from tap_sqlite.choices import Choices, choose
     from tap_sqlite.database import Database
     from tap_sqlite.declared import JSON
     from tap_sqlite.rejects import Rejects
-    from tap_sqlite.table import Choices, SqliteTable, choose
+    from tap_sqlite.table import SqliteTable
 
     path = tmp_path / "h.db"
     path.unlink(missing_ok=True)

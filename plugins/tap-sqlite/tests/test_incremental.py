@@ -59,3 +59,45 @@ def test_a_column_that_holds_no_times_is_refused(file: Callable[..., Path], tap:
     run = tap(path, sync_mode="incremental", cursor_column="c")
     assert (run.code, "no ISO 8601 time" in run.log) == (2, True)
     assert tap(path, sync_mode="incremental").code == 2
+
+
+def test_a_counter_that_fell_back_is_refused(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, 0) for i in range(1, 6)]})
+    given = {"cursor_column": "id", "cursor_unit": "counter"}
+    full = tap(path, sync_mode="full", **given)
+    first = tap(path, full.state, sync_mode="incremental", **given)
+    assert first.code == 0, first.log
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM t WHERE id > 3")
+    connection.close()
+    for state in (full.state, first.state):
+        run = tap(path, state, sync_mode="incremental", **given)
+        assert (run.code, "run a full sync" in run.log) == (2, True), run.log
+
+
+def test_reals_need_a_unit(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, c REAL)", {"t": [(1, 1.5)]})
+    run = tap(path, sync_mode="incremental", cursor_column="c")
+    assert (run.code, "cursor_unit" in run.log) == (2, True)
+
+
+def test_texts_of_another_zone_and_of_the_future_are_told(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    times = ["2025-01-01 00:00:00", "2025-01-01 00:00:01Z", "2025-01-01 00:00:02+03:00", "2999-01-01 00:00:00"]
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT)", {"t": list(enumerate(times))})
+    run = tap(path, sync_mode="incremental", cursor_column="c", start_date="2024-01-01T00:00:00")
+    assert [row["id"] for row in run.rows] == [0]
+    assert "2 rows have no c" in run.log
+    assert "1 rows have a c later" in run.log
+
+
+def test_large_values_make_small_pages_of_an_incremental_too(
+    file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    path = file(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT, b BLOB)",
+        {"t": [(i, "2025-01-01 00:00:00", bytes(100_000)) for i in range(40)]},
+    )
+    given = {"cursor_column": "c", "start_date": "2024-01-01T00:00:00"}
+    run = tap(path, sync_mode="incremental", page_bytes=500_000, **given)
+    assert len(run.rows) == 40
+    assert len(run.of("BATCH")) >= 8

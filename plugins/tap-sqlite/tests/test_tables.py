@@ -199,3 +199,32 @@ def test_another_file_is_another_sync(file: Callable[..., Path], tap: Callable[.
     file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, 2) for i in range(4)]}, name="b.db")
     path.with_name("b.db").replace(path)
     assert [row["n"] for row in tap(path, state).rows] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("declared", "keys", "words"),
+    [
+        ("INT", ["1", "2.5", "3"], "not of its column's type"),
+        ("TEXT", ["CAST(x'ff' AS TEXT)"], "not UTF-8"),
+    ],
+)
+def test_a_key_that_is_no_place_to_go_on_from(
+    declared: str, keys: list[str], words: str, file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    rows = ", ".join(f"({key})" for key in keys)
+    path = file(f"CREATE TABLE t (k {declared} PRIMARY KEY); INSERT INTO t VALUES {rows}")
+    run = tap(path, page_size=1, max_rejects=9)
+    assert (run.code, words in run.log, "rowid" in run.log) == (2, True, True), run.log
+
+
+def test_a_wide_table_with_a_value_of_another_type(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    names = [f"n{number}" for number in range(600)]
+    path = file(f"CREATE TABLE t (id INTEGER PRIMARY KEY, {', '.join(f'{name} INT' for name in names)})")
+    values = ", ".join(f"({row}, {', '.join(map(str, range(600)))})" for row in range(3))
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"INSERT INTO t VALUES {values}")
+        connection.execute("UPDATE t SET n599 = 'x' WHERE id = 1")
+    connection.close()
+    run = tap(path, max_rejects=1)
+    assert run.code == 0, run.log
+    assert [(row["id"], row["n0"], row["n599"]) for row in run.rows] == [(2, 0, 599), (0, 0, 599)]
