@@ -67,8 +67,8 @@ def _sqlite(
     settings: Mapping[str, str], names: Sequence[str], pattern: str, key: Sequence[str], cursor: str | None
 ) -> list[Proposal]:
     from tap_sqlite.catalog import describe, natural_key, table_names
+    from tap_sqlite.choices import choose
     from tap_sqlite.database import Database
-    from tap_sqlite.table import choose
 
     config = _config("tap-sqlite", settings, cursor, "path")
     database = Database(config["path"], immutable=False, busy_timeout_seconds=10)

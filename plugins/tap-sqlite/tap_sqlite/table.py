@@ -178,6 +178,8 @@ class SqliteTable:
             high = f"{high}~"  # a time of the same second with more digits is not above it
         if window.after is None:
             self._check_window(low, high)
+        if window.within is not None and window.after is None:
+            window = replace(window, after=(window.low, window.within))
         while True:
             after = None if window.after is None else (cursor.bound(window.after[0]), window.after[1])
             page: Ask = lambda queries, split: queries.cursor_page(rows, low, high, after, split=split)  # noqa: B023, E731
@@ -186,7 +188,7 @@ class SqliteTable:
                 return CursorPage([], None, last=True)
             end = cursor.told(keys[-1][-1].as_py()), self._key([array[-1].as_py() for array in keys[:-1]])
             if batch.num_rows or count < rows:
-                return CursorPage([batch], end, last=count < rows)
+                return CursorPage([batch], end, last=count < rows, resume=end)
             window = replace(window, after=end)
 
     def null_cursors(self) -> int:

@@ -101,3 +101,29 @@ def test_large_values_make_small_pages_of_an_incremental_too(
     run = tap(path, sync_mode="incremental", page_bytes=500_000, **given)
     assert len(run.rows) == 40
     assert len(run.of("BATCH")) >= 8
+
+
+@pytest.mark.parametrize(
+    ("declared", "stamp", "config"),
+    [
+        ("TEXT", "2025-01-01 00:00:00", {"start_date": "2024-01-01T00:00:00"}),
+        ("INTEGER", 1_735_689_600, {"cursor_unit": "seconds"}),
+        ("REAL", 1_735_689_600.5, {"cursor_unit": "seconds"}),
+    ],
+)
+def test_a_run_that_was_cut_short_goes_on_within_its_window(
+    declared: str, stamp: Any, config: dict[str, Any], file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    """SPEC I9: twelve rows of one stamp, cut short after the fourth page."""
+    path = file(f"CREATE TABLE t (id INTEGER PRIMARY KEY, c {declared})", {"t": [(n, stamp) for n in range(12)]})
+    given = {"cursor_column": "c", "page_size": 2, "sync_mode": "incremental", **config}
+    low = tap(path, sync_mode="full", **{name: value for name, value in given.items() if name != "sync_mode"}).state
+    bookmark = low["bookmarks"]["main-t"]
+    bookmark["cursor_at_start"] = stamp if declared == "TEXT" else int(stamp * 1_000_000)
+    if declared == "INTEGER":
+        bookmark["cursor_at_start"] = stamp
+    first = tap(path, low, **given)
+    assert [row["id"] for row in first.rows] == list(range(12)), first.log
+    second = tap(path, dict(first.of("STATE")[3]["value"]), **given)
+    assert second.code == 0, second.log
+    assert [row["id"] for row in second.rows][:4] == list(range(8, 12))
