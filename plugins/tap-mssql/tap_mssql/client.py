@@ -128,7 +128,7 @@ def _open(config: Mapping[str, Any]) -> Connection:
 
 
 def _state_of_database(config: Mapping[str, Any]) -> str:
-    """Why a database cannot be opened just now: RECOVERING, RESTORING; empty where it is not there, or not told."""
+    """Why a database cannot be opened just now: RECOVERING, SINGLE_USER; empty where it is not there, or not told."""
     if config["driver"] == "pyodbc" or config.get("database") in (None, "master"):
         return ""
     try:
@@ -136,7 +136,10 @@ def _state_of_database(config: Mapping[str, Any]) -> str:
     except Exception:  # whatever it is, the first error is the one to tell
         return ""
     try:
-        sql = "SELECT state_desc FROM sys.databases WHERE name = ? AND state_desc <> 'ONLINE'"
+        sql = (
+            "SELECT CASE WHEN state_desc = 'ONLINE' THEN user_access_desc ELSE state_desc END FROM sys.databases"
+            " WHERE name = ? AND (state_desc <> 'ONLINE' OR user_access_desc <> 'MULTI_USER')"
+        )
         found = master.rows(sql, [config["database"]])
         return str(found[0][0]) if found else ""
     except SyncError:

@@ -30,6 +30,8 @@ _LOST = ("08001", "08003", "08004", "08007", "08S01", "HYT01")
 _STARTING = (
     "script upgrade mode",
     "only administrator",
+    "only one administrator",
+    "only have one user at a time",
     "shutdown is in progress",
     "server is shut down",
     "being recovered",
@@ -38,6 +40,25 @@ _STARTING = (
     "currently busy",
 )
 """Of a server or database that starts, stops or moves: some of these say `Login failed`, and a restart helps."""
+_CERTIFICATE = ("certificate", "target principal name")
+_NO_COMMON_TLS = (
+    "unsupported protocol",
+    "wrong version number",
+    "no protocols available",
+    "handshake failure",
+    "no shared cipher",
+    "too small",
+    "too weak",
+)
+"""OpenSSL's words where the two sides' rules for TLS do not meet. Its others are of a connection that was lost."""
+_PASSING = {
+    "kill state": "the session was killed on the server",
+    "lock request time out": "a lock was not given within the session's LOCK_TIMEOUT",
+    "deadlock": "the server chose the query as a deadlock victim",
+    "snapshot isolation transaction": "the table or the database was altered beneath a snapshot",
+    "accessing versioned row": "the server's version store lost a row: tempdb may be full",
+}
+"""What others do on the server while a query runs, in its words and ours: the next run goes on."""
 _PREFIXES = re.compile(r"^(\[[^\]]*\]\s*)+")
 
 
@@ -72,15 +93,19 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
     if "login failed" in low or state == "28000":
         if "cannot open database" in low:
             return NoDatabase(_no_database(server, database, user))
+        if "login failed" not in low:  # before the session begins the server speaks its own language
+            return ConfigurationError(f"{server}: user {user} was not let in: {_short(text)}")
         return ConfigurationError(
             f"{server}: login failed for user {user}: check user, password, and that database {database} exists"
         )
     if "cannot open database" in low or "cannot open server" in low:
         return NoDatabase(_no_database(server, database, user))
-    if "certificate" in low or "ssl provider" in low:
+    if any(words in low for words in _CERTIFICATE):
         return ConfigurationError(
             f"{server}: the server's certificate was not accepted: set trust_server_certificate or install its issuer"
         )
+    if "ssl provider" in low and any(words in low for words in _NO_COMMON_TLS):
+        return ConfigurationError(f"{server}: no TLS that server and driver both allow: check encrypt: {_short(text)}")
     if state in ("IM002", "IM003") or "can't open lib" in low:
         return ConfigurationError("the ODBC driver or data source was not found: check odbc_driver and dsn")
     if "failed to load the driver" in low:
@@ -100,10 +125,12 @@ def reading(error: Exception, table: str, timeout_seconds: int | None = None) ->
     """What an error while querying means."""
     state, text = state_and_text(error)
     low = text.lower()
-    if state == "42S02" or "invalid object name" in low:
-        return ConfigurationError(f"{table}: there is no such table or view in the database")
-    if "permission was denied" in low:
-        return ConfigurationError(f"{table}: the user has no right to SELECT from it")
+    for words, told in _PASSING.items():
+        if words in low and "not allowed in this database" not in low:
+            return SourceUnreachable(f"{table}: {told}; the next run goes on")
+    refused = _refused(table, state, text)
+    if refused:
+        return ConfigurationError(f"{table}: {refused}")
     if state == "42S22" or "invalid column name" in low:
         return SourceChanged(
             f"{table}: a column is gone since the table was described; the next run describes it afresh"
@@ -115,15 +142,30 @@ def reading(error: Exception, table: str, timeout_seconds: int | None = None) ->
         "connection" in low and ("closed" in low or "lost" in low or "reset" in low or "broken" in low)
     ):
         return SourceUnreachable(f"{table}: the connection was lost while reading; the state sent so far holds")
-    if "deadlock" in low:
-        return SourceUnreachable(f"{table}: the server chose the query as a deadlock victim; the next run goes on")
-    if "transaction isolation level is set to snapshot" in low:
-        return ConfigurationError(
-            f"{table}: a memory-optimised table cannot be read in isolation snapshot: set isolation to read_committed"
-        )
-    if "snapshot isolation" in low:
-        return ConfigurationError(f"{table}: the database does not allow snapshot isolation: set isolation")
     return SyncError(f"{table}: the server refused a query (SQLSTATE {state or 'unknown'}): {_without_values(text)}")
+
+
+def _refused(table: str, state: str, text: str) -> str:
+    """What is not there or not allowed, in words; empty where it is neither."""
+    low = text.lower()
+    named = re.search(r"'([^']+)'", text)
+    name = named[1] if named else ""
+    itself = not name or table.casefold().endswith(name.rpartition(".")[2].strip("[]").casefold())
+    if "binding errors" in low:
+        return "the view no longer fits what it reads: mend it, or have its owner run sp_refreshview"
+    if "could not find server" in low:
+        return f"it reads the linked server {name}, which is not there"
+    if state == "42S02" or "invalid object name" in low:
+        return "there is no such table or view in the database" if itself else f"it reads {name}, which is not there"
+    if "permission was denied on the column" in low:
+        return f"the user has no right to SELECT its column {name}: grant it, or leave the column out by `select`"
+    if "permission was denied" in low:
+        return f"the user has no right to SELECT from {'it' if itself else f'{name}, which it reads'}"
+    if "transaction isolation level is set to snapshot" in low:
+        return "a memory-optimised table cannot be read in isolation snapshot: set isolation to read_committed"
+    if "snapshot isolation" in low and "not allowed in this database" in low:
+        return "the database does not allow snapshot isolation: set isolation"
+    return ""
 
 
 def _short(text: str) -> str:

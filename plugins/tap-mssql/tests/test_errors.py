@@ -20,6 +20,10 @@ def theirs(state: str, text: str, number: int) -> Exception:
     return Exception(state, f"[{state}] {MS}{text} ({number}) (SQLDriverConnect)")
 
 
+def snapshot(why: str) -> Exception:
+    return theirs("42000", f"Snapshot isolation transaction failed accessing database 'X' {why}", 3952)
+
+
 @pytest.mark.parametrize(
     ("error", "exit_code", "words"),
     [
@@ -33,6 +37,9 @@ def theirs(state: str, text: str, number: int) -> Exception:
         (ours("Client unable to establish connection", "TCP Provider: Error code 0x2749"), 3, "cannot be reached"),
         (theirs("HYT00", "Login timeout expired", 0), 3, "cannot be reached"),
         (theirs("08001", "SSL Provider: certificate verify failed", 1), 2, "trust_server_certificate"),
+        (ours("Client unable to establish connection", "SSL Provider: [Connection reset by peer]"), 3, "reset by peer"),
+        (theirs("08001", "SSL Provider: [error:0A000126:SSL routines::unexpected eof]", 1), 3, "cannot be reached"),
+        (theirs("08001", "SSL Provider: [error:0A000102:SSL routines::unsupported protocol]", 1), 2, "both allow"),
         (theirs("IM002", "Data source name not found", 0), 2, "odbc_driver"),
         (RuntimeError("Failed to load the driver. Please read"), 2, "libltdl7"),
         (
@@ -48,6 +55,17 @@ def theirs(state: str, text: str, number: int) -> Exception:
             3,
             "not ready yet",
         ),
+        (
+            theirs(
+                "42000",
+                "Login failed for user 'sa'. Reason: Server is in single user mode. Only one administrator can"
+                " connect at this time.",
+                18461,
+            ),
+            3,
+            "not ready yet",
+        ),
+        (theirs("28000", "Fehler bei der Anmeldung für den Benutzer 'sa'.", 18456), 2, "Fehler bei der Anmeldung"),
         (theirs("42000", "Database 'X' is being recovered. Waiting until recovery is finished.", 922), 3, "not ready"),
     ],
     ids=lambda value: str(value)[:40],
@@ -79,6 +97,24 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
             2,
             "set isolation to read_committed",
         ),
+        (snapshot("because snapshot isolation is not allowed in this database."), 2, "set isolation"),
+        (snapshot("because the object accessed has been modified by a DDL statement"), 3, "the next run goes on"),
+        (snapshot("because the ALTER DATABASE command which enables it has not finished yet."), 3, "altered"),
+        (snapshot("because the database did not allow snapshot isolation when it started"), 3, "altered"),
+        (theirs("42000", "Transaction aborted when accessing versioned row in table 'dbo.t'.", 3958), 3, "tempdb"),
+        (theirs("HY000", "Cannot continue the execution because the session is in the kill state.", 596), 3, "killed"),
+        (theirs("HYT00", "Lock request time out period exceeded.", 1222), 3, "LOCK_TIMEOUT"),
+        (
+            theirs(
+                "42000", "The SELECT permission was denied on the column 'CPF' of the object 't', database 'X'.", 230
+            ),
+            2,
+            "its column CPF",
+        ),
+        (theirs("42000", "The SELECT permission was denied on the object 'inner'.", 229), 2, "inner, which it reads"),
+        (theirs("42S02", "Invalid object name 'other.dbo.inner'.", 208), 2, "it reads other.dbo.inner"),
+        (theirs("42S02", "Could not find server 'LNK' in sys.servers.", 7202), 2, "linked server LNK"),
+        (theirs("42000", "Could not use view or function 'dbo.t' because of binding errors.", 4413), 2, "mend it"),
         (theirs("40001", "Transaction was deadlocked on lock resources", 1205), 3, "deadlock"),
     ],
     ids=lambda value: str(value)[:40],
