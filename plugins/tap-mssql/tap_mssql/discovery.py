@@ -139,12 +139,19 @@ class TableDescription:
         exact = next((column for column in self.columns if column.name == name), None)
         return exact or next((c for c in self.columns if c.name.casefold() == name.casefold()), None)
 
+    def existing(self, name: str) -> SqlColumn:
+        """The same, for a name that the table is known to have."""
+        found = self.column(name)
+        if found is None:
+            raise ConfigurationError(f"{self.name}: there is no column {name}")
+        return found
+
     @property
     def natural_key(self) -> tuple[str, ...]:
         """The primary key, else the shortest unique index over NOT NULL columns, else a column `id`, else nothing.
 
         An index that rows cannot be paged by gives way to one that they can; where there is no other it is named all
-        the same, and refused in words where the key is chosen.
+        the same, and what becomes of it is said where the key is chosen.
         """
         unique = [index for index in self.indexes if not index.nullable and all(map(self.column, index.columns))]
         usable = [index for index in unique if self._can_be_paged_by(index)] or unique

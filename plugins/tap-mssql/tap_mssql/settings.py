@@ -74,7 +74,8 @@ _TABLES: tuple[th.Property[Any], ...] = (
         "key_columns",
         th.ArrayType(th.StringType),
         title="Key columns",
-        description="The unique ordering key. Default: the primary key, else a unique NOT NULL index, else `id`.",
+        description="The unique ordering key; `[]` for none. Default: the primary key, else a unique NOT NULL index,"
+        " else `id`.",
     ),
     th.Property(
         "cursor_column",

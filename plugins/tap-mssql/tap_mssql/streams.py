@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sync_rules.singer.source import Column, Source, json_schema
@@ -10,6 +11,8 @@ from sync_rules.singer.stream import PagedStream
 from tap_mssql.discovery import TableDescription, TableName, describe_one
 
 if TYPE_CHECKING:
+    from tap_mssql.client import Connection
+    from tap_mssql.table import Choices, MssqlTable
     from tap_mssql.tap import TapMssql
 
 
@@ -30,7 +33,8 @@ class TableStream(PagedStream):
         self._description = description
         super().__init__(tap, schema=schema or _schema_of(description), name=name.stream)
         if description is not None:
-            self.primary_keys = list(tap.config.get("key_columns") or description.natural_key)
+            key = tap.config.get("key_columns")
+            self.primary_keys = list(description.natural_key if key is None else key)
             cursor = description.column(tap.config.get("cursor_column") or "mod_ts")
             if cursor is not None and not self.is_full:
                 self.replication_key = cursor.name
@@ -43,12 +47,25 @@ class TableStream(PagedStream):
     def open_source(self) -> Source:
         """Describe the table, choose its key and cursor, connect."""
         from tap_mssql import hidden
-        from tap_mssql.table import MssqlTable, choose
+        from tap_mssql.table import choose
 
         connection = self._tap.connection()
         description = describe_one(connection, self.table_name)
         choices = choose(description, self.config, self.selects)
         hidden.check(connection, description.name, choices.columns_of(description), self.logger)
+        table = self._table(description, choices, connection)
+        natural = ", ".join(description.natural_key)
+        why = table.broken_key() if choices.guessed and self.is_full else ""
+        if not choices.key and natural and self.config.get("key_columns") is None:
+            why = f"rows cannot be paged by the key ({natural})"
+        if why:
+            self.logger.warning("%s: %s: read without a key, which cannot be resumed", description.name, why)
+            table = self._table(description, replace(choices, key=(), guessed=False), connection)
+        return table
+
+    def _table(self, description: TableDescription, choices: Choices, connection: Connection) -> MssqlTable:
+        from tap_mssql.table import MssqlTable
+
         config = dict(self.config)
         if self.ABORT_AT_RECORD_COUNT is not None:
             config["page_size"] = self.ABORT_AT_RECORD_COUNT

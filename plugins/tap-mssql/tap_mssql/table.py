@@ -25,7 +25,7 @@ from tap_mssql.errors import SourceChanged
 from tap_mssql.pages import LargeRows, PageReader, PageRows, bound_value
 from tap_mssql.queries import INTEGERS, TableQueries
 from tap_mssql.readers import Readers
-from tap_mssql.sql_types import SqlColumn, orderable
+from tap_mssql.sql_types import orderable
 
 NEAR_SECONDS = 0.005
 """A server that answers sooner is on this machine or beside it: readers wait for processors, not for the network."""
@@ -38,12 +38,16 @@ PAGES_ALONE = 8
 
 @dataclass(frozen=True)
 class Choices:
-    """What the settings and the catalog choose for one table."""
+    """What the settings and the catalog choose for one table.
+
+    `guessed` is a key that neither a setting names nor the database keeps unique.
+    """
 
     key: tuple[str, ...]
     cursor: str | None
     needs_cursor: bool
     selects: Callable[[str], bool]
+    guessed: bool = False
 
     def columns_of(self, table: TableDescription) -> list[str]:
         """The columns that are read: the key, a cursor that is needed, and what is selected."""
@@ -52,10 +56,16 @@ class Choices:
 
 
 def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable[[str], bool]) -> Choices:
-    """Key and cursor by the settings, else by the table. Raises ConfigurationError for a column that is not there."""
-    key = tuple(_existing(table, name, "key_columns") for name in config.get("key_columns") or ())
-    key = key or table.natural_key
+    """Key and cursor by the settings, else by the table. Raises ConfigurationError for a column that is not there.
+
+    An empty `key_columns` is a table without a key. So is, in a full sync, a key of the table's own that rows cannot be
+    paged by.
+    """
+    wanted_key = config.get("key_columns")
+    key = table.natural_key if wanted_key is None else tuple(_existing(table, n, "key_columns") for n in wanted_key)
     incremental = config["sync_mode"] == "incremental"
+    if wanted_key is None and not incremental and not all(map(orderable, map(table.existing, key))):
+        key = ()
     wanted = config.get("cursor_column")
     if wanted:
         cursor: str | None = _existing(table, wanted, "cursor_column")
@@ -63,8 +73,7 @@ def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable
         usual = table.column("mod_ts")
         cursor = usual.name if usual else None
     for name in key:
-        column = table.column(name)
-        if column is None or not orderable(column):
+        if not orderable(table.existing(name)):
             raise ConfigurationError(f"{table.name}: {name} cannot be a key: rows cannot be paged by its type")
     if incremental and cursor is None:
         raise ConfigurationError(f"{table.name}: an incremental sync needs cursor_column: the table has no mod_ts")
@@ -75,7 +84,8 @@ def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable
         if incremental or wanted:
             raise ConfigurationError(f"{table.name}: {cursor} cannot be a cursor: its type is {described.declared}")
         cursor = None
-    return Choices(key, cursor, incremental, selects)
+    guessed = wanted_key is None and bool(key) and not table.is_unique(key)
+    return Choices(key, cursor, incremental, selects, guessed)
 
 
 def _existing(table: TableDescription, name: str, setting: str) -> str:
@@ -116,8 +126,8 @@ class MssqlTable:
         self._queries = TableQueries(
             table=description.name.quoted,
             columns=chosen,
-            key=tuple(self._column(name) for name in choices.key),
-            cursor=self._column(choices.cursor) if choices.cursor else None,
+            key=tuple(map(description.existing, choices.key)),
+            cursor=description.existing(choices.cursor) if choices.cursor else None,
             losses=tuple(" + ".join(text or "0" for text in texts) for texts in counted if texts),
             database_collation=database_collation,
         )
@@ -168,7 +178,8 @@ class MssqlTable:
     def begin(self) -> Beginning:
         """The source's clocks, then its highest key: a row above it was inserted after the clocks were read."""
         clock = self.clock()
-        self._check_key()
+        if not self._choices.guessed:  # else it was looked at before the table was opened by it
+            self._refuse(self.broken_key())
         upper: Key | None = None
         if self.key:
             found = self._reader.rows(self._queries.upper_key())
@@ -207,7 +218,9 @@ class MssqlTable:
             conditions = self._queries.below(key_range.upper, key_range.below)
             found = reader.read(self._queries.page, conditions, reader.page_rows())
         if found.ended and not self._description.is_unique(self.key):
-            self._prove_key()  # once more: a row added since with a key that was there may lie behind a page's end
+            self._refuse(
+                self._fault()
+            )  # once more: a row added since with a key that was there may lie behind a page's end
         self._pages_alone = PAGES_ALONE if found.large else max(0, self._pages_alone - 1)
         return self._page(found, last=found.ended)
 
@@ -256,29 +269,28 @@ class MssqlTable:
             return
         self._readers.close()
 
-    def _column(self, name: str) -> SqlColumn:
-        found = self._description.column(name)
-        if found is None:
-            raise ConfigurationError(f"{self.name}: there is no column {name}")
-        return found
-
-    def _check_key(self) -> None:
-        """A key that the database does not keep unique is looked at first: paging by it could skip rows."""
+    def broken_key(self) -> str:
+        """Why paging by a key that the database does not keep unique could skip rows; empty where it could not."""
         if not self.key or self._description.is_unique(self.key):
-            return
+            return ""
         shown = ", ".join(self.key)
         self._log.warning(
             "%s: no unique index has the key (%s): checking it, and each page may scan the table", self.name, shown
         )
-        self._prove_key()
+        return self._fault()
 
-    def _prove_key(self) -> None:
+    def _fault(self) -> str:
         shown = ", ".join(self.key)
         nullable = any(column.nullable for column in self._queries.key)
         if nullable and int(self._reader.rows(self._queries.null_keys())[0][0]):
-            raise ConfigurationError(f"{self.name}: the key ({shown}) is NULL in some rows: set another key_columns")
-        if self._reader.rows(self._queries.repeated_keys()):
-            raise ConfigurationError(f"{self.name}: the key ({shown}) is not unique: set another key_columns")
+            return f"the key ({shown}) is NULL in some rows"
+        return f"the key ({shown}) is not unique" if self._reader.rows(self._queries.repeated_keys()) else ""
+
+    def _refuse(self, fault: str) -> None:
+        if fault and self._choices.guessed:
+            raise SourceChanged(f"{self.name}: {fault}, since a moment ago: the next run reads the table without a key")
+        if fault:
+            raise ConfigurationError(f"{self.name}: {fault}: set another key_columns")
 
     def _reads_in_parallel(self) -> bool:
         """Ranges are of one whole number that an index has: without it each range would scan the table."""

@@ -165,9 +165,10 @@ def test_an_empty_table_is_activated_with_no_rows(source: Any, table: Make) -> N
 def test_a_key_that_repeats_since_the_sync_began_is_refused(source: Any, table: Make) -> None:
     """SPEC F8. The second of two such rows may lie behind the end of a page, and would be left out."""
     table("dbo.later", "id int NOT NULL, name varchar(20)", *[f"({n}, 'a')" for n in range(10)])
-    state = source.tap(tables=["dbo.later"], page_size=5).of("STATE")[0]["value"]
+    how = {"tables": ["dbo.later"], "page_size": 5, "key_columns": ["id"]}
+    state = source.tap(**how).of("STATE")[0]["value"]
     source.execute("INSERT INTO dbo.later VALUES (2, 'b')")
-    run = source.tap(tables=["dbo.later"], page_size=5, state=state)
+    run = source.tap(**how, state=state)
     assert run.exit_code == 2
     assert "dbo.later: the key (id) is not unique" in run.log
     assert not run.of("ACTIVATE_VERSION")
@@ -175,9 +176,41 @@ def test_a_key_that_repeats_since_the_sync_began_is_refused(source: Any, table: 
 
 def test_a_key_that_is_not_unique_is_refused(source: Any, table: Make) -> None:
     table("dbo.twice", "id int NOT NULL, name varchar(20)", "(1, 'a')", "(1, 'b')")
-    run = source.tap(tables=["dbo.twice"])
+    run = source.tap(tables=["dbo.twice"], key_columns=["id"])
     assert run.exit_code == 2
     assert "dbo.twice: the key (id) is not unique" in run.log
+
+
+@pytest.mark.parametrize("rows", [["(1, 'a')", "(1, 'b')"], ["(NULL, 'a')", "(1, 'b')"]])
+def test_a_guessed_key_that_is_none_is_not_used(source: Any, table: Make, rows: list[str]) -> None:
+    """SPEC F8. A column that happens to be called id: nobody said that it is a key."""
+    table("dbo.twice", "id int NULL, name varchar(20)", *rows)
+    run = source.tap(tables=["dbo.twice"])
+    assert run.exit_code == 0, run.log
+    assert "dbo.twice: the key (id) is" in run.log
+    assert "read without a key" in run.log
+    assert sorted(record["name"] for record in run.records) == ["a", "b"]
+    assert run.of("SCHEMA")[0]["key_properties"] == []
+
+
+def test_a_key_that_rows_cannot_be_paged_by_is_not_used(source: Any, table: Make) -> None:
+    """SPEC F8. The sandbox has an index on any type, and knows no hierarchyid or sql_variant."""
+    table("dbo.variants", "code varchar(max) NOT NULL PRIMARY KEY, name varchar(20)", "('1', 'a')", "('2', 'b')")
+    run = source.tap(tables=["dbo.variants"])
+    assert run.exit_code == 0, run.log
+    assert "dbo.variants: rows cannot be paged by the key (code): read without a key" in run.log
+    assert sorted(record["name"] for record in run.records) == ["a", "b"]
+    assert source.tap(tables=["dbo.variants"], key_columns=["code"]).exit_code == 2
+
+
+def test_an_empty_key_is_no_key(source: Any, table: Make) -> None:
+    """SPEC F8."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
+    run = source.tap(tables=["dbo.plain"], key_columns=[])
+    assert run.exit_code == 0, run.log
+    assert run.schema["x-paralelo"]["resumable"] is False
+    assert len(run.records) == 100
+    assert source.tap(tables=["dbo.plain"], key_columns=[], sync_mode="incremental").exit_code == 2
 
 
 def test_the_limit_ends_at_a_page_with_its_own_code(source: Any, table: Make) -> None:
