@@ -26,7 +26,8 @@ _GRAPH_INTERNAL = re.compile(r"(graph_id|from_obj_id|from_id|to_obj_id|to_id)_[0
 # A login sees the types of other schemas only with rights on them, and the column all the same: it must not go missing.
 _COLUMNS = """
 SELECT s.name, o.name, RTRIM(o.type), c.name,
-       CASE WHEN t.name IN ('vector', 'json') THEN t.name ELSE COALESCE(b.name, t.name, 'unknown') END,
+       CASE WHEN t.name IN ('vector', 'json') AND t.is_user_defined = 0 THEN t.name
+            ELSE COALESCE(b.name, t.name, 'unknown') END,
        c.max_length, c.precision, c.scale,
        CAST(c.is_nullable AS int), c.collation_name, CAST(c.is_computed AS int)
 FROM sys.objects o

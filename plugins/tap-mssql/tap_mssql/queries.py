@@ -122,8 +122,8 @@ class TableQueries:
         return f"SELECT COUNT_BIG(*) FROM {self.table} WHERE {quote(self._cursor().name)} IS NULL", []
 
     def highest_cursor(self) -> Statement:
-        """The highest cursor: the clock of a column that counts."""
-        return f"SELECT MAX(CAST({quote(self._cursor().name)} AS bigint)) FROM {self.table}", []
+        """The highest cursor: the clock of a column that counts. Cast after it is found, so that an index finds it."""
+        return f"SELECT CAST(MAX({quote(self._cursor().name)}) AS bigint) FROM {self.table}", []
 
     def _top(self, rows: int, condition: Condition, selected: str, *, by_cursor: bool = False) -> Statement:
         """The first rows under the condition: by descending key, or by ascending cursor and key."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sync_rules.exits import ConfigurationError
@@ -42,9 +42,9 @@ class TapMssql(PagedTap):
 
     def discover_streams(self) -> Sequence[TableStream]:
         """From the catalog where one is given; else from the database, only the tables asked for."""
-        if self.input_catalog is not None:
-            return [self._stream_of(entry) for entry in self.input_catalog.streams if self._asked_for(entry)]
         wanted = [TableName.parse(name) for name in self.config.get("tables") or ()]
+        if self.input_catalog is not None:
+            return [self._stream_of(entry) for entry in _asked_for(self.input_catalog.streams, wanted)]
         connection = self.connection()
         try:
             found = describe(connection, wanted, self.config.get("schemas") or ())
@@ -122,12 +122,18 @@ class TapMssql(PagedTap):
             name = TableName(before, after)
         return TableStream(self, name, schema=entry.schema.to_dict())
 
-    def _asked_for(self, entry: Any) -> bool:
-        """With `tables` set, a catalog made for more tables still leads to those only."""
-        wanted: Mapping[str, TableName] = {
-            name.stream.casefold(): name for name in map(TableName.parse, self.config.get("tables") or ())
-        }
-        return not wanted or entry.tap_stream_id.casefold() in wanted
+
+def _asked_for(entries: Iterable[Any], wanted: Sequence[TableName]) -> list[Any]:
+    """With `tables` set, a catalog made for more tables leads to those only; one made for others is refused."""
+    if not wanted:
+        return list(entries)
+    streams = {name.stream.casefold(): str(name) for name in wanted}
+    found = [entry for entry in entries if entry.tap_stream_id.casefold() in streams]
+    missing = set(streams) - {entry.tap_stream_id.casefold() for entry in found}
+    if missing:
+        names = ", ".join(sorted(streams[stream] for stream in missing))
+        raise ConfigurationError(f"setting tables: the catalog does not have {names}: make it anew")
+    return found
 
 
 if __name__ == "__main__":

@@ -149,3 +149,9 @@ def test_the_size_of_large_values_is_asked_of_the_same_rows() -> None:
         " FROM [dbo].[t]",
         [],
     )
+
+
+def test_the_highest_count_is_found_by_an_index() -> None:
+    """A cast inside MAX would have SQL Server read the whole index, for every incremental sync."""
+    queries = TableQueries("t", (column("id"),), (column("id"),), column("n", "smallint"), (), None)
+    assert queries.highest_cursor() == ("SELECT CAST(MAX([n]) AS bigint) FROM t", [])

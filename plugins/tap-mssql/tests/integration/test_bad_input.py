@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import Any
 
@@ -55,6 +56,18 @@ def test_a_column_that_is_not_there(source: Any, table: Any, setting: str) -> No
     run = source.tap(tables=["dbo.plain"], **{setting: value})
     assert run.exit_code == 2
     assert f"dbo.plain: setting {setting} names nix" in run.log
+
+
+def test_a_table_that_the_catalog_does_not_have(source: Any, table: Any) -> None:
+    """A run that copies nothing must not look like one that was through."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY", "(1)")
+    stream = {"tap_stream_id": "dbo-plain", "schema": {"type": "object", "properties": {"id": {"type": ["integer"]}}}}
+    (source.folder / "catalog.json").write_text(json.dumps({"streams": [stream]}))
+    catalog = ("--catalog", str(source.folder / "catalog.json"))
+    run = source.tap(*catalog, tables=["dbo.plain", "dbo.other"])
+    assert run.exit_code == 2
+    assert "setting tables: the catalog does not have dbo.other" in run.log
+    assert len(source.tap(*catalog, tables=["DBO.Plain"]).of("SCHEMA")) == 1
 
 
 def test_a_user_without_the_right(source: Any, table: Any) -> None:
