@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 
-from tap_mssql import errors
+from tap_mssql import errors, session
 from tap_mssql.watch import WatchedConnection
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _open(config: Mapping[str, Any]) -> Connection:
                 f"{server_name(config)}: database {config['database']} is not ready: it is {state}"
             ) from error
         raise told from error
-    _begin_session(connection, config)
+    session.begin(connection, f"session on {server_name(config)}", str(config.get("isolation_used")))
     return connection
 
 
@@ -146,19 +146,6 @@ def _state_of_database(config: Mapping[str, Any]) -> str:
         return ""
     finally:
         master.close()
-
-
-def _begin_session(connection: Connection, config: Mapping[str, Any]) -> None:
-    """Messages in English, which errors.py knows, where the server lets them be chosen; the isolation, in any case."""
-    where = f"session on {server_name(config)}"
-    try:
-        connection.rows("SET LANGUAGE us_english", table=where)
-    except SourceUnreachable:
-        raise
-    except SyncError as error:
-        logging.getLogger("tap-mssql").debug("%s", error)
-    if config.get("isolation_used") == "snapshot":
-        connection.rows("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", table=where)
 
 
 def connection_string(config: Mapping[str, Any]) -> str:

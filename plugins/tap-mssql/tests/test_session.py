@@ -1,0 +1,45 @@
+"""What a new connection is told, as a server hears it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sync_rules.exits import SyncError
+from tap_mssql import session
+
+
+class Server:
+    """Answers with a login's date order and first day of the week, and refuses what it is told to."""
+
+    def __init__(self, dates: tuple[str, int] | None = None, refused: str = "nothing") -> None:
+        self._dates, self._refused = dates, refused
+        self.heard: list[str] = []
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        del values
+        if self._refused in sql or (self._dates is None and "syslanguages" in sql):
+            raise SyncError(f"{table}: the server refused a query")
+        self.heard.append(sql)
+        return [self._dates] if self._dates and "syslanguages" in sql else []
+
+    def began(self, isolation: str = "read_committed") -> list[str]:
+        server: Any = self
+        session.begin(server, "session", isolation)
+        return [sql for sql in self.heard if sql.startswith("SET")]
+
+
+def test_dates_are_read_as_the_login_reads_them() -> None:
+    """SET LANGUAGE changes both, and a view's results with them."""
+    told = Server(("dmy", 1)).began()
+    assert told[:2] == ["SET LANGUAGE us_english", "SET DATEFORMAT dmy; SET DATEFIRST 1"]
+
+
+@pytest.mark.parametrize("dates", [("mdy", 7), None, ("d; DROP", 7)])
+def test_nothing_is_put_back_where_nothing_changed(dates: tuple[str, int] | None) -> None:
+    assert not [sql for sql in Server(dates).began() if "DATE" in sql]
+
+
+def test_a_server_with_one_language_is_read_all_the_same() -> None:
+    assert "SET LANGUAGE us_english" not in Server(refused="LANGUAGE").began()
