@@ -1,4 +1,4 @@
-"""What the server hides from this login and never says: masked values, filtered rows.
+"""What the server hides from this login and never says: masked values, encrypted ones, filtered rows.
 
 A mask looks like a value: copied, it would replace the right one, and a comparison that reads with the same login
 would find both sides equal. Rows that a security policy filters would be taken for deleted ones.
@@ -16,6 +16,8 @@ from tap_mssql.discovery import TableName, optional
 from tap_mssql.sql_types import quote
 
 _MASKED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.is_masked = 1"
+_COMPUTED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.is_computed = 1"
+_ENCRYPTED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.encryption_type IS NOT NULL"
 _MAY_UNMASK = (
     "SELECT HAS_PERMS_BY_NAME(NULL, 'DATABASE', 'UNMASK'), HAS_PERMS_BY_NAME(?, 'OBJECT', 'UNMASK'),"
     " HAS_PERMS_BY_NAME(?, 'OBJECT', 'UNMASK', ?, 'COLUMN')"
@@ -28,19 +30,36 @@ WHERE p.is_enabled = 1 AND d.predicate_type_desc = 'FILTER' AND d.target_object_
 
 
 def check(connection: Connection, table: TableName, columns: Sequence[str], log: logging.Logger) -> None:
-    """Raise ConfigurationError for a column that this login gets masked; warn of a policy that may hide rows.
+    """Raise ConfigurationError for what this login gets masked or encrypted; warn of a policy that may hide rows.
 
-    Servers before 2016 have neither, and are asked in vain.
+    Servers before 2016 have none of them, and are asked in vain.
     """
-    masked = {name for (name,) in optional(connection, _MASKED, [table.quoted], quietly=True)}
-    shown = [name for name in columns if name in masked and not _may_unmask(connection, table, name)]
+    masked = [name for name in _named(connection, _MASKED, table) if not _may_unmask(connection, table, name)]
+    shown = [name for name in columns if name in masked]
     if shown:
         raise ConfigurationError(
             f"{table}: this login gets masks instead of the values of {', '.join(shown)}: grant it UNMASK, or leave the"
             " column out by `select`"
         )
+    computed = _named(connection, _COMPUTED, table) if masked else []
+    if behind := [name for name in columns if name in computed]:
+        # What a column is computed from is told only to those who may see the database's definitions.
+        raise ConfigurationError(
+            f"{table}: {', '.join(behind)} may be computed from masks, which this login gets of {', '.join(masked)}:"
+            " grant it UNMASK, or leave the column out by `select`"
+        )
+    encrypted = _named(connection, _ENCRYPTED, table)
+    if unread := [name for name in columns if name in encrypted]:
+        raise ConfigurationError(
+            f"{table}: Always Encrypted keeps the values of {', '.join(unread)} from the server itself: leave the"
+            " column out by `select`"
+        )
     for (policy,) in optional(connection, _FILTERED, [table.quoted], quietly=True):
         log.warning("%s: the security policy %s filters its rows: those it hides count as deleted", table, policy)
+
+
+def _named(connection: Connection, question: str, table: TableName) -> list[str]:
+    return [name for (name,) in optional(connection, question, [table.quoted], quietly=True)]
 
 
 def _may_unmask(connection: Connection, table: TableName, column: str) -> bool:

@@ -98,3 +98,32 @@ def test_a_login_that_may_unmask_reads_it(unmask: tuple[int | None, ...], caplog
     server: Any = Hiding(unmask, ["by_region"])
     hidden.check(server, TableName("dbo", "t"), ["id", "CPF"], logging.getLogger())
     assert "the security policy by_region filters its rows" in caplog.text
+
+
+class Keeping:
+    """A server with a masked, a computed and an encrypted column, as its catalog lists them."""
+
+    def __init__(self, masked: str = "") -> None:
+        self._masked = masked
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        del values, table
+        kinds = {"is_masked": self._masked, "is_computed": "initials", "encryption_type": "salary"}
+        return [(name,) for kind, name in kinds.items() if kind in sql and name]
+
+
+def test_a_column_computed_from_what_is_masked_is_refused() -> None:
+    """SQL Server masks what it computes from a masked column, and lists it as any other."""
+    server: Any = Keeping("name")
+    with pytest.raises(ConfigurationError, match=r"dbo\.t: initials may be computed from masks, .* gets of name"):
+        hidden.check(server, TableName("dbo", "t"), ["id", "initials"], logging.getLogger())
+    server = Keeping()
+    hidden.check(server, TableName("dbo", "t"), ["id", "initials"], logging.getLogger())
+
+
+def test_an_encrypted_column_is_refused() -> None:
+    """The driver would hand over cipher text as the value."""
+    server: Any = Keeping()
+    with pytest.raises(ConfigurationError, match=r"dbo\.t: Always Encrypted keeps the values of salary"):
+        hidden.check(server, TableName("dbo", "t"), ["id", "salary"], logging.getLogger())
+    hidden.check(server, TableName("dbo", "t"), ["id"], logging.getLogger())
