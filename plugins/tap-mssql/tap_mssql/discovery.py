@@ -49,6 +49,8 @@ WHERE i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND i.is_hypoth
   AND RTRIM(o.type) IN ('U', 'V') AND o.is_ms_shipped = 0{named}
 ORDER BY s.name, o.name, i.index_id, ic.key_ordinal
 """
+_UNENFORCED = "SELECT 1 WHERE CAST(SERVERPROPERTY('EngineEdition') AS int) IN (6, 11)"
+"""One row on Azure Synapse and in Fabric's warehouses: a key there is a promise to the planner that rows may break."""
 _ROWS = """
 SELECT s.name, o.name, SUM(p.rows)
 FROM sys.partitions p
@@ -118,11 +120,12 @@ def _closing(text: str) -> int:
 
 @dataclass(frozen=True)
 class Index:
-    """A unique index without a filter. `nullable` is whether any of its columns is."""
+    """A unique index without a filter. `nullable`: any of its columns is. `enforced`: rows have to obey it."""
 
     columns: tuple[str, ...]
     primary: bool
     nullable: bool
+    enforced: bool = True
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class TableDescription:
 
     def is_unique(self, key: Sequence[str]) -> bool:
         """Whether the database itself sees to it that the key is unique."""
-        return any(not i.nullable and set(i.columns) <= set(key) for i in self.indexes)
+        return any(i.enforced and not i.nullable and set(i.columns) <= set(key) for i in self.indexes)
 
 
 def describe(
@@ -246,9 +249,11 @@ def _indexes(connection: Connection, condition: str, values: Sequence[str]) -> d
     ):
         key = (TableName(schema, table), int(index_id))
         gathered.setdefault(key, (bool(primary), []))[1].append((column, bool(nullable)))
+    enforced = not gathered or not optional(connection, _UNENFORCED, quietly=True)
     found: dict[TableName, list[Index]] = {}
     for (name, _), (primary, members) in gathered.items():
-        index = Index(tuple(column for column, _ in members), primary, any(nullable for _, nullable in members))
+        nullable = any(one_is for _, one_is in members)
+        index = Index(tuple(column for column, _ in members), primary, nullable, enforced)
         found.setdefault(name, []).append(index)
     return found
 

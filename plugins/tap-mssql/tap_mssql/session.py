@@ -11,6 +11,7 @@ from sync_rules.exits import SourceUnreachable, SyncError
 if TYPE_CHECKING:
     from tap_mssql.client import Connection
 
+_LOG = logging.getLogger("tap-mssql")
 _DATES = "SELECT dateformat, CAST(@@DATEFIRST AS int) FROM sys.syslanguages WHERE langid = @@LANGID"
 _ENGLISH_DATES = ("mdy", 7)
 
@@ -29,6 +30,14 @@ def begin(connection: Connection, where: str, isolation: str) -> None:
             _quietly(connection, f"SET DATEFORMAT {order}; SET DATEFIRST {first}", where)
     if isolation == "snapshot":
         connection.rows("SET TRANSACTION ISOLATION LEVEL SNAPSHOT", table=where)
+        return
+    try:
+        # Said, though it is the usual one: a data source, a pool or the server's kind may begin with another.
+        connection.rows("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", table=where)
+    except SourceUnreachable:
+        raise
+    except SyncError as error:
+        _LOG.warning("%s: READ COMMITTED is not taken, rows may be read that are never committed: %s", where, error)
 
 
 def _quietly(connection: Connection, sql: str, where: str) -> list[tuple[Any, ...]]:
@@ -38,5 +47,5 @@ def _quietly(connection: Connection, sql: str, where: str) -> list[tuple[Any, ..
     except SourceUnreachable:
         raise
     except SyncError as error:
-        logging.getLogger("tap-mssql").debug("%s", error)
+        _LOG.debug("%s", error)
         return []

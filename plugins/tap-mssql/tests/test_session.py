@@ -43,3 +43,15 @@ def test_nothing_is_put_back_where_nothing_changed(dates: tuple[str, int] | None
 
 def test_a_server_with_one_language_is_read_all_the_same() -> None:
     assert "SET LANGUAGE us_english" not in Server(refused="LANGUAGE").began()
+
+
+@pytest.mark.parametrize(("isolation", "level"), [("read_committed", "READ COMMITTED"), ("snapshot", "SNAPSHOT")])
+def test_the_isolation_is_said(isolation: str, level: str) -> None:
+    assert Server().began(isolation)[-1] == f"SET TRANSACTION ISOLATION LEVEL {level}"
+
+
+def test_an_isolation_that_is_not_taken_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    Server(refused="COMMITTED").began()
+    assert "rows may be read that are never committed" in caplog.text
+    with pytest.raises(SyncError):
+        Server(refused="SNAPSHOT").began("snapshot")

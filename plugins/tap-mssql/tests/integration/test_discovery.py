@@ -71,6 +71,26 @@ def test_the_inner_columns_of_a_graph_table_are_left_out(source: Any, table: Any
     assert found.natural_key == ("id",), "an index on a column that cannot be read is no key"
 
 
+class Promising(Guarded):
+    """A real connection to a server that says it is Azure Synapse."""
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        return super().rows(sql.replace("SERVERPROPERTY('EngineEdition')", "6"), values, table=table)
+
+
+def test_a_key_that_the_server_does_not_enforce_is_unproven(source: Any, table: Any) -> None:
+    """Synapse and Fabric take PRIMARY KEY ... NOT ENFORCED, and rows that repeat it."""
+    table("dbo.promised", "code int NOT NULL PRIMARY KEY", "(1)")
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        kept = describe(opened, [TableName("dbo", "promised")])[0]
+        promised = describe(Promising(opened, "nothing"), [TableName("dbo", "promised")])[0]
+    finally:
+        opened.close()
+    assert (kept.natural_key, kept.is_unique(["code"])) == (("code",), True)
+    assert (promised.natural_key, promised.is_unique(["code"])) == (("code",), False)
+
+
 class Hiding:
     """A server that masks and filters, which the sandbox does not: what SQL Server answers to the questions asked."""
 
