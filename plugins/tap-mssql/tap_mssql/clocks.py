@@ -7,20 +7,28 @@ changes would be lost. So the upper end of a window is the same clock the column
 from __future__ import annotations
 
 import pyarrow as pa
+from sync_rules.batch_info import KeyValue
 from sync_rules.exits import ConfigurationError
 from sync_rules.incremental import Clock
 
+from tap_mssql import survey
 from tap_mssql.client import Connection
+from tap_mssql.discovery import TableName, optional
 from tap_mssql.queries import INTEGERS, TableQueries
 from tap_mssql.sql_types import SqlColumn
 
-_MOMENTS = ("date", "datetime", "smalldatetime", "datetime2", "datetimeoffset")
+MOMENTS = ("date", "datetime", "smalldatetime", "datetime2", "datetimeoffset")
+LONG_AGO = "1901-01-01T00:00:00"
+"""Before any change, and within every type's range and a lookback of it."""
+_PERIOD = """
+SELECT 1 FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.name = ? AND c.generated_always_type IN (1, 2)
+"""
 _COUNTERS = ("timestamp", *INTEGERS)
 
 
 def can_be_cursor(column: SqlColumn) -> bool:
     """Whether the column's type can say what changed since."""
-    return column.base in (*_MOMENTS, *_COUNTERS)
+    return column.base in (*MOMENTS, *_COUNTERS)
 
 
 def text_type(column: SqlColumn) -> pa.DataType:
@@ -44,6 +52,29 @@ def read(connection: Connection, queries: TableQueries, zone: str, table: str) -
     )
 
 
+def zone_of(connection: Connection, table: str, cursor: SqlColumn | None, setting: str) -> str:
+    """The setting, unless the server itself stamps the column: a temporal table's periods are in UTC."""
+    if cursor is None or cursor.base != "datetime2":
+        return setting
+    return "utc" if optional(connection, _PERIOD, [table, cursor.name], quietly=True) else setting
+
+
+def newest(connection: Connection, queries: TableQueries, name: TableName, now: KeyValue) -> KeyValue:
+    """Where the first incremental sync takes over from a full one: the clock, or the newest stamp if that is lower.
+
+    An application may stamp rows by a clock that is behind the server's, further than a lookback reaches. The newest
+    stamp is asked for only where an index has it at hand. Where no row has one, all that come later are to be read.
+    """
+    cursor = queries.cursor
+    if cursor is None or cursor.base not in MOMENTS or not survey.leads(connection, name, cursor.name):
+        return now
+    sql, values = queries.newest_cursor(now)
+    found = connection.rows(sql, values, table=str(name))
+    if found:
+        return str(found[0][0])
+    return LONG_AGO[:10] if cursor.base == "date" else LONG_AGO
+
+
 def _question(cursor: SqlColumn | None, zone: str) -> str:
     """One row: UTC, the local clock's distance from it in minutes, the clock in the cursor's terms."""
     utc = "CONVERT(varchar(33), SYSUTCDATETIME(), 126)"
@@ -57,7 +88,7 @@ def _now(cursor: SqlColumn | None, zone: str) -> str:
     if cursor.base == "timestamp":
         # Rows of transactions still open have higher row versions than this: they are the next run's.
         return "CAST(MIN_ACTIVE_ROWVERSION() AS bigint) - 1"
-    if cursor.base not in _MOMENTS:
+    if cursor.base not in MOMENTS:
         raise ConfigurationError(f"{cursor.name} cannot be a cursor: its type is {cursor.declared}")
     if cursor.base == "datetimeoffset":
         return f"CONVERT(varchar(33), CAST(SYSUTCDATETIME() AS datetime2({cursor.scale})), 126)"

@@ -65,6 +65,7 @@ class TableQueries:
         """What is left of an incremental window, one condition after another in ascending (cursor, key) order."""
         cursor = self._cursor()
         name, marker = quote(cursor.name), bound(cursor, self.database_collation)
+        low = max(low, EARLIEST.get(cursor.base, "")) if isinstance(low, str) else low
         if after is None:
             return [(f"{name} >= {marker} AND {name} <= {marker}", [low, high])]
         *same, (later, values) = self._beyond((cursor, *self.key), (after[0], *after[1]), ">", inclusive=False)
@@ -125,6 +126,13 @@ class TableQueries:
         """The highest cursor: the clock of a column that counts. Cast after it is found, so that an index finds it."""
         return f"SELECT CAST(MAX({quote(self._cursor().name)}) AS bigint) FROM {self.table}", []
 
+    def newest_cursor(self, now: KeyValue) -> Statement:
+        """The highest cursor that is not above the clock."""
+        cursor = self._cursor()
+        name, marker = quote(cursor.name), bound(cursor, self.database_collation)
+        where = f"WHERE {name} <= {marker} ORDER BY {name} DESC"
+        return f"SELECT TOP (1) {self.cursor_text()} FROM {self.table} {where}", [now]
+
     def _top(self, rows: int, condition: Condition, selected: str, *, by_cursor: bool = False) -> Statement:
         """The first rows under the condition: by descending key, or by ascending cursor and key."""
         where, values = condition
@@ -172,3 +180,6 @@ def _where(condition: str) -> str:
 
 INTEGERS = {"tinyint": 0, "smallint": -(2**15), "int": -(2**31), "bigint": -(2**63)}
 """The whole-number types, each with its lowest value."""
+
+EARLIEST = {"datetime": "1753-01-01T00:00:00.000", "smalldatetime": "1900-01-01T00:00:00"}
+"""The lowest value of the moments that do not begin with year 1: below it a lookback or start date cannot be bound."""

@@ -56,6 +56,13 @@ def leading_columns(connection: Connection, wanted: Sequence[TableName] = ()) ->
     return found
 
 
+def leads(connection: Connection, table: TableName, column: str) -> bool:
+    """Whether an index begins with the column; no where the server does not say."""
+    condition, values = named([table], ())
+    found = optional(connection, _LEADING.format(named=condition), values, quietly=True)
+    return any(first == column for _, _, first in found)
+
+
 def sizes(connection: Connection, wanted: Sequence[TableName] = ()) -> dict[TableName, int]:
     """Bytes of each table's rows, large values included, indexes not; nothing where the server does not say."""
     condition, values = named(wanted, ())

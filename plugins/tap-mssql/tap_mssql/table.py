@@ -6,15 +6,17 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
 from sync_rules import exits
-from sync_rules.batch_info import Key
+from sync_rules.batch_info import Key, KeyValue
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError
 from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
+from sync_rules.lookback import earlier
 from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
 from sync_rules.spans import SpanPage, SpanReader
 
@@ -138,6 +140,9 @@ class MssqlTable:
                 self.name,
                 choices.cursor,
             )
+        self._zone = clocks.zone_of(
+            connection, description.name.quoted, self._queries.cursor, str(config["cursor_clock"])
+        )
         self._readers = Readers(
             lambda opened: PageReader(self.name, opened, self._queries, arrow_schema(self.columns), config),
             connection,
@@ -190,7 +195,7 @@ class MssqlTable:
             started_at=clock.started_at,
             upper_key=upper,
             estimate=self.estimate(),
-            cursor_at_start=clock.now if self.cursor else None,
+            cursor_at_start=self._handover(clock.now) if self.cursor else None,
             cursor_column=self.cursor,
             utc_offset_minutes=clock.utc_offset_minutes,
         )
@@ -200,7 +205,7 @@ class MssqlTable:
 
     def clock(self) -> Clock:
         """The source's clock in the cursor's terms."""
-        return clocks.read(self._connection, self._queries, self._config["cursor_clock"], self.name)
+        return clocks.read(self._connection, self._queries, self._zone, self.name)
 
     def estimate(self) -> int | None:
         """The catalog's row count."""
@@ -268,6 +273,19 @@ class MssqlTable:
             exits.end_at_once()
             return
         self._readers.close()
+
+    def _handover(self, now: KeyValue) -> KeyValue:
+        """The clock, or the newest stamp where that is lower; said where a lookback would not have reached it."""
+        found = clocks.newest(self._connection, self._queries, self._description.name, now)
+        lookback = timedelta(minutes=int(self._config["lookback_minutes"]))
+        if isinstance(found, str) and clocks.LONG_AGO < found < str(earlier(now, lookback)):
+            self._log.warning(
+                "%s: the newest %s is further behind the source's clock than the lookback: the first incremental sync"
+                " starts from it, in case rows are stamped by another clock",
+                self.name,
+                self.cursor,
+            )
+        return found
 
     def broken_key(self) -> str:
         """Why paging by a key that the database does not keep unique could skip rows; empty where it could not."""

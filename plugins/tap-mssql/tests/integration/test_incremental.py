@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 Make = Callable[..., None]
 
 
@@ -17,6 +19,38 @@ def test_it_takes_over_from_the_full_sync(source: Any, table: Make) -> None:
     assert sorted(record["id"] for record in first.records) == [1, 2]
     assert "the last full sync's start" in first.log
     assert first.state["bookmarks"]["dbo-live"]["mode"] == "incremental"
+
+
+def test_it_takes_over_where_rows_are_stamped_by_a_clock_behind(source: Any, table: Make) -> None:
+    """SPEC I3. Local time stamped by an application, on a server in UTC: a lookback from its clock misses hours."""
+    table("dbo.behind", "id int NOT NULL PRIMARY KEY, v int, mod_ts datetime2(7) NULL")
+    source.execute(
+        "CREATE INDEX behind_mod_ts ON dbo.behind (mod_ts)",
+        "INSERT INTO dbo.behind SELECT 1, 1, DATEADD(hour, -4, SYSDATETIME())",
+        "INSERT INTO dbo.behind SELECT 2, 1, DATEADD(hour, 4, SYSDATETIME())",
+    )
+    full = source.tap(tables=["dbo.behind"])
+    assert "the newest mod_ts is further behind the source's clock than the lookback" in full.log
+    source.execute("UPDATE dbo.behind SET v = 2, mod_ts = DATEADD(hour, -3, SYSDATETIME()) WHERE id = 1")
+    first = source.tap(tables=["dbo.behind"], sync_mode="incremental", state=full.state)
+    assert [(record["id"], record["v"]) for record in first.records] == [(1, 2)]
+
+
+@pytest.mark.parametrize("kind", ["datetime", "smalldatetime", "datetime2(7)", "date", "datetimeoffset(3)"])
+def test_it_takes_over_from_a_table_that_was_empty(source: Any, table: Make, kind: str) -> None:
+    """SPEC I3. No stamp tells how far behind the clock is that stamps: whatever comes is read."""
+    table("dbo.begun", f"id int NOT NULL PRIMARY KEY, mod_ts {kind} NOT NULL")
+    source.execute("CREATE INDEX begun_mod_ts ON dbo.begun (mod_ts)")
+    full = source.tap(tables=["dbo.begun"])
+    source.execute(f"INSERT INTO dbo.begun SELECT 1, CAST(DATEADD(day, -3, SYSDATETIME()) AS {kind})")
+    first = source.tap(tables=["dbo.begun"], sync_mode="incremental", state=full.state)
+    assert ids(first, "dbo.begun") == [1], first.log
+
+
+def test_a_start_before_the_types_first_day(source: Any, table: Make) -> None:
+    table("dbo.old", "id int NOT NULL PRIMARY KEY, mod_ts datetime NOT NULL", "(1, '2024-03-01')")
+    run = source.tap(tables=["dbo.old"], sync_mode="incremental", start_date="1753-01-01", lookback_minutes=60)
+    assert ids(run, "dbo.old") == [1], run.log
 
 
 KINDS = ["datetime", "smalldatetime", "date", "datetime2(0)", "datetime2(3)", "datetime2(7)", "datetimeoffset(7)"]
