@@ -61,6 +61,8 @@ class TableStream(PagedStream):
         if why:
             self.logger.warning("%s: %s: read without a key, which cannot be resumed", description.name, why)
             table = self._table(description, replace(choices, key=(), guessed=False), connection)
+        if not table.key:
+            self._config["sync_limit_seconds"] = None  # cut short, it would begin anew, and be cut short again
         return table
 
     def _table(self, description: TableDescription, choices: Choices, connection: Connection) -> MssqlTable:

@@ -235,6 +235,21 @@ def test_the_limit_ends_at_a_page_with_its_own_code(source: Any, table: Make) ->
     assert records + [record["id"] for record in rest.records] == list(range(199, -1, -1))
 
 
+def test_no_limit_ends_a_table_without_a_key(source: Any, table: Make) -> None:
+    """SPEC F8. It cannot be resumed: each run would be cut short at the same place."""
+    table("dbo.heap", "n int, name varchar(4000)", *[f"({n}, REPLICATE('x', 4000))" for n in range(200)])
+    limited = {**source.config, "tables": ["dbo.heap"], "page_size": 1, "sync_limit_seconds": 1}
+    (source.folder / "limited.json").write_text(json.dumps(limited))
+    command = [sys.executable, "-m", "tap_mssql.tap", "--config", str(source.folder / "limited.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        time.sleep(1.1)
+        lines += process.stdout.readlines()
+    assert process.returncode == 0
+    assert sum('"RECORD"' in line for line in lines) == 200
+
+
 @pytest.mark.parametrize("leaves_out", [True, False])
 def test_a_catalog_leaves_columns_out(source: Any, table: Make, leaves_out: bool) -> None:
     """A column that the catalog does not know yet is read only where it leaves out no other."""
