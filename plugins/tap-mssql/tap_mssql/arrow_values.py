@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -70,6 +71,15 @@ def key_value(value: Any) -> KeyValue:
 def replaced(batch: pa.RecordBatch, columns: Sequence[int]) -> int:
     """In how many texts U+FFFD stands, which drivers put where UTF-16 has half a character."""
     return sum(int(pc.sum(pc.match_substring(batch.column(at), "\ufffd")).as_py() or 0) for at in columns)
+
+
+def repeats(batches: Sequence[pa.RecordBatch], columns: Sequence[int]) -> bool:
+    """Whether two rows that follow each other are equal in all of these columns; no where there are no columns."""
+    if not columns:
+        return False
+    table = pa.Table.from_batches(batches).select(list(columns))
+    pairs = (pc.equal(column.slice(1), column.slice(0, len(column) - 1)) for column in table.columns)
+    return bool(pc.any(reduce(pc.and_, pairs)).as_py())
 
 
 def sums(batches: Sequence[pa.RecordBatch], column: int) -> int:

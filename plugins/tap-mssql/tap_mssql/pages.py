@@ -21,6 +21,8 @@ ALONE_BYTES = 4_194_304
 """A row of more bytes is not read beside other ranges: each would hold a page of such rows."""
 FETCH_BUFFER_BYTES = 67_108_864
 """Most bytes that a fetch's buffers may take: a driver makes room for every value's declared length, in every row."""
+_TRIES = 3
+"""How often a page is read in which a row was met twice."""
 _FORGET = 4
 """Pages of a few large rows become pages of many small ones again, each so many times as long as the last."""
 
@@ -36,7 +38,7 @@ class PageRows:
     `num_rows` and `nbytes` are their number and what they take of the memory. `key` and `cursor` are the last row's,
     None for a page without rows; `ended` is true when the range has no more. `digits` and `offsets` count the values
     that lost theirs, `halves` those where half a character may have been replaced. `driver_schema` is what the driver
-    said the types are; `large` says that some row had more than `ALONE_BYTES`.
+    said the types are; `large` says that some row had more than `ALONE_BYTES`; `repeated`, that a key is there twice.
     """
 
     batches: list[pa.RecordBatch] = field(repr=False)
@@ -50,6 +52,7 @@ class PageRows:
     offsets: int = 0
     halves: int = 0
     large: bool = False
+    repeated: bool = False
 
 
 class PageReader:
@@ -72,6 +75,12 @@ class PageReader:
         self._counts_digits = any(column.lost_digits for column in queries.columns)
         self._counts_offsets = any(column.lost_offset for column in queries.columns)
         self._wide = [number for number, column in enumerate(queries.columns) if column.wide]
+        exact = [
+            not text or column.base == "timestamp"
+            for column, text in zip(queries.key, queries.key_texts(), strict=True)
+        ]
+        # Arrow cuts a seventh digit of the second: keys that differ in it alone would look the same.
+        self._key_at = [schema.get_field_index(column.name) for column in queries.key] if all(exact) else []
         self._row_bytes = 0.0
 
     def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
@@ -98,7 +107,25 @@ class PageReader:
         """A page of `rows` rows, condition after condition, cut where it holds more than `page_bytes`.
 
         Raises LargeRows, before any is fetched, for rows that have to be read `alone` where this is not.
+
+        With shared locks a scan of the clustered index meets a row twice that moves in it meanwhile, and the sort by
+        another key puts the two side by side: such a page is read again.
         """
+        for _ in range(_TRIES):
+            found = self._read(page, conditions, rows, with_cursor=with_cursor, alone=alone)
+            if not found.repeated:
+                break
+        return found
+
+    def _read(
+        self,
+        page: Callable[[int, Condition], Statement],
+        conditions: Sequence[Condition],
+        rows: int,
+        *,
+        with_cursor: bool,
+        alone: bool,
+    ) -> PageRows:
         extras = [c for c, text in zip(self._queries.key, self._queries.key_texts(), strict=True) if text]
         raw_schema = self._raw_schema(extras, with_cursor=with_cursor)
         batches: list[pa.RecordBatch] = []
@@ -188,7 +215,8 @@ class PageReader:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceChanged(f"{self._name}: values do not fit the types the table was described with") from error
         halves = sum(arrow_values.replaced(batch, self._wide) for batch in cast)
-        return PageRows(cast, driver_schema, rows, size, key, cursor, ended, digits, offsets, halves, large)
+        repeated = keyed and not with_cursor and arrow_values.repeats(cast, self._key_at)
+        return PageRows(cast, driver_schema, rows, size, key, cursor, ended, digits, offsets, halves, large, repeated)
 
     def _key_of_last(self, batch: pa.RecordBatch, extras: int) -> Key:
         """The last row's key, from the columns themselves or from their exact texts."""

@@ -367,6 +367,13 @@ class MssqlTable:
         return SpanPage(found, lowest, last=found.ended or lowest == at_least)
 
     def _page(self, found: PageRows, *, last: bool) -> Page:
+        if found.repeated:
+            if not self._description.is_unique(self.key):
+                self._refuse(self._fault())
+            raise SourceChanged(
+                f"{self.name}: rows moved each time a page was read, and were met twice: isolation auto or snapshot"
+                " reads them where they were"
+            )
         self._take(found)
         return Page(found.batches, found.key, last)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_mssql.arrow_values import cast, cast_batch, key_value, sums
+from tap_mssql.arrow_values import cast, cast_batch, key_value, repeats, sums
 
 
 @given(st.lists(st.none() | st.uuids()), st.integers(0, 3), st.sampled_from([pa.string(), pa.large_string()]))
@@ -68,3 +69,24 @@ def test_columns_beyond_the_schema_are_left_off() -> None:
 )
 def test_keys_are_exact_text(value: object, expected: object) -> None:
     assert key_value(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("batches", "found"),
+    [
+        ([[(3, "a"), (2, "a")], [(1, "a")]], False),
+        ([[(3, "a"), (3, "b")], [(1, "a")]], False),
+        ([[(3, "a"), (2, "b"), (2, "b")]], True),
+        ([[(3, "a"), (2, "b")], [], [(2, "b"), (1, "c")]], True),
+        ([[(None, "a")], [(None, "a")]], False),
+        ([[(1, "a")]], False),
+    ],
+)
+def test_rows_that_repeat_their_key(batches: list[list[tuple[Any, str]]], found: bool) -> None:
+    schema = pa.schema([("v", pa.float64()), ("n", pa.int32()), ("t", pa.large_string())])
+    made = [
+        pa.RecordBatch.from_pylist([{"v": at, "n": n, "t": t} for at, (n, t) in enumerate(rows)], schema)
+        for rows in batches
+    ]
+    assert repeats(made, [1, 2]) is found
+    assert repeats(made, []) is False
