@@ -127,9 +127,10 @@ class FullLoad:
             raise self.gap("it is activated already")
         if verdict == "gap":
             raise self.gap(f"batch {info.batch} does not follow from the {len(self.sync.entries)} in the ledger")
+        if self.sync.prepared:
+            # The staging table has rows of the live one by now, and its indexes: what comes may be there already.
+            raise self.gap("the source's rows changed after it was prepared for activation")
         if verdict == "rewind":
-            if self.sync.prepared:
-                raise self.gap("its rows changed after it was prepared for activation")
             logger.info("%s: batch %s differs from what was committed: written anew", self.job.live, info.batch)
         self._load(info, frame)
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import server as embedded
 from feed import Feed, load
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, TableInUse
 from target_postgres.activation import activate, prepare
 from target_postgres.errors import LedgerGap
 from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things
@@ -251,3 +251,24 @@ def test_a_rule_that_old_rows_need_not_keep_does_not_stand_against_a_swap(config
     sync(config, feed, things(*range(1, 11), status=2), 2, activation="swap")
     assert ids(db, "status = 2") == list(range(1, 11))
     assert db.execute("SELECT convalidated FROM pg_constraint WHERE conname = 'positive'").fetchone() == (True,)
+
+
+# SPEC A9
+def test_a_page_after_an_activation_that_gave_up_is_a_gap(
+    config: Any, server: embedded.Server, db: Db, feed: Feed, tmp_path: Path
+) -> None:
+    """The staging table has the live one's rows and indexes by then: the page's row may be one of those."""
+    sync(config, feed, things(*range(2, 11)), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(2, 11)))
+    load(config, lines[:2], activation="swap")
+    load(config, Feed(tmp_path).incremental([thing(1, mod_ts=LATER)]))
+    brief = {"activation": "swap", "lock_timeout_seconds": 0.1, "activation_patience_seconds": 0.3}
+    with psycopg.connect(server.dsn(db.info.dbname)) as reader:
+        reader.execute("SELECT count(*) FROM things")
+        with pytest.raises(TableInUse, match="locked"):
+            load(config, [lines[0], *lines[2:]], **brief)
+    with pytest.raises(LedgerGap, match="changed after it was prepared"):
+        load(config, [lines[0], feed.batch(2, [thing(1, mod_ts=LATER)], [2])], **brief)
+    sync(config, feed, things(*range(1, 11)), 3, activation="swap")
+    assert ids(db) == list(range(1, 11))
