@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 from sync_rules.exits import ConfigurationError
 
-from target_postgres import catalog, ddl, ledger, nul, rejects
+from target_postgres import catalog, ddl, ledger, leftovers, nul, rejects
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.copying import copy_in
@@ -61,12 +61,17 @@ class DirectLoad:
             return {column.name: column.type for column in job.columns}
         plan = changes(live.columns, job.columns, str(job.live))
         if plan or plan.gone:
-            with_short_locks(connection, job.settings, str(job.live), lambda: self._change(live, plan))
+            self._change(live, plan)
         if job.key and not live.has_key(job.key):
             self._index_key()
         return final_types(live.columns, job.columns, plan)
 
     def _change(self, live: catalog.LiveTable, plan: Changes) -> None:
+        settings, table = self.job.settings, self.job.live
+        with_short_locks(self._connection, settings, str(table), lambda: self._apply(live, plan))
+        leftovers.remove(self._connection, settings, table)
+
+    def _apply(self, live: catalog.LiveTable, plan: Changes) -> None:
         before = self._storage()
         ddl.apply(self._connection, self.job.live, plan)
         ddl.relax_gone(self._connection, self.job.live, live, plan)
@@ -82,8 +87,7 @@ class DirectLoad:
 
     def _give_up_unfinished(self) -> None:
         """A full sync under way tells by their transactions which rows are newer than its own: now all would be."""
-        for left_over in ledger.abandon_others(self._connection, self.job.live):
-            ddl.drop_table(self._connection, left_over)
+        if ledger.abandon_others(self._connection, self.job.live):
             logger.warning(
                 "%s: its rows were written anew for a changed type: the unfinished full sync begins again",
                 self.job.live,
@@ -109,7 +113,7 @@ class DirectLoad:
         assert live is not None
         if column.name not in live.columns:
             plan = Changes(added=(column,))
-            with_short_locks(self._connection, self.job.settings, str(self.job.live), lambda: self._change(live, plan))
+            self._change(live, plan)
         if column not in self._extra:
             self._extra.append(column)
             self._incoming = ddl.create_incoming(self._connection, self.job.live, [*self.job.columns, *self._extra])

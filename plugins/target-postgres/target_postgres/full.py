@@ -11,7 +11,7 @@ import pyarrow as pa
 from sync_rules.batch_info import BatchInfo
 from sync_rules.exits import ConfigurationError
 
-from target_postgres import catalog, ddl, encode, ledger, nul, rejects
+from target_postgres import catalog, ddl, encode, ledger, leftovers, nul, rejects
 from target_postgres.activation import dependents, proof
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.copying import copy_in
@@ -61,15 +61,13 @@ class FullLoad:
         return sync, types
 
     def _begin(self, live: catalog.LiveTable | None, plan: Changes) -> Sync:
-        """A new version: what is left of unfinished ones goes, its staging table comes, in one transaction."""
+        """A new version: unfinished ones are given up, its staging table comes, in one transaction."""
         job, connection = self.job, self._connection
         unlogged = job.settings.staging_unlogged or (
             connection.execute(query("catalog.is_published"), {"schema": job.live.schema}).fetchone() == (True,)
         )
         with connection.transaction():
-            for left_over in ledger.abandon_others(connection, job.live):
-                ddl.drop_table(connection, left_over)
-                logger.info("%s: removed the unfinished staging table %s", job.live, left_over)
+            ledger.abandon_others(connection, job.live)
             sync = ledger.begin(
                 connection,
                 job.live,
@@ -89,6 +87,7 @@ class FullLoad:
                 ddl.apply(connection, sync.staging, plan)
                 ddl.relax_gone(connection, sync.staging, live, plan)
                 ddl.hide(connection, sync.staging)
+        leftovers.remove(connection, job.settings, job.live)
         if plan and live is not None:
             logger.info("%s: the source's columns changed: %s", job.live, plan)
         return sync

@@ -184,13 +184,17 @@ def begin(
     return Sync(row[0], live, version, staging, row[1], str(values["status"]))
 
 
-def abandon_others(connection: Connection, live: TableName, keep: int | None = None) -> list[TableName]:
-    """Mark every other unfinished version abandoned. Returns their staging tables: the caller holds the table's lock,
-    so no living run needs them."""
-    rows = connection.execute(
-        query("ledger.abandon_others"), {"schema": live.schema, "table": live.table, "keep": keep}
-    ).fetchall()
-    return [TableName(live.schema, name) for (name,) in rows if name]
+def abandon_others(connection: Connection, live: TableName, keep: int | None = None) -> int:
+    """Mark every other unfinished version abandoned: the caller holds the table's lock, so no living run needs its
+    staging table. Returns how many."""
+    values = {"schema": live.schema, "table": live.table, "keep": keep}
+    return connection.execute(query("ledger.abandon_others"), values).rowcount
+
+
+def left_over(connection: Connection, live: TableName) -> list[TableName]:
+    """Staging tables that are there still though their versions have ended."""
+    rows = connection.execute(query("ledger.left_over"), {"schema": live.schema, "table": live.table}).fetchall()
+    return [TableName(live.schema, name) for (name,) in rows]
 
 
 def add_batch(connection: Connection, sync: Sync, info: BatchInfo, counts: Counts) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from target_postgres import ddl, ledger
+from target_postgres import ddl, ledger, leftovers
 from target_postgres.catalog import TableName
 from target_postgres.connection import Connection, connect
 from target_postgres.errors import ConfigurationError, tell
@@ -39,6 +39,7 @@ class Session:
             ledger.ensure(self._connection)
             ddl.create_schema(self._connection, job.live.schema)
             self._check_stream(self._connection, job)
+            leftovers.remove(self._connection, self._settings, job.live)
         except psycopg.Error as error:
             raise tell(error, f"{job.live}: the target cannot be made ready") from error
         return self._connection

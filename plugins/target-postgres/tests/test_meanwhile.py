@@ -272,3 +272,42 @@ def test_a_page_after_an_activation_that_gave_up_is_a_gap(
         load(config, [lines[0], feed.batch(2, [thing(1, mod_ts=LATER)], [2])], **brief)
     sync(config, feed, things(*range(1, 11)), 3, activation="swap")
     assert ids(db) == list(range(1, 11))
+
+
+# SPEC A10
+@WAYS
+def test_a_reader_of_the_staging_table_holds_up_no_merge_and_no_swap_for_ever(
+    config: Any, server: embedded.Server, db: Db, feed: Feed, activation: str
+) -> None:
+    """A dump of the database holds a lock on every table from its beginning to its end."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(1, 12)), page=6)
+    load(config, lines[:5])
+    brief = {"activation": activation, "lock_timeout_seconds": 0.1, "activation_patience_seconds": 0.3}
+    left = "SELECT to_regclass('public._paralelo_things_2') IS NOT NULL"
+    with psycopg.connect(server.dsn(db.info.dbname)) as dump:
+        dump.execute('SELECT count(*) FROM "_paralelo_things_2"')
+        if activation == "swap":
+            with pytest.raises(TableInUse, match="_paralelo_things_2: other sessions"):
+                load(config, [lines[0], *lines[5:]], **brief)
+        else:
+            load(config, [lines[0], *lines[5:]], **brief)
+            assert last_sync(db, "activation") == ("merge",)
+            assert db.execute(left).fetchone() == (True,)
+    load(config, [lines[0], *lines[5:]], **brief)
+    assert ids(db) == list(range(1, 12))
+    assert db.execute(left).fetchone() == (False,)
+
+
+# SPEC A10
+def test_a_reader_of_a_staging_table_that_was_given_up_holds_up_no_new_version(
+    config: Any, server: embedded.Server, db: Db, feed: Feed
+) -> None:
+    load(config, feed.full(things(*range(1, 12)), page=6)[:3])
+    with psycopg.connect(server.dsn(db.info.dbname)) as dump:
+        dump.execute('SELECT count(*) FROM "_paralelo_things_1"')
+        sync(config, feed, things(*range(1, 12)), 2, lock_timeout_seconds=0.1)
+    assert ids(db) == list(range(1, 12))
+    load(config, [feed.schema()])
+    assert db.execute("SELECT to_regclass('public._paralelo_things_1') IS NOT NULL").fetchone() == (False,)

@@ -20,6 +20,12 @@ T = TypeVar("T")
 LONGEST_PAUSE_SECONDS = 30.0
 
 
+def wait_briefly(connection: Connection, settings: Settings) -> None:
+    """For the rest of the transaction no lock is waited for longer than `lock_timeout_seconds`."""
+    milliseconds = max(1, round(settings.lock_timeout_seconds * 1000))
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(milliseconds))
+
+
 def with_short_locks(connection: Connection, settings: Settings, table: str, work: Callable[[], T]) -> T:
     """Run `work` in a transaction in which no lock is waited for longer than `lock_timeout_seconds`.
 
@@ -30,8 +36,7 @@ def with_short_locks(connection: Connection, settings: Settings, table: str, wor
     while True:
         try:
             with connection.transaction():
-                milliseconds = max(1, round(settings.lock_timeout_seconds * 1000))
-                connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(milliseconds))
+                wait_briefly(connection, settings)
                 return work()
         except (pg.LockNotAvailable, pg.DeadlockDetected) as error:
             if time.monotonic() - started + pause > settings.activation_patience_seconds:

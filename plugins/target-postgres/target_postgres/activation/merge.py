@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from psycopg import sql
 
-from target_postgres import catalog, ddl, ledger
+from target_postgres import catalog, ddl, ledger, leftovers
 from target_postgres.activation.carry import carry_changed, carry_missing, stale_value
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.connection import Connection, look_as_the_role_does
@@ -40,10 +40,11 @@ def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Post
         outcome = _write(connection, job, sync, types, staged, carried)
         ledger.update_outcome(connection, sync, outcome)
         ledger.end(connection, sync, "activated", "merge", job.settings.ledger_keep_days)
-        ddl.drop_table(connection, staging)
         return outcome
 
-    return with_short_locks(connection, job.settings, str(job.live), work)
+    outcome = with_short_locks(connection, job.settings, str(job.live), work)
+    leftovers.remove(connection, job.settings, job.live)
+    return outcome
 
 
 def _write(

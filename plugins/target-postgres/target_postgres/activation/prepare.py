@@ -14,6 +14,7 @@ from target_postgres import ledger
 from target_postgres.activation import checks
 from target_postgres.activation.carry import carry_changed, carry_missing, live_values, stale_value
 from target_postgres.activation.indexes import BuiltIndex, build, definitions
+from target_postgres.activation.locking import with_short_locks
 from target_postgres.activation.swap import signature_of
 from target_postgres.catalog import LiveTable, TableName
 from target_postgres.connection import Connection
@@ -61,29 +62,36 @@ def prepare(
     if live is not None and not sync.prepared:
         # The comparison with the live table goes along both keys' indexes; the first is then one of the table's own.
         checks.check_key_unique(connection, job, staging, sync.version)
+    version = sync.version
+
+    def work() -> Prepared:
+        # At once, not where it is needed first: a reader of it would be waited for with half the work done.
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(staging.sql))
+        connection.execute(query("activation.room_to_work"))
+        outcome, written = _rows(connection, job, sync, live, types, staged, known=known)
+        # Not before: written into the log, all its rows have one new transaction id.
+        _log_staging(connection, staging, live)
+        # What is built is what is signed for: an index that comes meanwhile makes the swap be prepared anew.
+        wanted = definitions(connection, live.oid) if live else []
+        signature = signature_of(live, wanted) if live else None
+        indexes = build(connection, staging, live, wanted, job.live, job.key, version)
+        if not known or written:
+            connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))
+        ledger.update_outcome(connection, sync, outcome)
+        connection.execute(query("ledger.mark_prepared"), {"sync": sync.id})
+        row = connection.execute(query("activation.transaction")).fetchone()
+        assert row is not None
+        return Prepared(outcome, indexes, signature, row[0])
+
     try:
-        with connection.transaction():
-            connection.execute(query("activation.room_to_work"))
-            outcome, written = _rows(connection, job, sync, live, types, staged, known=known)
-            # Not before: written into the log, all its rows have one new transaction id.
-            _log_staging(connection, staging, live)
-            # What is built is what is signed for: an index that comes meanwhile makes the swap be prepared anew.
-            wanted = definitions(connection, live.oid) if live else []
-            signature = signature_of(live, wanted) if live else None
-            indexes = build(connection, staging, live, wanted, job.live, job.key, sync.version)
-            if not known or written:
-                connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))
-            ledger.update_outcome(connection, sync, outcome)
-            connection.execute(query("ledger.mark_prepared"), {"sync": sync.id})
-            row = connection.execute(query("activation.transaction")).fetchone()
+        ready = with_short_locks(connection, job.settings, str(staging), work)
     except psycopg.errors.IntegrityError as error:
         checks.check_key_unique(connection, job, staging, sync.version)
         raise CheckRefused(
             f"{job.live}: the staged rows break a rule of the live table: {reason(error)}; the live table is untouched"
         ) from error
-    assert row is not None
     sync.prepared = True
-    return Prepared(outcome, indexes, signature, row[0])
+    return ready
 
 
 def _log_staging(connection: Connection, staging: TableName, live: LiveTable | None) -> None:

@@ -94,7 +94,13 @@ WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode = 'full'
 -- name: abandon_others
 UPDATE paralelo.sync SET status = 'abandoned', ended_at = now(), updated_at = now()
 WHERE table_schema = %(schema)s AND table_name = %(table)s AND status = 'staging' AND id IS DISTINCT FROM %(keep)s
-RETURNING staging_table
+
+-- name: left_over
+SELECT s.staging_table
+FROM paralelo.sync AS s
+JOIN pg_catalog.pg_class AS c ON c.relname = s.staging_table
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = s.table_schema
+WHERE s.table_schema = %(schema)s AND s.table_name = %(table)s AND s.status IN ('activated', 'abandoned')
 
 -- name: begin
 -- An incremental sync may have come and gone between the tap's first look at the source and this. What it wrote counts as
