@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 from sync_rules.exits import ConfigurationError
 
-from target_postgres import catalog, ddl, ledger, leftovers, nul, rejects
+from target_postgres import catalog, ddl, exact, ledger, leftovers, rejects
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.copying import copy_in
@@ -120,7 +120,7 @@ class DirectLoad:
 
     def take(self, frame: Frame) -> None:
         """Load one batch. Returns once it is committed. Raises DataRefused when too many rows cannot be stored."""
-        cleaned = nul.clean(frame, self.job.rules)
+        cleaned = exact.clean(frame, self.job.rules)
         refused = {**cleaned.refused, **rejects.without_key(frame, self.job.key)}
         good, bad = rejects.take_out(cleaned.frame, refused, self.job.key)
         room = self.job.rules.max_rejects - self.counts.rows_rejected

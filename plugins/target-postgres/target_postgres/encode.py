@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -44,13 +44,15 @@ class Frame:
     """Rows ready for COPY: columns by their names in the database, in the order of `types`.
 
     `binary` says which of COPY's formats the columns are for; without it they are all text that PostgreSQL parses.
-    `truncated` counts values that lost digits of a second that PostgreSQL cannot hold.
+    `truncated` counts values that lost digits of a second that PostgreSQL cannot hold, `nul_replaced` those that lost a
+    NUL character already.
     """
 
     data: pa.Table
     types: Mapping[str, PostgresType]
     binary: bool
     truncated: int = 0
+    nul_replaced: int = 0
 
     @property
     def rows(self) -> int:
@@ -59,7 +61,7 @@ class Frame:
 
     def with_data(self, data: pa.Table) -> Frame:
         """The same columns with other rows."""
-        return Frame(data, self.types, self.binary, self.truncated)
+        return replace(self, data=data)
 
     def slice(self, start: int, length: int) -> Frame:
         """Some of the rows; nothing is copied."""
@@ -190,7 +192,7 @@ def _text_frame(table: pa.Table, types: Mapping[str, PostgresType]) -> Frame:
 def _as_text(column: pa.ChunkedArray, kind: PostgresType) -> pa.ChunkedArray:
     if _is_text(column.type):
         return column.cast(pa.large_string())
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type) or column.type == pa.binary(16):
+    if _is_bytes(column.type) or pa.types.is_fixed_size_binary(column.type):
         prefix = "" if kind.name == "uuid" else "\\x"
         texts = [None if value is None else prefix + value.hex() for value in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.large_string())])

@@ -11,7 +11,7 @@ import pyarrow as pa
 from sync_rules.batch_info import BatchInfo
 from sync_rules.exits import ConfigurationError
 
-from target_postgres import catalog, ddl, encode, ledger, leftovers, nul, rejects
+from target_postgres import catalog, ddl, encode, exact, ledger, leftovers, rejects
 from target_postgres.activation import dependents, proof
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.copying import copy_in
@@ -134,7 +134,7 @@ class FullLoad:
         self._load(info, frame)
 
     def _load(self, info: BatchInfo, frame: Frame) -> None:
-        cleaned = nul.clean(frame, self.job.rules)
+        cleaned = exact.clean(frame, self.job.rules)
         good, bad = rejects.take_out(cleaned.frame, cleaned.refused, self.job.key)
         room = self.job.rules.max_rejects - sum(entry.rejected for entry in self.sync.entries[: info.batch - 1])
         if bad:

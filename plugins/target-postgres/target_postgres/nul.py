@@ -24,7 +24,7 @@ class Cleaned:
 
 def clean(frame: Frame, rules: LoadRules) -> Cleaned:
     """Apply the rule for NUL characters. Columns without any cost one pass over their bytes and nothing else."""
-    data, replaced = frame.data, 0
+    data, replaced = frame.data, frame.nul_replaced
     refused: dict[int, str] = {}
     for position, field in enumerate(data.schema):
         if not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):

@@ -28,6 +28,7 @@ class RecordBuffer:
         self._chunks: list[pa.Table] = []
         self._rows: list[list[str | None]] = []
         self.rows = 0
+        self._nul_replaced = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take a record. Columns that it lacks are NULL."""
@@ -47,7 +48,9 @@ class RecordBuffer:
         kind = self._types[column.name]
         text = text_of(value, kind, base64=column.base64)
         if text is not None and kind.name == "jsonb" and "\\u0000" in text:
-            return text_of(self._without_nul(value), kind)
+            cleaned = self._without_nul(value)
+            self._nul_replaced += cleaned != value
+            return text_of(cleaned, kind)
         return text
 
     def _without_nul(self, value: Any) -> Any:
@@ -75,5 +78,6 @@ class RecordBuffer:
         self._pack()
         types = {column.name: self._types[column.name] for column in self._columns}
         table = pa.concat_tables(self._chunks) if self._chunks else text_table({name: [] for name in types})
-        self._chunks, self.rows = [], 0
-        return Frame(table, types, False)
+        frame = Frame(table, types, False, nul_replaced=self._nul_replaced)
+        self._chunks, self.rows, self._nul_replaced = [], 0, 0
+        return frame

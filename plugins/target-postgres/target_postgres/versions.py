@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pyarrow as pa
 from psycopg import sql
@@ -46,7 +47,7 @@ class Versions:
         self._load.add_column(self._column)
         values = pa.array([str(self._of_rows)] * frame.rows, pa.large_string())
         types = {**frame.types, COLUMN: self._column.type}
-        return Frame(frame.data.append_column(COLUMN, values), types, frame.binary, frame.truncated)
+        return replace(frame, data=frame.data.append_column(COLUMN, values), types=types)
 
     def activate(self, version: int) -> None:
         """The version to keep. A tap may send this before its rows: older ones go when the stream is over."""

@@ -243,6 +243,7 @@ def test_nul_characters_inside_json(config: Any, db: Db, tmp_path: Path) -> None
     ]
     load(config, lines)
     assert db.execute("SELECT o FROM things").fetchone() == ({"a\u2400": ["\u2400", "\\u0000"]},)
+    assert db.execute("SELECT nul_replaced FROM paralelo.sync").fetchone() == (1,)
 
 
 def test_large_values_have_bounded_chunks(config: Any, db: Db, tmp_path: Path) -> None:
@@ -254,3 +255,86 @@ def test_large_values_have_bounded_chunks(config: Any, db: Db, tmp_path: Path) -
         5_000_000,
         3,
     )
+
+
+# SPEC V1
+@pytest.mark.parametrize("arrow", [False, True])
+def test_digits_below_the_microsecond_are_cut_and_counted(config: Any, db: Db, tmp_path: Path, arrow: bool) -> None:
+    """PostgreSQL would round them, here to the next year."""
+    kinds = {
+        "id": "bigint",
+        "s": "timestamp(6)",
+        "z": "timestamp(6) with time zone",
+        "t": "time(6)",
+        "n": "decimal(38,2)",
+    }
+    feed = Feed(tmp_path, columns=kinds, cursor=None)
+    lines = [feed.schema("incremental")]
+    if arrow:
+        last = pa.array([1_704_067_199_999_999_900], pa.int64())
+        columns = {"s": last.cast(pa.timestamp("ns")), "z": last.cast(pa.timestamp("ns", "UTC"))}
+        columns["t"] = pa.array([86_399_999_999_900], pa.time64("ns"))
+        # A decimal of 256 bits has no binary form: all of the rows go as text.
+        wide = pa.array([Decimal("1.25")], pa.decimal256(60, 2))
+        lines.append(feed.batch(1, pa.table({"id": pa.array([1]), **columns, "n": wide}), mode="incremental"))
+    else:
+        moment = "2023-12-31T23:59:59.9999999"
+        row = {"id": 1, "s": moment, "z": f"{moment}+00:00", "t": moment[11:], "n": 1.25}
+        lines += [
+            feed.record(row, full=False),
+            feed.record({**row, "id": 2, "s": f"{moment[:26]}0", "t": None}, full=False),
+        ]
+    load(config, lines)
+    found = db.execute("SELECT s::text, z::text, t::text FROM things WHERE id = 1").fetchone()
+    assert found == ("2023-12-31 23:59:59.999999", "2023-12-31 23:59:59.999999+00", "23:59:59.999999")
+    assert db.execute("SELECT digits_truncated FROM paralelo.sync").fetchone() == (3 if arrow else 4,)
+
+
+# SPEC V4
+@pytest.mark.parametrize(
+    ("kind", "stored", "refused", "why"),
+    [
+        (
+            "time(6)",
+            ["10:00:00", "10:00:00.5"],
+            ["10:00:00+02:00", "10:00:00Z", "2024-01-01 10:00:00"],
+            "offset or a date",
+        ),
+        (
+            "date",
+            ["2024-01-01", "2024-01-01T00:00:00.000Z"],
+            ["2024-01-01T10:00:00", "2024-01-01 00:00+02"],
+            "time of day",
+        ),
+        (
+            "varchar(3)",
+            ["abc", "ab ", "\u00e7\u00e3o"],
+            ["abc  ", "abcd"],
+            "value too long for type character varying(3)",
+        ),
+    ],
+)
+def test_what_a_type_takes_only_a_part_of_is_refused(
+    config: Any, db: Db, tmp_path: Path, kind: str, stored: list[str], refused: list[str], why: str
+) -> None:
+    feed = Feed(tmp_path, columns={"id": "bigint", "v": kind}, cursor=None)
+    rows = [{"id": number, "v": value} for number, value in enumerate([*stored, None, *refused], 1)]
+    load(config, feed.full(rows, records=True), max_rejects=len(refused))
+    assert db.execute("SELECT count(*) FROM things").fetchone() == (len(stored) + 1,)
+    reasons = [reason for (reason,) in db.execute("SELECT reason FROM paralelo.reject")]
+    assert [why in reason for reason in reasons] == [True] * len(refused), reasons
+
+
+# SPEC V4
+def test_spaces_beyond_a_length_are_refused_in_binary_too(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, columns={"id": "bigint", "v": "varchar(3)"}, cursor=None)
+    load(config, feed.full([{"id": 1, "v": "ab "}, {"id": 2, "v": "abc "}]), max_rejects=1)
+    assert db.execute("SELECT v FROM things").fetchall() == [("ab ",)]
+
+
+# SPEC V1
+def test_bytes_of_a_fixed_size_beside_a_column_that_goes_as_text(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, columns={"id": "bigint", "b": "varbinary", "n": "decimal(38,2)"}, cursor=None)
+    wide = pa.array([Decimal("1.25")], pa.decimal256(60, 2))
+    _rows_by_arrow(config, feed, pa.table({"id": pa.array([1]), "b": pa.array([b"\\x41"], pa.binary(4)), "n": wide}))
+    assert db.execute("SELECT b FROM things").fetchone() == (b"\\x41",)

@@ -1,0 +1,77 @@
+"""What PostgreSQL would change in silence as it reads a value: cut and counted here, or the row is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from target_postgres import nul
+from target_postgres.encode import Frame
+from target_postgres.nul import Cleaned
+from target_postgres.postgres_types import PostgresType
+from target_postgres.settings import LoadRules
+
+_TIMES = ("time without time zone", "timestamp without time zone", "timestamp with time zone")
+_FURTHER_DIGITS = r"(\.\d{6})\d+"
+_DIGITS_LOST = r"\.\d{6}\d*[1-9]"
+_TIME_ALONE = r"^\s*[tT]?[0-9:.]+\s*([aApP][mM])?\s*$"
+_TIME_OF_DAY = r"\d:\d"
+_MIDNIGHT = r"[T ]00:00(:00(\.0*)?)?\s*(Z|[+-]00(:?00)?)?\s*$"
+
+
+def clean(frame: Frame, rules: LoadRules) -> Cleaned:
+    """Apply the rules: for NUL characters, for digits below the microsecond, for what a column's type has no room for.
+
+    Binary values have their column's type already, but for the length of texts.
+    """
+    cleaned = nul.clean(frame, rules)
+    frame, refused = cleaned.frame, dict(cleaned.refused)
+    for position, (name, kind) in enumerate(frame.types.items()):
+        if not frame.binary and kind.name in _TIMES:
+            frame = _cut(frame, position)
+        why, rows = _misfits(frame.data.column(position), kind, binary=frame.binary)
+        refused.update({row: f"{why} (column {name})" for row in rows if row not in refused})
+    return Cleaned(frame, cleaned.replaced, refused)
+
+
+def _cut(frame: Frame, position: int) -> Frame:
+    """PostgreSQL would round, up to the next day."""
+    column = frame.data.column(position)
+    lost = _count(pc.match_substring_regex(column, _DIGITS_LOST))
+    if not lost:
+        return frame
+    cut = pc.replace_substring_regex(column, _FURTHER_DIGITS, r"\1")
+    return replace(
+        frame,
+        data=frame.data.set_column(position, frame.data.schema.field(position), cut),
+        truncated=frame.truncated + lost,
+    )
+
+
+def _misfits(column: pa.ChunkedArray, kind: PostgresType, *, binary: bool) -> tuple[str, list[int]]:
+    """The rows whose value the type would take only a part of, and what to say of them."""
+    if kind.name == "character varying" and kind.first is not None and not pa.types.is_null(column.type):
+        # Their lengths in bytes cost next to nothing, and are mostly enough. Spaces beyond the type's length would go.
+        if (pc.max(pc.binary_length(column)).as_py() or 0) <= kind.first:
+            return "", []
+        return f"value too long for type {kind}", _rows(pc.greater(pc.utf8_length(column), kind.first))
+    if binary:
+        return "", []
+    if kind.name == "time without time zone":
+        return "a time with an offset or a date", _rows(pc.invert(pc.match_substring_regex(column, _TIME_ALONE)))
+    if kind.name == "date":
+        timed = pc.match_substring_regex(column, _TIME_OF_DAY)
+        if _count(timed):
+            at_midnight = pc.match_substring_regex(column, _MIDNIGHT)
+            return "a date with a time of day", _rows(pc.and_not(timed, at_midnight))
+    return "", []
+
+
+def _rows(mask: pa.ChunkedArray) -> list[int]:
+    return list(pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist())
+
+
+def _count(mask: pa.ChunkedArray) -> int:
+    return int(pc.sum(mask).as_py() or 0)
