@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlparse
@@ -34,12 +34,14 @@ def arrow(path: Path) -> Iterator[tuple[pa.Table, BatchInfo | None]]:
 
     Nothing is read before it is needed. Raises SyncError for a file that is not there or not whole.
     """
-    try:
-        with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_file(source)
-            yield _folded(reader.read_all()), BatchInfo.read_from(reader.schema)
-    except (FileNotFoundError, pa.ArrowInvalid, ValueError) as error:
-        raise SyncError(f"the batch file {path.name} cannot be read: {_first_line(error)}") from error
+    with ExitStack() as stack:
+        try:
+            reader = pa.ipc.open_file(stack.enter_context(pa.memory_map(str(path))))
+            found = _folded(reader.read_all()), BatchInfo.read_from(reader.schema)
+        except (FileNotFoundError, pa.ArrowInvalid, ValueError) as error:
+            raise SyncError(f"the batch file {path.name} cannot be read: {_first_line(error)}") from error
+        # What fails from here on is not the file's fault, and Arrow's words may repeat a value.
+        yield found
 
 
 def parquet(address: str) -> pa.Table:

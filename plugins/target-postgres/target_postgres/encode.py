@@ -90,8 +90,12 @@ def frame(table: pa.Table, types: Mapping[str, PostgresType]) -> Frame:
         if wanted is None:
             return _text_frame(table, present)
         if wanted != column.type:
-            truncated += _digits_lost(column, wanted)
-            column = _cast(column, wanted)
+            try:
+                truncated += _digits_lost(column, wanted)
+                column = _cast(column, wanted)
+            except pa.ArrowInvalid:
+                # A value is out of the type's range: PostgreSQL finds the row, to be kept as a reject.
+                return _text_frame(table, present)
         columns.append(column)
     return Frame(pa.table(columns, names=list(present)), present, True, truncated)
 
@@ -180,6 +184,9 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     kind = column.type
     floor = (pa.types.is_timestamp(kind) or pa.types.is_time64(kind)) and kind.unit == "ns"
     if floor and pa.types.is_timestamp(kind):
+        if kind.tz is not None:
+            # By the zone's own clock an hour comes twice in autumn, and cannot be told from the other.
+            column = column.cast(pa.timestamp("ns", "UTC"))
         return pc.floor_temporal(column, unit="microsecond").cast(wanted, safe=False)
     return column.cast(wanted, safe=not floor)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
+from sync_rules.exits import DataRefused
 
 from target_postgres.encode import Frame, text_of, text_table
+from target_postgres.job import Job
 from target_postgres.postgres_types import PostgresType
-from target_postgres.settings import LoadRules
 from target_postgres.shape import Column
 
 CHUNK_ROWS = 5000
@@ -19,10 +20,11 @@ CHUNK_ROWS = 5000
 class RecordBuffer:
     """Rows of one stream, in order, until they are committed."""
 
-    def __init__(self, columns: Sequence[Column], types: Mapping[str, PostgresType], rules: LoadRules) -> None:
-        self._columns = columns
+    def __init__(self, job: Job, types: Mapping[str, PostgresType]) -> None:
+        self._table = str(job.live)
+        self._columns = columns = job.columns
         self._types = types
-        self._rules = rules
+        self._rules = job.rules
         # Most values are text that goes on as it is: a call for each would cost more than all the rest.
         self._plain = [(column, types[column.name].name not in ("jsonb", "bytea")) for column in columns]
         self._chunks: list[pa.Table] = []
@@ -68,9 +70,14 @@ class RecordBuffer:
     def _pack(self) -> None:
         if self._rows:
             values = zip(*self._rows, strict=True)
-            self._chunks.append(
-                text_table({column.name: list(texts) for column, texts in zip(self._columns, values, strict=True)})
-            )
+            texts = {column.name: list(each) for column, each in zip(self._columns, values, strict=True)}
+            try:
+                self._chunks.append(text_table(texts))
+            except UnicodeEncodeError:
+                raise DataRefused(
+                    f"{self._table}: a record has half of a surrogate pair, which is no character (column"
+                    f" {next(name for name, each in texts.items() if _is_broken(each))}); mend it at the source"
+                ) from None
             self._rows = []
 
     def drain(self) -> Frame:
@@ -81,3 +88,13 @@ class RecordBuffer:
         frame = Frame(table, types, False, nul_replaced=self._nul_replaced)
         self._chunks, self.rows, self._nul_replaced = [], 0, 0
         return frame
+
+
+def _is_broken(texts: Iterable[str | None]) -> bool:
+    """Whether one of them cannot be encoded."""
+    try:
+        for text in texts:
+            (text or "").encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from sync_rules.exits import ConfigurationError, DataRefused, SyncError
 from target_postgres import batch_files, encode
 from target_postgres.activation.activate import activate
 from target_postgres.direct import DirectLoad
+from target_postgres.encode import Frame
 from target_postgres.full import FullLoad
 from target_postgres.job import job_of
 from target_postgres.records import RecordBuffer
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from target_postgres.target import TargetPostgres
 
 logger = logging.getLogger("target-postgres")
+NUMERIC = decimal.Context(prec=131_072 + 16_383)
+"""As many digits as a `numeric` may have."""
 
 
 class PostgresSink(BatchSink):
@@ -48,7 +52,7 @@ class PostgresSink(BatchSink):
             FullLoad(connection, self.job) if self.job.mode == "full" else DirectLoad(connection, self.job)
         )
         self._connection = connection
-        self._buffer = RecordBuffer(self.job.columns, self.load.types, self.job.rules)
+        self._buffer = RecordBuffer(self.job, self.load.types)
         self._versions = Versions(connection, self.load)
         self.summary = Summary(self.job)
 
@@ -69,9 +73,15 @@ class PostgresSink(BatchSink):
         """
         if self._validator is not None:
             try:
-                self._validator.validate(record)
+                # `multipleOf` divides, by Python's decimals.
+                with decimal.localcontext(NUMERIC):
+                    self._validator.validate(record)
             except InvalidRecord as error:
                 raise DataRefused(f"{self.job.live}: a record does not fit its schema: {_misfit(error)}") from None
+            except (ArithmeticError, TypeError):
+                raise DataRefused(
+                    f"{self.job.live}: a record has a number that its schema's multipleOf cannot be applied to"
+                ) from None
         return record
 
     @property
@@ -147,7 +157,7 @@ class PostgresSink(BatchSink):
             if isinstance(self.load, FullLoad):
                 if info is None or info.version != self.job.version:
                     raise SyncError(f"{self.job.live}: the batch file {path.name} is not of version {self.job.version}")
-                self.load.take(info, encode.frame(table, self.load.types))
+                self.load.take(info, self._frame(table))
             else:
                 self._load_table(table)
         path.unlink(missing_ok=True)
@@ -155,7 +165,14 @@ class PostgresSink(BatchSink):
     def _load_table(self, table: pa.Table) -> None:
         if isinstance(self.load, FullLoad):
             raise SyncError(f"{self.job.live}: a full sync's batches must be Arrow files")
-        self.load.take(encode.frame(table, self.load.types))
+        self.load.take(self._frame(table))
+
+    def _frame(self, table: pa.Table) -> Frame:
+        try:
+            return encode.frame(table, self.load.types)
+        except pa.ArrowInvalid:
+            # Its own words repeat the value.
+            raise DataRefused(f"{self.job.live}: a batch has a value that its column's type cannot hold") from None
 
     def _load_lines(self, address: str, compression: str | None) -> None:
         for record in batch_files.json_lines(address, compression):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 import server as embedded
 from feed import Ended, Feed, load, run
@@ -209,3 +210,42 @@ def test_about_needs_no_database(config: Any) -> None:
     command = [sys.executable, "-c", "from target_postgres.target import main; main()", "--about", "--format=json"]
     about = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert about["settings"]["properties"]["password"]["secret"] is True
+
+
+def _singer(properties: dict[str, Any], record: str) -> list[str]:
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}, **properties}}
+    said = {"type": "SCHEMA", "stream": "things", "schema": schema, "key_properties": ["id"]}
+    return [json.dumps(said), f'{{"type": "RECORD", "stream": "things", "record": {record}}}']
+
+
+# SPEC V1
+def test_a_number_of_many_digits_is_checked_as_any_other(config: Any, db: Db) -> None:
+    properties = {"n": {"type": "number", "multipleOf": 1e-10}}
+    load(config, _singer(properties, '{"id": 1, "n": 123456789012345678901234567890.5}'))
+    assert db.execute("SELECT n::text FROM things").fetchone() == ("123456789012345678901234567890.5",)
+
+
+@pytest.mark.parametrize(
+    ("properties", "record", "words"),
+    [
+        ({"n": {"type": "number", "multipleOf": 0.01}}, '{"id": 1, "n": 1E+900000}', "multipleOf"),
+        ({"v": {"type": "string"}}, '{"id": 1, "v": "a\\ud800"}', "which is no character (column v)"),
+    ],
+    ids=["multipleOf", "surrogate"],
+)
+def test_a_value_that_is_none_is_bad_data(
+    config: Any, tmp_path: Path, properties: dict[str, Any], record: str, words: str
+) -> None:
+    check(run(config, tmp_path, _singer(properties, record)), 8, words)
+
+
+# SPEC V4
+def test_a_number_beyond_its_columns_range_is_a_reject(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
+    feed.columns, feed.cursor = {"id": "bigint", "n": "bigint"}, None
+    table = pa.table({"id": pa.array([1, 2]), "n": pa.array([2**64 - 1, 5], pa.uint64())})
+    lines = [feed.schema("incremental"), feed.batch(1, table, mode="incremental")]
+    ended = run(config, tmp_path, lines)
+    check(ended, 8, "out of range for type bigint")
+    assert str(2**64 - 1) not in ended.log
+    load(config, lines, max_rejects=1)
+    assert db.execute("SELECT id, n FROM things").fetchall() == [(2, 5)]

@@ -338,3 +338,13 @@ def test_bytes_of_a_fixed_size_beside_a_column_that_goes_as_text(config: Any, db
     wide = pa.array([Decimal("1.25")], pa.decimal256(60, 2))
     _rows_by_arrow(config, feed, pa.table({"id": pa.array([1]), "b": pa.array([b"\\x41"], pa.binary(4)), "n": wide}))
     assert db.execute("SELECT b FROM things").fetchone() == (b"\\x41",)
+
+
+# SPEC V1
+def test_nanoseconds_in_the_hour_that_comes_twice(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, columns={"id": "bigint", "z": "timestamp(6) with time zone"}, cursor=None)
+    moments = pa.array([1_729_989_000_123_456_789, 1_729_992_600_123_456_789], pa.timestamp("ns", "Europe/Lisbon"))
+    _rows_by_arrow(config, feed, pa.table({"id": pa.array([1, 2]), "z": moments}))
+    found = [moment for (moment,) in db.execute("SELECT z AT TIME ZONE 'UTC' FROM things ORDER BY id")]
+    first = datetime.datetime(2024, 10, 27, 0, 30, 0, 123456)
+    assert found == [first, first + datetime.timedelta(hours=1)]
