@@ -23,7 +23,6 @@ from target_postgres.full import FullLoad
 from target_postgres.job import job_of
 from target_postgres.records import RecordBuffer
 from target_postgres.summary import Summary
-from target_postgres.versions import Versions
 
 if TYPE_CHECKING:
     from target_postgres.target import TargetPostgres
@@ -53,7 +52,7 @@ class PostgresSink(BatchSink):
         )
         self._connection = connection
         self._buffer = RecordBuffer(self.job, self.load.types)
-        self._versions = Versions(connection, self.load)
+        self._versions = target.versions_of(stream_name).follow(connection, self.load)
         self.summary = Summary(self.job)
 
     @property

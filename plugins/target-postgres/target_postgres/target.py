@@ -30,6 +30,7 @@ from target_postgres.full import FullLoad
 from target_postgres.session import Session
 from target_postgres.settings import CONFIG_SCHEMA, Settings
 from target_postgres.sinks import PostgresSink
+from target_postgres.versions import Versions
 
 logger = logging.getLogger("target-postgres")
 
@@ -78,6 +79,7 @@ class TargetPostgres(Target):
         super().__init__(**kwargs)
         self.settings = Settings.of(self.config)
         self.session = Session(self.settings)
+        self._versions: dict[str, Versions] = {}
         self._emitted: dict[str, Any] | None = None
         self._gap: tuple[str, LedgerGap] | None = None
 
@@ -106,6 +108,10 @@ class TargetPostgres(Target):
     def sinks(self) -> list[PostgresSink]:
         """The sinks of all streams met so far."""
         return [sink for sink in self._sinks_active.values() if isinstance(sink, PostgresSink)]
+
+    def versions_of(self, stream: str) -> Versions:
+        """The versions of a stream's rows, kept over changes of its SCHEMA."""
+        return self._versions.setdefault(stream, Versions())
 
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
         stream = message_dict.get("stream", "")

@@ -22,14 +22,23 @@ COLUMN = "_sdc_table_version"
 
 
 class Versions:
-    """The versions of one stream's rows. A stream without versions costs nothing and gets no column."""
+    """The versions of one stream's rows. A stream without versions costs nothing and gets no column.
 
-    def __init__(self, connection: Connection, load: FullLoad | DirectLoad) -> None:
-        self._connection = connection
-        self._load = load
+    They outlive a change of the stream's SCHEMA, which begins another load.
+    """
+
+    _connection: Connection
+    _load: FullLoad | DirectLoad
+
+    def __init__(self) -> None:
         self._of_rows: int | None = None
         self._active: int | None = None
         self._column = Column(COLUMN, COLUMN, PostgresType("bigint"), nullable=True)
+
+    def follow(self, connection: Connection, load: FullLoad | DirectLoad) -> Versions:
+        """From now on rows go to this load."""
+        self._connection, self._load = connection, load
+        return self
 
     def differs(self, version: int | None) -> bool:
         """Whether rows of this version cannot be committed together with those gathered."""

@@ -96,6 +96,17 @@ def test_an_empty_source_never_wipes_a_table(config: Any, db: Db, feed: Feed, ac
 
 
 # SPEC A2
+def test_flagged_rows_are_told_by_the_flags_value_however_it_is_written(config: Any, db: Db, feed: Feed) -> None:
+    """`0` is `0.00` in a column of amounts: flagged rows counted as live would let a third of the table go."""
+    feed.load = {"stale_rows": "flag", "stale_column": "amount", "stale_value": "0"}
+    sync(config, feed, things(*range(1, 31)), 1, allow_shrink=["things"])
+    sync(config, feed, things(*range(1, 11)), 2, allow_shrink=["things"])
+    assert len(ids(db, "amount = 0")) == 20
+    sync(config, feed, things(*range(1, 11)), 3)
+    assert outcome(db) == (0, 0, 10, 20)
+
+
+# SPEC A2
 @WAYS
 def test_a_half_read_source_is_refused(config: Any, db: Db, feed: Feed, activation: str) -> None:
     sync(config, feed, things(*range(1, 11)), 1)

@@ -124,6 +124,15 @@ def test_rows_of_older_versions_are_deleted(config: Any, db: Db, at_start: bool)
         load(config, [schema("id"), activate.replace("2}", "3}"), record(1, 3)])
 
 
+def test_a_version_outlives_a_changed_schema(config: Any, db: Db) -> None:
+    load(config, [schema("id"), *(record(number, 1) for number in range(1, 11))])
+    activate = json.dumps({"type": "ACTIVATE_VERSION", "stream": "things", "version": 2})
+    rows = [record(number, 2) for number in range(1, 10)]
+    changed = schema("id").replace('"tags":', '"more": {"type": "string"}, "tags":')
+    load(config, [schema("id"), activate, *rows, changed])
+    assert [row[0] for row in db.execute("SELECT id FROM things ORDER BY 1")] == list(range(1, 10))
+
+
 def test_metadata_columns(config: Any, db: Db) -> None:
     load(config, [schema("id"), record(1)], add_record_metadata=True)
     assert db.execute("SELECT _sdc_received_at IS NOT NULL, _sdc_deleted_at FROM things").fetchone() == (True, None)

@@ -9,6 +9,7 @@ from psycopg import sql
 from sync_rules.exits import CheckRefused
 
 from target_postgres import catalog
+from target_postgres.activation.carry import stale_value
 from target_postgres.catalog import TableName
 from target_postgres.connection import Connection
 from target_postgres.job import Job
@@ -43,9 +44,8 @@ def check_shrink(
     if rules.shrink_allowed:
         return
     if rules.stale_rows == "flag" and rules.stale_column in live_columns:
-        unflagged = sql.SQL("{}::text IS DISTINCT FROM {}").format(column(str(rules.stale_column)), rules.stale_value)
-        live = count(connection, job.live, unflagged)
-        staged = count(connection, staging, unflagged) if live else staged
+        live = _count_unflagged(connection, job, job.live)
+        staged = _count_unflagged(connection, job, staging) if live else staged
     else:
         live = count(connection, job.live)
     if live == 0:
@@ -102,6 +102,15 @@ def check_key_unique(connection: Connection, job: Job, staging: TableName, versi
 def key_index(live: TableName, version: int) -> str:
     """The name of the index by which a staging table's key is proved."""
     return index_of(live.table, version, KEY_NUMBER)
+
+
+def _count_unflagged(connection: Connection, job: Job, table: TableName) -> int:
+    """Rows without the flag, by the column's own type: its texts for one value may be several (0 and 0.00)."""
+    described = catalog.describe(connection, table)
+    assert described is not None
+    flag = str(job.rules.stale_column)
+    value = stale_value(job, described.columns[flag].type)
+    return count(connection, table, sql.SQL("{} IS DISTINCT FROM {}").format(column(flag), value))
 
 
 def count(connection: Connection, table: TableName, where: sql.Composable | None = None) -> int:
