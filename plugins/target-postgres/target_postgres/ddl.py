@@ -1,4 +1,4 @@
-"""Tables made and changed."""
+"""Tables made and changed, in the caller's transaction: event triggers look for tables as the role does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from target_postgres.catalog import LiveTable, TableName
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.names import column_list, incoming_of
 from target_postgres.queries import query
 from target_postgres.shape import Changes, Column
@@ -19,6 +19,7 @@ def create_schema(connection: Connection, schema: str) -> None:
     if row == (False,):
         with connection.transaction():
             connection.execute(query("ledger.serialise_creation"))
+            look_as_the_role_does(connection)
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
 
 
@@ -34,6 +35,7 @@ def create_table(
     parts: list[sql.Composable] = [_definition(column) for column in columns]
     if key:
         parts.append(sql.SQL("PRIMARY KEY ({})").format(column_list(key)))
+    look_as_the_role_does(connection)
     connection.execute(
         sql.SQL("CREATE {} TABLE {} ({})").format(
             sql.SQL("UNLOGGED" if unlogged else ""), name.sql, sql.SQL(", ").join(parts)
@@ -45,6 +47,7 @@ def create_like(connection: Connection, name: TableName, live: TableName, *, unl
     """Create an empty table like the live one, without its indexes: those are built once the rows are there."""
     place = connection.execute(query("catalog.tablespace"), {"name": live.sql.as_string(connection)}).fetchone()
     tablespace = sql.SQL(" TABLESPACE {}").format(sql.Identifier(place[0])) if place else sql.SQL("")
+    look_as_the_role_does(connection)
     connection.execute(
         sql.SQL(
             "CREATE {} TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED"
@@ -67,18 +70,20 @@ def create_incoming(connection: Connection, live: TableName, columns: Sequence[C
     """
     name = incoming_of(live.table)
     incoming = sql.Identifier("pg_temp", name)
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(incoming))
-    connection.execute(
-        sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DELETE ROWS").format(sql.Identifier(name), live.sql)
-    )
-    brought = {column.name for column in columns}
-    present = connection.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = %s::text::regclass AND attnum > 0 AND NOT attisdropped",
-        [incoming.as_string(connection)],
-    ).fetchall()
-    for (name,) in present:
-        if name not in brought:
-            connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(incoming, sql.Identifier(name)))
+    with connection.transaction():
+        look_as_the_role_does(connection)
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(incoming))
+        connection.execute(
+            sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DELETE ROWS").format(sql.Identifier(name), live.sql)
+        )
+        brought = {column.name for column in columns}
+        present = connection.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::text::regclass AND attnum > 0 AND NOT attisdropped",
+            [incoming.as_string(connection)],
+        ).fetchall()
+        for (name,) in present:
+            if name not in brought:
+                connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(incoming, sql.Identifier(name)))
     return incoming
 
 
@@ -97,6 +102,7 @@ def apply(connection: Connection, name: TableName, plan: Changes) -> None:
     ]
     parts += [sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(column)) for column in plan.relaxed]
     if parts:
+        look_as_the_role_does(connection)
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(name.sql, sql.SQL(", ").join(parts)))
 
 
@@ -108,11 +114,19 @@ def relax_gone(connection: Connection, name: TableName, live: LiveTable, plan: C
         if live.columns[column].not_null and not live.columns[column].identity and not live.columns[column].default
     ]
     if parts:
+        look_as_the_role_does(connection)
         connection.execute(sql.SQL("ALTER TABLE {} {}").format(name.sql, sql.SQL(", ").join(parts)))
+
+
+def create_unique_index(connection: Connection, name: TableName, key: Sequence[str]) -> None:
+    """Create a unique index on these columns."""
+    look_as_the_role_does(connection)
+    connection.execute(sql.SQL("CREATE UNIQUE INDEX ON {} ({})").format(name.sql, column_list(key)))
 
 
 def drop_table(connection: Connection, name: TableName) -> None:
     """Drop a table of our own making, if it is there."""
+    look_as_the_role_does(connection)
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name.sql))
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 
 import psycopg
-from psycopg import sql
 from sync_rules.exits import ConfigurationError
 
 from target_postgres import catalog, ddl, exact, ledger, leftovers, rejects
@@ -17,7 +16,6 @@ from target_postgres.encode import Frame
 from target_postgres.errors import is_about_data
 from target_postgres.job import Job
 from target_postgres.ledger import Counts, Outcome, Sync
-from target_postgres.names import column_list
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 from target_postgres.shape import Changes, Column, changes, final_types
@@ -95,10 +93,12 @@ class DirectLoad:
 
     def _index_key(self) -> None:
         """Without a unique index on its key an upsert would read the whole table, and could write a key twice."""
-        statement = sql.SQL("CREATE UNIQUE INDEX ON {} ({})").format(self.job.live.sql, column_list(self.job.key))
         try:
             with_short_locks(
-                self._connection, self.job.settings, str(self.job.live), lambda: self._connection.execute(statement)
+                self._connection,
+                self.job.settings,
+                str(self.job.live),
+                lambda: ddl.create_unique_index(self._connection, self.job.live, self.job.key),
             )
         except psycopg.errors.UniqueViolation as error:
             raise ConfigurationError(

@@ -13,7 +13,7 @@ from psycopg.types.json import Json, Jsonb
 from sync_rules.batch_info import BatchInfo, Key
 
 from target_postgres.catalog import TableName
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.names import LEDGER_SCHEMA, staging_of
 from target_postgres.queries import query
 
@@ -109,6 +109,7 @@ def ensure(connection: Connection) -> None:
         return
     with connection.transaction():
         connection.execute(query("ledger.serialise_creation"))
+        look_as_the_role_does(connection)
         if connection.execute(query("catalog.schema_exists"), {"schema": LEDGER_SCHEMA}).fetchone() != (True,):
             connection.execute(query("ledger.create_schema"))
         for table in ("sync", "batch", "reject"):

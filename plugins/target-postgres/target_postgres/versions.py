@@ -10,7 +10,7 @@ from psycopg import sql
 from sync_rules.exits import CheckRefused
 
 from target_postgres.activation import checks
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.direct import DirectLoad
 from target_postgres.encode import Frame
 from target_postgres.full import FullLoad
@@ -69,6 +69,7 @@ class Versions:
         job = self._load.job
         older = sql.SQL("({c} IS NULL OR {c} < {version})").format(c=sql.Identifier(COLUMN), version=self._active)
         with self._connection.transaction():
+            look_as_the_role_does(self._connection)
             every = checks.count(self._connection, job.live)
             going = checks.count(self._connection, job.live, older)
             if not job.rules.shrink_allowed and going > every * job.rules.max_shrink_percent / 100:

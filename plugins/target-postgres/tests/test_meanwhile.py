@@ -142,6 +142,50 @@ def test_a_trigger_or_check_may_name_tables_as_its_role_sees_them(
     assert db.execute("SELECT id FROM audit").fetchall() == ([] if way == "staging" else [(10,)])
 
 
+@WAYS
+def test_an_event_trigger_may_name_tables_as_its_role_sees_them(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
+) -> None:
+    """One that notes each change of a table is told of all that a sync makes, changes and drops."""
+    db.execute("CREATE TABLE audit (tag text)")
+    db.execute(
+        "CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO audit VALUES (tg_tag); END'"
+    )
+    db.execute("CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION note()")
+    more = {"activation": activation, "default_target_schema": "elsewhere"}
+    sync(config, feed, things(*range(1, 11)), 1, **more)
+    feed.columns["more"] = "text"
+    sync(config, feed, things(*range(1, 11), more="x"), 2, **more)
+    incremental = Feed(tmp_path, columns={**feed.columns, "even more": "text"})
+    load(config, incremental.incremental([thing(11, more="y")]), **more)
+    feed.columns, feed.version = incremental.columns, 3
+    load(config, [feed.schema()], **more)
+    sync(config, feed, things(*range(1, 12), more="x"), 4, **more)
+    assert db.execute("SELECT count(*) FROM elsewhere.things").fetchone() == (11,)
+    tags = {tag for (tag,) in db.execute("SELECT tag FROM audit")}
+    assert tags >= {"CREATE SCHEMA", "CREATE TABLE", "ALTER TABLE", "CREATE INDEX", "DROP TABLE"}
+
+
+# SPEC A9
+def test_a_row_that_is_carried_meets_checks_and_indexes_as_its_role_sees_them(
+    config: Any, db: Db, feed: Feed, tmp_path: Path
+) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    db.execute("CREATE TABLE audit (id bigint)")
+    db.execute(
+        "CREATE FUNCTION known(n bigint) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM count(*) FROM audit; RETURN true; END'"
+    )
+    db.execute("ALTER TABLE things ADD CHECK (known(id))")
+    feed.version = 2
+    lines = feed.full(things(*range(1, 11)))
+    load(config, lines[:3], activation="swap")
+    load(config, Feed(tmp_path).incremental([thing(11, mod_ts=LATER)]))
+    load(config, [lines[0], *lines[3:]], activation="swap")
+    assert ids(db) == list(range(1, 12))
+
+
 def test_a_table_of_one_name_in_two_schemas_is_refused(config: Any, db: Db, feed: Feed, tmp_path: Path) -> None:
     """Each would be written over the other, and take the other's rows for stale ones."""
     sync(config, feed, things(*range(1, 11)), 1)

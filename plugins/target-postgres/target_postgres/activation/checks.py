@@ -11,7 +11,7 @@ from sync_rules.exits import CheckRefused
 from target_postgres import catalog
 from target_postgres.activation.carry import stale_value
 from target_postgres.catalog import TableName
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.job import Job
 from target_postgres.ledger import Counts
 from target_postgres.names import column, column_list, index_of
@@ -90,6 +90,7 @@ def check_key_unique(connection: Connection, job: Job, staging: TableName, versi
     try:
         with connection.transaction():
             connection.execute(query("activation.room_to_work"))
+            look_as_the_role_does(connection)
             connection.execute(statement.format(name, staging.sql, column_list(job.key)))
     except psycopg.errors.UniqueViolation:
         key = ", ".join(job.key)

@@ -17,7 +17,7 @@ from target_postgres.activation.indexes import BuiltIndex, build, definitions
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.activation.swap import signature_of
 from target_postgres.catalog import LiveTable, TableName
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.errors import reason
 from target_postgres.job import Job
 from target_postgres.ledger import Outcome, Sync
@@ -68,12 +68,14 @@ def prepare(
         # At once, not where it is needed first: a reader of it would be waited for with half the work done.
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(staging.sql))
         connection.execute(query("activation.room_to_work"))
-        outcome, written = _rows(connection, job, sync, live, types, staged, known=known)
-        # Not before: written into the log, all its rows have one new transaction id.
-        _log_staging(connection, staging, live)
         # What is built is what is signed for: an index that comes meanwhile makes the swap be prepared anew.
         wanted = definitions(connection, live.oid) if live else []
         signature = signature_of(live, wanted) if live else None
+        # From here on the live table's checks and its indexes' functions run.
+        look_as_the_role_does(connection)
+        outcome, written = _rows(connection, job, sync, live, types, staged, known=known)
+        # Not before: written into the log, all its rows have one new transaction id.
+        _log_staging(connection, staging, live)
         indexes = build(connection, staging, live, wanted, job.live, job.key, version)
         if not known or written:
             connection.execute(sql.SQL("ANALYZE {}").format(staging.sql))

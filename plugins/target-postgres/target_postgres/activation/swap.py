@@ -11,7 +11,7 @@ from target_postgres.activation import dependents
 from target_postgres.activation.indexes import BuiltIndex, IndexDefinition, definitions
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.catalog import LiveTable
-from target_postgres.connection import Connection
+from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.job import Job
 from target_postgres.ledger import Sync
 from target_postgres.queries import query
@@ -57,8 +57,11 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
             raise Unswappable
         if live is not None:
             _check_unchanged(connection, job, live, staging, signature)
-            _give_owner(connection, live, staging)
+            # Read before it is looked around as the role does: every name in them has its schema.
             after = _inheritance(connection, live)
+        look_as_the_role_does(connection)
+        if live is not None:
+            _give_owner(connection, live, staging)
             after += _move_sequences(connection, live, staging)
             connection.execute(sql.SQL("DROP TABLE {}").format(job.live.sql))
         connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(staging.sql, sql.Identifier(job.live.table)))
