@@ -40,6 +40,7 @@ class LiveColumn:
     default: bool
     collation: str | None = None
     """Its quoted name, where it is not the type's own."""
+    identity_always: bool = False
 
 
 @dataclass(frozen=True)

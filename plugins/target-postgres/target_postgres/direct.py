@@ -18,7 +18,7 @@ from target_postgres.job import Job
 from target_postgres.ledger import Counts, Outcome, Sync
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
-from target_postgres.shape import Changes, Column, changes, final_types
+from target_postgres.shape import Changes, Column, changes, check_identities, final_types
 from target_postgres.upsert import Upsert
 
 logger = logging.getLogger("target-postgres")
@@ -57,6 +57,7 @@ class DirectLoad:
             with connection.transaction():
                 ddl.create_table(connection, job.live, job.columns, job.key)
             return {column.name: column.type for column in job.columns}
+        check_identities(live.columns, job.columns, job.key, str(job.live))
         plan = changes(live.columns, job.columns, str(job.live))
         if plan or plan.gone:
             self._change(live, plan)

@@ -21,7 +21,7 @@ from target_postgres.job import Job
 from target_postgres.ledger import Counts, Sync
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
-from target_postgres.shape import Changes, changes, final_types
+from target_postgres.shape import Changes, changes, check_identities, final_types
 
 logger = logging.getLogger("target-postgres")
 
@@ -45,6 +45,7 @@ class FullLoad:
         live = catalog.describe(connection, job.live)
         plan = changes(live.columns if live else {}, job.columns, str(job.live))
         if live is not None:
+            check_identities(live.columns, job.columns, job.key, str(job.live))
             dependents.check_choice(connection, job, live, plan)
         types = final_types(live.columns if live else {}, job.columns, plan)
         sync = ledger.find(connection, job.live, job.version)

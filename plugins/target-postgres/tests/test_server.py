@@ -12,7 +12,7 @@ from feed import Feed, load
 from sync_rules.exits import ConfigurationError
 from target_postgres.connection import connect
 from target_postgres.settings import Settings
-from things import ids, sync, things
+from things import ids, last_sync, sync, things
 
 Db = psycopg.Connection[Any]
 
@@ -56,3 +56,37 @@ def test_a_staging_table_shows_nobody_more_than_the_live_one(config: Any, db: Db
     load(config, feed.full(things(*range(1, 11)), page=5)[:3])
     assert db.execute(may, ["_paralelo_things_2"]).fetchone() == (False,)
     db.execute("DROP OWNED BY curious; DROP ROLE curious")
+
+
+# SPEC A6
+@pytest.mark.parametrize("lacking", ["schema", "tablespace"])
+def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, feed: Feed, lacking: str) -> None:
+    db.execute("DROP ROLE IF EXISTS loader, owners")
+    db.execute("CREATE ROLE owners; CREATE ROLE loader LOGIN PASSWORD 'loader' IN ROLE owners")
+    db.execute(f"GRANT ALL ON DATABASE {db.info.dbname} TO loader; GRANT ALL ON SCHEMA public TO loader")
+    ordinary = {**config, "user": "loader", "password": "loader"}
+    sync(ordinary, feed, things(*range(1, 11)), 1)
+    if lacking == "schema":
+        db.execute("ALTER TABLE things OWNER TO owners")
+        db.execute("GRANT USAGE ON SCHEMA public TO owners")
+    else:
+        db.execute("SET allow_in_place_tablespaces = on")
+        db.execute("CREATE TABLESPACE slow LOCATION ''")
+        db.execute("CREATE INDEX there ON things (name) TABLESPACE slow")
+    with pytest.raises(ConfigurationError, match="cannot be swapped: no right "):
+        load(ordinary, [Feed(feed.folder, version=2).schema()], activation="swap")
+    sync(ordinary, feed, things(*range(1, 12)), 3)
+    assert last_sync(db, "activation") == ("merge",)
+    db.execute("DROP OWNED BY loader, owners CASCADE; DROP ROLE loader, owners")
+    db.execute("DROP TABLESPACE IF EXISTS slow")
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_an_identity_that_no_update_may_set_is_refused_at_the_start(config: Any, db: Db, feed: Feed, mode: str) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    db.execute(
+        "ALTER TABLE things ALTER COLUMN status SET NOT NULL, ALTER COLUMN status ADD GENERATED ALWAYS AS IDENTITY"
+    )
+    feed.version, feed.not_null = 2, ("id", "status")
+    with pytest.raises(ConfigurationError, match="column status is an identity GENERATED ALWAYS"):
+        load(config, [feed.schema(mode)])

@@ -20,7 +20,8 @@ SELECT a.attname AS name,
        CASE WHEN a.attcollation <> t.typcollation THEN
             (SELECT format('%%I.%%I', n.nspname, l.collname)
              FROM pg_catalog.pg_collation AS l JOIN pg_catalog.pg_namespace AS n ON n.oid = l.collnamespace
-             WHERE l.oid = a.attcollation) END AS collation
+             WHERE l.oid = a.attcollation) END AS collation,
+       a.attidentity = 'a' AS identity_always
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped

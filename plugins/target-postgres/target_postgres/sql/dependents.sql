@@ -44,6 +44,16 @@ SELECT 'extension ' || e.extname
 FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
 WHERE d.classid = 'pg_class'::regclass AND d.objid = %(oid)s AND d.deptype = 'e'
 UNION
+SELECT 'no right of its owner ' || pg_get_userbyid(c.relowner) || ' to create tables in its schema'
+FROM pg_catalog.pg_class AS c, pg_catalog.pg_roles AS r
+WHERE c.oid = %(oid)s AND r.rolname = current_user AND NOT r.rolsuper AND c.relowner <> r.oid
+  AND NOT pg_catalog.has_schema_privilege(c.relowner, c.relnamespace, 'CREATE')
+UNION
+SELECT 'no right to create in the tablespace of the index ' || ci.relname
+FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
+WHERE i.indrelid = %(oid)s AND ci.reltablespace <> 0
+  AND NOT pg_catalog.has_tablespace_privilege(ci.reltablespace, 'CREATE')
+UNION
 SELECT 'security label' FROM pg_catalog.pg_seclabels WHERE classoid = 'pg_class'::regclass AND objoid = %(oid)s
 ORDER BY 1
 
