@@ -51,6 +51,8 @@ class FullLoad:
         sync = ledger.find(connection, job.live, job.version)
         if sync is not None and sync.status == "abandoned":
             raise self.gap("it was given up, for a newer one or because the live table was written anew")
+        if sync is not None and sync.foreign and sync.status == "staging":
+            raise self.gap("the ledger was restored from another server, whose transactions have other numbers")
         if sync is not None and not job.resumable and sync.status == "staging":
             raise ConfigurationError(f"{job.live}: a table without a key was sent under the same version twice")
         if sync is None:

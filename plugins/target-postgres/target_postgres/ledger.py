@@ -64,7 +64,8 @@ class Outcome:
 
 @dataclass
 class Sync:
-    """One sync of one table, as the ledger knows it. `begin_xid` is the transaction that began it."""
+    """One sync of one table, as the ledger knows it. `begin_xid` is the transaction that began it; where it is still to
+    come, the ledger is another server's (`foreign`)."""
 
     id: int
     live: TableName
@@ -73,6 +74,7 @@ class Sync:
     begin_xid: str
     status: str
     prepared: bool = False
+    foreign: bool = False
     entries: list[Entry] = field(default_factory=list)
 
     @property
@@ -132,6 +134,7 @@ def find(connection: Connection, live: TableName, version: int) -> Sync | None:
         begin_xid=row["begin_xid"],
         status=row["status"],
         prepared=row["prepared"],
+        foreign=row["foreign"],
         entries=batches(connection, row["id"]),
     )
 

@@ -107,6 +107,15 @@ def test_staged_rows_that_are_not_those_of_the_ledger_are_a_gap(config: Any, db:
     assert db.execute('SELECT count(*) FROM "_paralelo_things_1"').fetchone() == (10,)
 
 
+def test_a_ledger_out_of_another_server_is_a_gap(config: Any, db: Db, feed: Feed) -> None:
+    """A dump restored: by its transactions' numbers no row could be told from another."""
+    lines = feed.full(things(*range(1, 11)), page=5)
+    load(config, lines[:3])
+    db.execute("UPDATE paralelo.sync SET begin_xid = '99999999999'")
+    with pytest.raises(LedgerGap, match="restored from another server"):
+        load(config, [lines[0], *lines[3:]])
+
+
 def test_a_lost_staging_table_is_a_gap(config: Any, db: Db, feed: Feed) -> None:
     lines = feed.full(things(*range(10, 0, -1)), page=5)
     load(config, lines[:3])

@@ -9,9 +9,11 @@ import psycopg
 import pytest
 import server as embedded
 from feed import Feed, load
+from psycopg import sql
 from sync_rules.exits import ConfigurationError, TableInUse
 from target_postgres.activation import activate, prepare
 from target_postgres.errors import LedgerGap
+from target_postgres.queries import query
 from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
@@ -355,3 +357,14 @@ def test_a_reader_of_a_staging_table_that_was_given_up_holds_up_no_new_version(
     assert ids(db) == list(range(1, 12))
     load(config, [feed.schema()])
     assert db.execute("SELECT to_regclass('public._paralelo_things_1') IS NOT NULL").fetchone() == (False,)
+
+
+# SPEC A9
+@pytest.mark.parametrize(("later", "counts"), [(0, True), (1000, True), (500_000_000, False), (-1000, False)])
+def test_a_row_frozen_very_long_ago_does_not_count_as_written_since(db: Db, later: int, counts: bool) -> None:
+    """Its transaction's number is that of one still to come: they come around."""
+    begin = db.execute("SELECT pg_current_xact_id()::text").fetchone()
+    assert begin is not None
+    row = sql.SQL("(SELECT {}::text::xid AS xmin) AS t").format(sql.Literal(str(int(begin[0]) + later)))
+    since = query("activation.written_since", begin=sql.Literal(begin[0]))
+    assert db.execute(sql.SQL("SELECT {} FROM {}").format(since, row)).fetchone() == (counts,)

@@ -65,7 +65,7 @@ WHERE {match} AND t.{column} IS NOT DISTINCT FROM {value}
 -- name: written_since
 -- The id of the row's transaction is not older than that of the transaction that began the version. An age far below
 -- zero is that of a row frozen more than 2^31 transactions ago; those of transactions under way are a little below.
-(age(t.xmin) BETWEEN -1000000000 AND age({begin}::text::xid8::xid))
+(age(t.xmin) BETWEEN -1000000 AND age({begin}::text::xid8::xid))
 
 -- name: incremental_since
 EXISTS (SELECT FROM paralelo.sync AS f JOIN paralelo.sync AS i USING (table_schema, table_name)

@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS paralelo.reject (
 
 -- name: find_version
 SELECT id, version, staging_table, started_at, key_columns, status, begin_xid::text AS begin_xid,
-       prepared_at IS NOT NULL AS prepared
+       prepared_at IS NOT NULL AS prepared, begin_xid > pg_current_xact_id() AS foreign
 FROM paralelo.sync
 WHERE table_schema = %(schema)s AND table_name = %(table)s AND version = %(version)s
 
