@@ -16,6 +16,9 @@ from target_postgres.settings import Settings
 
 Connection = psycopg.Connection[TupleRow]
 
+OLDEST_SERVER = 15
+"""The first that tells which schemas are published; transaction ids that never come again are older (13)."""
+
 _NEARBY = ("localhost", "127.0.0.1", "::1", "")
 
 
@@ -23,13 +26,17 @@ def connect(settings: Settings, doing: str) -> Connection:
     """A connection in autocommit mode: each transaction is opened where it is meant to be.
 
     `doing` ends the application name, so that `pg_stat_activity` says what runs. Raises ConfigurationError for
-    refused credentials, a missing database or a standby, TargetUnreachable when nobody answers.
+    refused credentials, a missing database, an old server or a standby, TargetUnreachable when nobody answers.
     """
     where = f"PostgreSQL at {settings.host}:{settings.port}, database {settings.database}"
     try:
         connection = psycopg.connect(**_parameters(settings, doing), autocommit=True)
     except psycopg.Error as error:
         raise tell_connecting(error, f"{where} cannot be reached") from error
+    if connection.info.server_version < OLDEST_SERVER * 10_000:
+        found = connection.info.server_version // 10_000
+        connection.close()
+        raise ConfigurationError(f"{where} is version {found}; the oldest that can be loaded into is {OLDEST_SERVER}")
     try:
         _prepare(connection)
     except psycopg.Error as error:

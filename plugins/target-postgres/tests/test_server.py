@@ -10,6 +10,7 @@ import pytest
 import server as embedded
 from feed import Feed, load
 from sync_rules.exits import ConfigurationError
+from target_postgres import connection
 from target_postgres.connection import connect
 from target_postgres.settings import Settings
 from things import ids, last_sync, sync, things
@@ -90,3 +91,9 @@ def test_an_identity_that_no_update_may_set_is_refused_at_the_start(config: Any,
     feed.version, feed.not_null = 2, ("id", "status")
     with pytest.raises(ConfigurationError, match="column status is an identity GENERATED ALWAYS"):
         load(config, [feed.schema(mode)])
+
+
+def test_a_server_that_is_too_old_is_told_at_once(config: Any, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "OLDEST_SERVER", 900)
+    with pytest.raises(ConfigurationError, match=r"is version \d+; the oldest that can be loaded into is 900"):
+        load(config, feed.full(things(1)))
