@@ -17,6 +17,11 @@ CHUNK_ROWS = 5000
 """Rows held as Python objects before they become Arrow texts, which take a tenth of the memory."""
 
 
+CHUNK_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
+"""As many characters at most wait for their commit, whatever the number of rows."""
+
+
 class RecordBuffer:
     """Rows of one stream, in order, until they are committed."""
 
@@ -31,20 +36,26 @@ class RecordBuffer:
         self._rows: list[list[str | None]] = []
         self.rows = 0
         self._nul_replaced = 0
+        self._unpacked = self._packed = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take a record. Columns that it lacks are NULL."""
-        self._rows.append(
-            [
-                value
-                if (value := record.get(column.source)) is None or (type(value) is str and as_it_is)
-                else self._text(value, column)
-                for column, as_it_is in self._plain
-            ]
-        )
+        row = [
+            value
+            if (value := record.get(column.source)) is None or (type(value) is str and as_it_is)
+            else self._text(value, column)
+            for column, as_it_is in self._plain
+        ]
+        self._rows.append(row)
         self.rows += 1
-        if len(self._rows) >= CHUNK_ROWS:
+        self._unpacked += sum(map(len, filter(None, row)))
+        if len(self._rows) >= CHUNK_ROWS or self._unpacked >= CHUNK_BYTES:
             self._pack()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the rows are to be committed for their size."""
+        return self._packed + self._unpacked >= MAX_BYTES
 
     def _text(self, value: Any, column: Column) -> str | None:
         kind = self._types[column.name]
@@ -79,6 +90,8 @@ class RecordBuffer:
                     f" {next(name for name, each in texts.items() if _is_broken(each))}); mend it at the source"
                 ) from None
             self._rows = []
+            self._packed += self._unpacked
+            self._unpacked = 0
 
     def drain(self) -> Frame:
         """All rows, ready for COPY. The buffer is empty afterwards."""
@@ -86,7 +99,7 @@ class RecordBuffer:
         types = {column.name: self._types[column.name] for column in self._columns}
         table = pa.concat_tables(self._chunks) if self._chunks else text_table({name: [] for name in types})
         frame = Frame(table, types, False, nul_replaced=self._nul_replaced)
-        self._chunks, self.rows, self._nul_replaced = [], 0, 0
+        self._chunks, self.rows, self._nul_replaced, self._packed = [], 0, 0, 0
         return frame
 
 

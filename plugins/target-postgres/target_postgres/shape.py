@@ -12,6 +12,9 @@ from target_postgres.catalog import LiveColumn
 from target_postgres.names import fold_all
 from target_postgres.postgres_types import PostgresType, from_json_schema, is_nullable, wider
 
+MAX_COLUMNS = 1600
+SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -53,10 +56,12 @@ def columns_of(schema: Mapping[str, Any], key: Sequence[str], table: str, *, tru
     """The columns a SCHEMA asks for, in its order.
 
     Only a tap of ours is trusted to know that a column is never null; from any other only the key is NOT NULL.
-    Raises ConfigurationError for names that fold to one, key columns that are not there, or an unknown type.
+    Raises ConfigurationError for no columns or too many, names that fold to one or are PostgreSQL's own, key columns
+    that are not there, or an unknown type.
     """
-    properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
+    properties: Mapping[str, Mapping[str, Any]] = schema.get("properties") or {}
     folded = fold_all(properties, table)
+    _check_names(list(folded.values()), table)
     missing = [name for name in key if name not in properties]
     if missing:
         raise ConfigurationError(f"{table}: the key column {missing[0]!r} is not among the stream's columns")
@@ -73,6 +78,22 @@ def columns_of(schema: Mapping[str, Any], key: Sequence[str], table: str, *, tru
         ]
     except ValueError as error:
         raise ConfigurationError(f"{table}: {error}") from error
+
+
+def _check_names(names: Sequence[str], table: str) -> None:
+    if not names:
+        raise ConfigurationError(f"{table}: the stream has no columns: select some of them in the extractor")
+    if len(names) > MAX_COLUMNS:
+        raise ConfigurationError(
+            f"{table}: the stream has {len(names)} columns, and a table in PostgreSQL at most {MAX_COLUMNS}:"
+            " leave some out"
+        )
+    taken = sorted(set(names) & SYSTEM_COLUMNS)
+    if taken:
+        raise ConfigurationError(
+            f"{table}: PostgreSQL itself has a column {taken[0]!r} in every table: rename it in a view at the source,"
+            " or leave it out"
+        )
 
 
 def changes(live: Mapping[str, LiveColumn], wanted: Sequence[Column], table: str) -> Changes:

@@ -90,8 +90,9 @@ class PostgresSink(BatchSink):
 
     @property
     def is_full(self) -> bool:
-        """A page of a full sync of ours is whole when its STATE comes; others are full at `batch_size_rows`."""
-        return self.job.mode != "full" and self._buffer.rows >= self.max_size
+        """A page of a full sync of ours is whole when its STATE comes; others are full at `batch_size_rows`, or
+        sooner where rows are large."""
+        return self.job.mode != "full" and (self._buffer.rows >= self.max_size or self._buffer.is_large)
 
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:  # noqa: ARG002  # the SDK's
         """Gather one record."""
@@ -176,7 +177,7 @@ class PostgresSink(BatchSink):
     def _load_lines(self, address: str, compression: str | None) -> None:
         for record in batch_files.json_lines(address, compression):
             self._buffer.add(record)
-            if self._buffer.rows >= self.max_size:
+            if self.is_full:
                 self.flush()
         self.flush()
 

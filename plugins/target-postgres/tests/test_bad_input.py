@@ -249,3 +249,18 @@ def test_a_number_beyond_its_columns_range_is_a_reject(config: Any, db: Db, feed
     assert str(2**64 - 1) not in ended.log
     load(config, lines, max_rejects=1)
     assert db.execute("SELECT id, n FROM things").fetchall() == [(2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        ({}, "the stream has no columns"),
+        ({"id": {"type": "integer"}, "XMin": {"type": "string"}}, "itself has a column 'xmin'"),
+        ({"id": {"type": "integer"}, **{f"c{n}": {"type": "string"} for n in range(1600)}}, "has 1601 columns"),
+    ],
+    ids=["none", "system", "many"],
+)
+def test_columns_that_no_table_can_have(config: Any, tmp_path: Path, properties: dict[str, Any], words: str) -> None:
+    schema = {"type": "object", "properties": properties}
+    said = {"type": "SCHEMA", "stream": "things", "schema": schema, "key_properties": ["id"] if properties else []}
+    check(run(config, tmp_path, [json.dumps(said)]), 2, words)

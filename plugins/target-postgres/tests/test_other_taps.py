@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from feed import load
 from sync_rules.exits import CheckRefused, DataRefused
+from target_postgres import records
 
 Db = psycopg.Connection[Any]
 PROPERTIES = {
@@ -145,3 +146,15 @@ def test_a_record_that_does_not_fit_its_schema(config: Any) -> None:
         load(config, [schema("id"), record(1, short="SECRET")])
     with pytest.raises(DataRefused, match="Price breaks the rule 'type'"):
         load(config, [schema("id"), record(1, Price="SECRET")])
+
+
+def test_large_records_are_committed_before_there_are_many(
+    config: Any, db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MAX_BYTES", 1000)
+    lines = tmp_path / "a.jsonl"
+    lines.write_text("".join(f'{{"id": {number}, "tags": ["{"x" * 300}"]}}\n' for number in range(11, 21)))
+    rows = [record(number, tags=["x" * 300]) for number in range(1, 11)]
+    load(config, [schema("id"), *rows, batch(lines, format="jsonl")])
+    found = db.execute("SELECT count(*), count(DISTINCT xmin::text) FROM things").fetchone()
+    assert found == (20, 6), "four rows at most in one transaction"
