@@ -28,6 +28,10 @@ _PROVIDERS = {"mssql-python": "msodbcsql18", "mssql-odbc": "mssql-odbc"}
 """mssql-python's name for the ODBC driver that it loads, one a process. Left unsaid, a release of it may change it."""
 
 
+class NoSuchHost(ConfigurationError):
+    """Nobody knows the name. A resolver that has just lost its network says so, too: it is asked again."""
+
+
 class Connection(Protocol):
     """What the tap needs of a driver's connection. Errors are SyncErrors that name the table."""
 
@@ -53,14 +57,14 @@ def server_name(config: Mapping[str, Any]) -> str:
 
 
 def connect(config: Mapping[str, Any], log: logging.Logger) -> Connection:
-    """A connection by the `driver` setting; a server that cannot be reached is tried three times.
+    """A connection by the `driver` setting; a server that cannot be reached or found is tried three times.
 
     Raises SourceUnreachable or ConfigurationError.
     """
     import tenacity
 
     attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(SourceUnreachable),
+        retry=tenacity.retry_if_exception_type((SourceUnreachable, NoSuchHost)),
         stop=tenacity.stop_after_attempt(_ATTEMPTS) | tenacity.stop_after_delay(config["connect_timeout_seconds"]),
         wait=tenacity.wait_exponential(multiplier=0.5, max=10),
         before_sleep=lambda state: log.warning("%s; trying again", state.outcome and state.outcome.exception()),
@@ -83,7 +87,7 @@ def round_trip_seconds(connection: Connection) -> float:
 def _knock(config: Mapping[str, Any]) -> None:
     """See whether anything listens there. The ODBC driver would try for the whole connect time-out before it says so.
 
-    Raises ConfigurationError for a name that nobody knows, SourceUnreachable when nothing answers.
+    Raises NoSuchHost for a name that nobody knows, SourceUnreachable when nothing answers.
     """
     if config.get("dsn"):
         return
@@ -92,9 +96,9 @@ def _knock(config: Mapping[str, Any]) -> None:
         with socket.create_connection(address, timeout=min(_KNOCK_SECONDS, config["connect_timeout_seconds"])):
             return
     except socket.gaierror as error:
-        if error.errno == socket.EAI_AGAIN:
+        if error.errno != socket.EAI_NONAME:
             raise SourceUnreachable(f"{server_name(config)}: the name of the host could not be looked up") from error
-        raise ConfigurationError(f"{server_name(config)}: there is no host of that name: check host") from error
+        raise NoSuchHost(f"{server_name(config)}: there is no host of that name: check host") from error
     except OSError as error:
         told = "nothing answers" if isinstance(error, TimeoutError) else (error.strerror or "no answer").lower()
         raise SourceUnreachable(f"{server_name(config)}: cannot be reached: {told}") from error

@@ -1,0 +1,36 @@
+"""A server that cannot be found or reached: how often it is tried, and what is said in the end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import pytest
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+from tap_mssql import client
+
+CONFIG = {"host": "sql.example", "port": 1433, "connect_timeout_seconds": 60, "driver": "mssql-python"}
+
+
+@pytest.mark.parametrize(
+    ("errno", "error"),
+    [
+        (socket.EAI_NONAME, ConfigurationError),
+        (socket.EAI_AGAIN, SourceUnreachable),
+        (socket.EAI_FAIL, SourceUnreachable),
+        (socket.EAI_NODATA, SourceUnreachable),
+    ],
+)
+def test_a_name_is_looked_up_three_times(monkeypatch: pytest.MonkeyPatch, errno: int, error: type[SyncError]) -> None:
+    """A resolver that has just lost its network knows no name at all."""
+    asked = []
+
+    def look_up(address: Any, **_: Any) -> None:
+        asked.append(address)
+        raise socket.gaierror(errno, "not known")
+
+    monkeypatch.setattr(socket, "create_connection", look_up)
+    with pytest.raises(error, match=r"sql\.example:1433"):
+        client.connect(CONFIG, logging.getLogger())
+    assert len(asked) == 3
