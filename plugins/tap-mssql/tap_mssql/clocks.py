@@ -31,9 +31,14 @@ def can_be_cursor(column: SqlColumn) -> bool:
     return column.base in (*MOMENTS, *_COUNTERS)
 
 
+def counts(column: SqlColumn) -> bool:
+    """Whether the cursor is a number, and no moment."""
+    return column.base in _COUNTERS
+
+
 def text_type(column: SqlColumn) -> pa.DataType:
     """The Arrow type of the column's exact text, or number."""
-    return pa.int64() if column.base in _COUNTERS else pa.large_string()
+    return pa.int64() if counts(column) else pa.large_string()
 
 
 def read(connection: Connection, queries: TableQueries, zone: str, table: str) -> Clock:

@@ -46,13 +46,15 @@ class TableStream(PagedStream):
 
     def open_source(self) -> Source:
         """Describe the table, choose its key and cursor, connect."""
-        from tap_mssql import hidden
+        from tap_mssql import hidden, variants
         from tap_mssql.table import choose
 
         connection = self._tap.connection()
         description = describe_one(connection, self.table_name)
         choices = choose(description, self.config, self.selects)
-        hidden.check(connection, description.name, choices.columns_of(description), self.logger)
+        read = choices.columns_of(description)
+        hidden.check(connection, description.name, read, self.logger)
+        variants.check(connection, description.name, list(map(description.existing, read)))
         table = self._table(description, choices, connection)
         natural = ", ".join(description.natural_key)
         why = table.broken_key() if choices.guessed and self.is_full else ""

@@ -86,6 +86,8 @@ def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable
         if incremental or wanted:
             raise ConfigurationError(f"{table.name}: {cursor} cannot be a cursor: its type is {described.declared}")
         cursor = None
+    if incremental and described is not None and clocks.counts(described) and config.get("start_date"):
+        raise ConfigurationError(f"{table.name}: start_date is a time, and {cursor} counts: unset it")
     guessed = wanted_key is None and bool(key) and not table.is_unique(key)
     return Choices(key, cursor, incremental, selects, guessed)
 

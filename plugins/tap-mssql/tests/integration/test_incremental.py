@@ -137,3 +137,14 @@ def test_a_table_without_a_cursor_is_refused(source: Any, table: Make) -> None:
     run = source.tap(tables=["dbo.still"], sync_mode="incremental")
     assert run.exit_code == 2
     assert "dbo.still: an incremental sync needs cursor_column" in run.log
+
+
+@pytest.mark.parametrize("kind", ["bigint", "rowversion"])
+def test_no_date_is_the_start_of_what_counts(source: Any, table: Make, kind: str) -> None:
+    """It was passed over in silence, and the sync started from now."""
+    table("dbo.counted", f"id int NOT NULL PRIMARY KEY, c {kind} NOT NULL")
+    settings = {"tables": ["dbo.counted"], "cursor_column": "c", "start_date": "2024-01-01"}
+    run = source.tap(sync_mode="incremental", **settings)
+    assert run.exit_code == 2
+    assert "dbo.counted: start_date is a time, and c counts" in run.log
+    assert source.tap(**settings).exit_code == 0
