@@ -46,13 +46,15 @@ def create_table(
 def create_like(connection: Connection, name: TableName, live: TableName, *, unlogged: bool = False) -> None:
     """Create an empty table like the live one, without its indexes: those are built once the rows are there."""
     place = connection.execute(query("catalog.tablespace"), {"name": live.sql.as_string(connection)}).fetchone()
+    method = connection.execute(query("catalog.access_method"), {"name": live.sql.as_string(connection)}).fetchone()
+    using = sql.SQL(" USING {}").format(sql.Identifier(method[0])) if method else sql.SQL("")
     tablespace = sql.SQL(" TABLESPACE {}").format(sql.Identifier(place[0])) if place else sql.SQL("")
     look_as_the_role_does(connection)
     connection.execute(
         sql.SQL(
             "CREATE {} TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED"
-            " INCLUDING IDENTITY INCLUDING STORAGE INCLUDING COMPRESSION){}"
-        ).format(sql.SQL("UNLOGGED" if unlogged else ""), name.sql, live.sql, tablespace)
+            " INCLUDING IDENTITY INCLUDING STORAGE INCLUDING COMPRESSION){}{}"
+        ).format(sql.SQL("UNLOGGED" if unlogged else ""), name.sql, live.sql, using, tablespace)
     )
 
 

@@ -66,8 +66,10 @@ class FullLoad:
     def _begin(self, live: catalog.LiveTable | None, plan: Changes) -> Sync:
         """A new version: unfinished ones are given up, its staging table comes, in one transaction."""
         job, connection = self.job, self._connection
-        unlogged = job.settings.staging_unlogged or (
-            connection.execute(query("catalog.is_published"), {"schema": job.live.schema}).fetchone() == (True,)
+        unlogged = (
+            job.settings.staging_unlogged
+            or (live is not None and live.persistence == "u")
+            or connection.execute(query("catalog.is_published"), {"schema": job.live.schema}).fetchone() == (True,)
         )
         with connection.transaction():
             ledger.abandon_others(connection, job.live)

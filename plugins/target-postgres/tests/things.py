@@ -62,6 +62,6 @@ def described(server: embedded.Server, db: psycopg.Connection[Any]) -> str:
         server.dsn(db.info.dbname),
     ]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "CREATE TABLE" not in text:
+    if "CREATE TABLE" not in text and "CREATE UNLOGGED TABLE" not in text:
         raise AssertionError(text)
     return text

@@ -50,6 +50,7 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
 
     def work() -> None:
         after: list[sql.SQL] = []
+        of_sequences: list[sql.SQL] = []
         if signature is not None:
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(job.live.sql))
         live = catalog.describe(connection, job.live)
@@ -58,11 +59,12 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
         if live is not None:
             _check_unchanged(connection, job, live, staging, signature)
             # Read before it is looked around as the role does: every name in them has its schema.
-            after = _inheritance(connection, live)
+            after = _inheritance(connection, live, "grants", "properties")
+            of_sequences = _inheritance(connection, live, "identities")
         look_as_the_role_does(connection)
         if live is not None:
             _give_owner(connection, live, staging)
-            after += _move_sequences(connection, live, staging)
+            after += [*_move_sequences(connection, live, staging), *of_sequences]
             connection.execute(sql.SQL("DROP TABLE {}").format(job.live.sql))
         connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(staging.sql, sql.Identifier(job.live.table)))
         for index in indexes:
@@ -103,14 +105,10 @@ def _give_owner(connection: Connection, live: LiveTable, staging: catalog.TableN
     connection.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(staging.sql, sql.Identifier(row[0])))
 
 
-def _inheritance(connection: Connection, live: LiveTable) -> list[sql.SQL]:
+def _inheritance(connection: Connection, live: LiveTable, *kinds: str) -> list[sql.SQL]:
     """The statements that give the new table what the old one has."""
     parameters = {"oid": live.oid}
-    found = [
-        text
-        for name in ("grants", "properties")
-        for (text,) in connection.execute(query(f"inherit.{name}"), parameters).fetchall()
-    ]
+    found = [text for name in kinds for (text,) in connection.execute(query(f"inherit.{name}"), parameters).fetchall()]
     return [_trusted(text) for text in found]
 
 

@@ -52,6 +52,10 @@ JOIN pg_catalog.pg_tablespace AS s ON s.oid = coalesce(nullif(c.reltablespace, 0
 WHERE c.oid = %(name)s::text::regclass
   AND (s.oid = d.dattablespace OR pg_catalog.has_tablespace_privilege(s.oid, 'CREATE'))
 
+-- name: access_method
+SELECT m.amname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+WHERE c.oid = %(name)s::text::regclass
+
 -- name: has_primary_key
 SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = %(oid)s AND indisprimary)
 

@@ -108,5 +108,34 @@ WITH live AS (
                       obj_description(s.oid, 'pg_statistic_ext'))
     FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.stxnamespace
     WHERE s.stxrelid = %(oid)s AND obj_description(s.oid, 'pg_statistic_ext') IS NOT NULL
+    UNION ALL
+    SELECT 17, format('ALTER STATISTICS %%I.%%I SET STATISTICS %%s', sn.nspname, s.stxname, s.stxstattarget)
+    FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.stxnamespace
+    WHERE s.stxrelid = %(oid)s AND s.stxstattarget >= 0
+    UNION ALL
+    SELECT 18, format('ALTER INDEX %%I.%%I ALTER COLUMN %%s SET STATISTICS %%s', live.nspname, ci.relname, a.attnum,
+                      a.attstattarget)
+    FROM live JOIN pg_catalog.pg_index AS i ON i.indrelid = live.oid AND i.indisvalid
+    JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = ci.oid AND a.attstattarget >= 0
 )
 SELECT text FROM statements ORDER BY rank
+
+-- name: identities
+-- Rights and comments of the sequences inside identity columns, once the new ones have their names.
+WITH within AS (
+    SELECT s.*, format('%%I.%%I', n.nspname, s.relname) AS name
+    FROM pg_catalog.pg_depend AS d
+    JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = s.relnamespace
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+      AND d.refobjid = %(oid)s AND d.deptype = 'i'
+)
+SELECT format('GRANT %%s ON SEQUENCE %%s TO %%s%%s', acl.privilege_type, within.name,
+              CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
+              CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+FROM within CROSS JOIN LATERAL aclexplode(within.relacl) AS acl
+WHERE acl.grantee <> within.relowner
+UNION ALL
+SELECT format('COMMENT ON SEQUENCE %%s IS %%L', name, obj_description(oid, 'pg_class'))
+FROM within WHERE obj_description(oid, 'pg_class') IS NOT NULL
