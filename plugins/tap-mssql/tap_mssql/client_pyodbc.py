@@ -32,9 +32,14 @@ class PyodbcConnection:
 
     def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
         """All rows of a small result."""
-        with self._explained(table), self._raw.cursor() as cursor:
-            _execute(cursor, sql, values)
-            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        with self._explained(table):
+            cursor = self._raw.cursor()
+            try:
+                _execute(cursor, sql, values)
+                return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            finally:
+                # Here, in the driver's thread: an error's traceback would keep it open, and it the connection busy.
+                cursor.close()
 
     def batches(
         self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str

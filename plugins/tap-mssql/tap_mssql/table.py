@@ -308,7 +308,7 @@ class MssqlTable:
 
     def _refuse(self, fault: str) -> None:
         if fault and self._choices.guessed:
-            raise SourceChanged(f"{self.name}: {fault}, since a moment ago: the next run reads the table without a key")
+            raise SourceChanged(f"{self.name}: {fault} since this run began: the next one reads without a key")
         if fault:
             raise ConfigurationError(f"{self.name}: {fault}: set another key_columns")
 
