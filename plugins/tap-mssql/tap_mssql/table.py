@@ -281,7 +281,7 @@ class MssqlTable:
         found = clocks.newest(self._connection, self._queries, self._description.name, now)
         lookback = timedelta(minutes=int(self._config["lookback_minutes"]))
         if isinstance(found, str) and clocks.LONG_AGO < found < str(earlier(now, lookback)):
-            self._log.warning(
+            self._log.info(
                 "%s: the newest %s is further behind the source's clock than the lookback: the first incremental sync"
                 " starts from it, in case rows are stamped by another clock",
                 self.name,
