@@ -201,8 +201,8 @@ def _compare(
         if surveyed
         else (tally.rows["source"], tally.rows["target"])
     )
-    # What changed since a full sync began is the next incremental's, however much of the table it is.
-    few = options.settled_at is not None or _few_unsettled(tally, max(counts))
+    # What changed since a full sync began is the next incremental's, however much of the rows that it staged.
+    few = (options.settled_at is not None and counts[1] > 0) or _few_unsettled(tally, max(counts))
     unproven = _unproven(tally, max(counts), bounds.rows if check == "sample" else 0, few=few)
     verdict = verdict_of(
         [count for kind, count in tally.counts.items() if kind != "extra" or not options.ignore_extra],
