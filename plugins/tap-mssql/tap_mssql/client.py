@@ -169,6 +169,9 @@ def connection_string(config: Mapping[str, Any]) -> str:
     if config["driver"] == "pyodbc":
         words["APP"] = config["application_name"]
     words["PacketSize"] = config.get("packet_size")
+    if config["driver"] != "pyodbc":
+        # The driver would open a lost connection anew by itself, unasked: see MssqlPythonConnection._be_there.
+        words["ConnectRetryCount"] = 0
     return "".join(f"{word}={_braced(value)};" for word, value in words.items() if value is not None)
 
 
@@ -201,7 +204,11 @@ class MssqlPythonConnection:
             cursor = self._raw.cursor()
             try:
                 _execute(cursor, sql, values)
-                return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+                if not cursor.description:
+                    return []
+                found = [tuple(row) for row in cursor.fetchall()]
+                self._be_there(cursor)
+                return found
             finally:
                 cursor.close()
 
@@ -222,12 +229,23 @@ class MssqlPythonConnection:
                 has_columns(cursor.description, table)
                 with cursor.arrow_reader(batch_size=fetch_size) as reader:
                     yield from reader
+                self._be_there(cursor)
             finally:
                 cursor.close()
 
     def close(self) -> None:
         """Close it; may be called twice."""
         self._raw.close()
+
+    @staticmethod
+    def _be_there(cursor: Any) -> None:
+        """Raise the driver's error where the connection is gone.
+
+        Where it ends in the middle of a result, mssql-python 1.16 gives what had come until then as if it were all:
+        a page with too few rows would be taken for the table's end. Whatever is asked next fails.
+        """
+        _execute(cursor, "SELECT 1", ())
+        cursor.fetchall()
 
     @contextmanager
     def _explained(self, table: str) -> Iterator[None]:
