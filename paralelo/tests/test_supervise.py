@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,83 +13,7 @@ from sync_rules.exits import ConfigurationError, Exit
 from paralelo.outcomes import Outcome
 from paralelo.policy import Policy
 from paralelo.runlock import Proof
-from paralelo.supervise import Event, Ports, Sign, Supervisor
-
-QUICK = Policy(jitter=0)
-KILLED = Outcome(Exit.UNEXPECTED, "Meltano was ended by signal 9", 9)
-
-
-@dataclass
-class FakeClock:
-    at: float = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def now(self) -> datetime:
-        return datetime(2025, 11, 3, tzinfo=timezone.utc) + timedelta(seconds=self.at)
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-
-
-@dataclass
-class FakeJob:
-    """A job that ends as told; `stubborn` ones hear SIGKILL alone, `orphans` outlive a Meltano that is gone."""
-
-    result: Outcome | None = None
-    stubborn: bool = False
-    orphans: bool = False
-    heard: list[int] = field(default_factory=list)
-
-    @property
-    def done(self) -> bool:
-        return self.result is not None
-
-    def gone(self) -> bool:
-        return self.done and not self.orphans
-
-    def end(self) -> None:
-        self.signal(signal.SIGTERM)
-
-    def signal(self, signum: int) -> None:
-        self.heard.append(signum)
-        if signum == signal.SIGKILL or not self.stubborn:
-            self.orphans = False
-            self.result = self.result or (KILLED if signum == signal.SIGKILL else Outcome(Exit.UNEXPECTED, "ended"))
-
-    def outcome(self) -> Outcome:
-        assert self.result is not None
-        return self.result
-
-
-@dataclass
-class World:
-    clock: FakeClock = field(default_factory=FakeClock)
-    jobs: list[FakeJob] = field(default_factory=list)
-    forced: list[bool] = field(default_factory=list)
-    cleaned: list[bool] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    proof: Proof = field(default_factory=lambda: Proof(True))
-    sign: Sign = field(default_factory=lambda: Sign("loading", 0))
-
-    def start(self, attempt: int, force: bool) -> FakeJob:
-        assert attempt == len(self.jobs) + 1
-        assert all(job.gone() for job in self.jobs), "a second job beside a living one"
-        self.jobs.append(FakeJob())
-        self.forced.append(force)
-        return self.jobs[-1]
-
-    def supervisor(self, policy: Policy = QUICK) -> Supervisor:
-        ports = Ports(
-            self.start, lambda _: self.sign, lambda: self.proof, self.cleaned.append, self.events.append, lambda: 0.5
-        )
-        supervisor = Supervisor("bi-credores", "full", policy, ports, self.clock)
-        supervisor.begin()
-        return supervisor
-
-    def kinds(self) -> list[str]:
-        return [event.kind for event in self.events]
+from paralelo.tests.world import KILLED, FakeJob, World
 
 
 def test_a_job_that_ends_well_is_finished() -> None:
@@ -150,94 +73,6 @@ def test_a_lock_still_held_after_our_own_kill_is_waited_for() -> None:
     world.jobs[1].result = Outcome(Exit.ALREADY_RUNNING, "held by a dead run's backend")
     supervisor.step()
     assert supervisor.phase == "pausing"
-
-
-def test_a_stall_ends_the_whole_group_and_starts_again() -> None:
-    world = World()
-    supervisor = world.supervisor()
-    world.clock.at += 899
-    world.sign = Sign("loading", 5)
-    supervisor.step()
-    world.clock.at += 899
-    supervisor.step()
-    assert world.jobs[0].heard == []
-    world.clock.at += 1
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
-    supervisor.step()
-    assert supervisor.attempts[0].exit is Exit.STALLED
-    assert "900 seconds" in supervisor.attempts[0].reason
-    world.clock.at += 300
-    supervisor.step()
-    assert len(world.jobs) == 2
-
-
-def test_a_process_that_does_not_hear_is_killed_after_the_grace() -> None:
-    world = World()
-    supervisor = world.supervisor()
-    world.jobs[0].stubborn = True
-    supervisor.step()
-    world.clock.at += 900
-    supervisor.step()
-    supervisor.step()
-    world.clock.at += 29
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
-    world.clock.at += 1
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM, signal.SIGKILL]
-    supervisor.step()
-    assert supervisor.attempts[0].exit is Exit.STALLED
-    assert world.cleaned == [False, True], "the killed Meltano's lock and settings are cleared"
-
-
-def test_the_first_query_of_an_attempt_is_given_its_own_time() -> None:
-    world = World()
-    world.sign = Sign("starting", 500)
-    supervisor = world.supervisor(replace(QUICK, first_stall=3_660))
-    supervisor.step()
-    world.sign = Sign("reading", 500)
-    supervisor.step()
-    world.clock.at += 3_659
-    supervisor.step()
-    assert world.jobs[0].heard == [], "what earlier attempts committed is no commit of this one"
-    world.sign = Sign("reading", 600)
-    supervisor.step()
-    world.clock.at += 900
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
-
-
-def test_activation_is_given_more_time_than_reading() -> None:
-    world = World(sign=Sign("activating", 9))
-    supervisor = world.supervisor()
-    supervisor.step()
-    world.clock.at += 3_599
-    supervisor.step()
-    assert world.jobs[0].heard == []
-    world.clock.at += 1
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
-
-
-def test_time_in_which_nobody_could_look_does_not_count_as_a_stall() -> None:
-    world = World(sign=Sign("reading", 5))
-    supervisor = world.supervisor()
-    supervisor.step()
-    world.clock.at += 600
-    supervisor.step()
-    world.sign = Sign("starting", 0, seen=False)
-    for _ in range(3_600):
-        world.clock.at += 1
-        supervisor.step()
-    assert supervisor.phase == "reading", "what was seen last"
-    world.sign = Sign("reading", 5)
-    world.clock.at += 299
-    supervisor.step()
-    assert world.jobs[0].heard == []
-    world.clock.at += 1
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
 
 
 def test_plugins_that_outlive_a_killed_meltano_are_ended_before_a_restart() -> None:

@@ -103,3 +103,22 @@ def command_environment(settings: DatabaseSettings) -> dict[str, str]:
         "DATABASE_USER": settings.user,
         "DATABASE_PASSWORD": settings.password or "",
     }
+
+
+@pytest.fixture
+def db(settings: DatabaseSettings) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the test's own."""
+    with psycopg.connect(**settings.libpq("tests"), autocommit=True, prepare_threshold=None) as connection:
+        yield connection
+
+
+@pytest.fixture
+def empty(db: psycopg.Connection[Any]) -> None:
+    """As if nothing had ever been migrated."""
+    db.execute("DROP SCHEMA IF EXISTS landing, archive, paralelo CASCADE")
+    db.execute("DROP TABLE IF EXISTS paralelo_stores.migrated_row, paralelo_stores.migrated_store")
+    db.execute(
+        "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ')"
+        " || ' RESTART IDENTITY CASCADE' FROM pg_tables WHERE schemaname IN"
+        " ('tws', 'context', 'audit', 'analytics', 'learning', 'metrics')); END $$"
+    )

@@ -225,9 +225,8 @@ class MssqlTable:
             conditions = self._queries.below(key_range.upper, key_range.below)
             found = reader.read(self._queries.page, conditions, reader.page_rows())
         if found.ended and not self._description.is_unique(self.key):
-            self._refuse(
-                self._fault()
-            )  # once more: a row added since with a key that was there may lie behind a page's end
+            # Once more: a row added since with a key that was there may lie behind a page's end.
+            self._refuse(self._fault())
         self._pages_alone = PAGES_ALONE if found.large else max(0, self._pages_alone - 1)
         return self._page(found, last=found.ended)
 

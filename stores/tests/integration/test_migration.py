@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ import psycopg
 import pytest
 
 from stores.samples.generate import FILES, generate
-from stores.settings import DatabaseSettings
+from stores.tests.migrating import SCRIPT, migrate
 
-SCRIPT = str(Path(__file__).parents[3] / "scripts" / "migrate_sqlite_to_pg.py")
 SMALL = 60
+pytestmark = pytest.mark.usefixtures("empty")
 
 
 @pytest.fixture(scope="module")
@@ -31,32 +30,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("old")
     generate(path, rows=SMALL)
     return path
-
-
-@pytest.fixture
-def db(settings: DatabaseSettings) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of the test's own."""
-    with psycopg.connect(**settings.libpq("tests"), autocommit=True, prepare_threshold=None) as connection:
-        yield connection
-
-
-@pytest.fixture(autouse=True)
-def empty(db: psycopg.Connection[Any]) -> None:
-    """As if nothing had ever been migrated."""
-    db.execute("DROP SCHEMA IF EXISTS landing, archive, paralelo CASCADE")
-    db.execute("DROP TABLE IF EXISTS paralelo_stores.migrated_row, paralelo_stores.migrated_store")
-    db.execute(
-        "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ')"
-        " || ' RESTART IDENTITY CASCADE' FROM pg_tables WHERE schemaname IN"
-        " ('tws', 'context', 'audit', 'analytics', 'learning', 'metrics')); END $$"
-    )
-
-
-def migrate(env: dict[str, str], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end. Where Paralelo's own target is does not matter to it."""
-    command = [sys.executable, SCRIPT, str(folder), *options]
-    elsewhere = {"TARGET_POSTGRES_HOST": "nowhere.invalid", "TARGET_POSTGRES_PASSWORD": "another"}
-    return subprocess.run(command, env={**env, **elsewhere}, capture_output=True, text=True, check=False, timeout=170)
 
 
 def contents(db: psycopg.Connection[Any]) -> dict[str, Any]:
@@ -360,74 +333,3 @@ def test_what_cannot_be_done_is_said_in_one_line(command_environment: dict[str, 
         command = [sys.executable, SCRIPT, *options]
         done = subprocess.run(command, env=command_environment, capture_output=True, text=True, check=False)
         assert (done.returncode, len(done.stderr.strip().splitlines())) == (code, 1), done.stderr
-
-
-FEEDBACK = (
-    "CREATE TABLE feedback (query_hash TEXT, doc_id TEXT, rating INTEGER, timestamp TIMESTAMP);"
-    "INSERT INTO feedback VALUES ('{0}', 'd', 5, '2025-01-01'), ('{0}', 'd', 'bad', '2025-01-01');"
-    "CREATE TABLE document_scores (doc_id TEXT, n); INSERT INTO document_scores VALUES ('{0}', 1), ('b', 2);"
-)
-
-
-def _feedback(path: Path, word: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with closing(sqlite3.connect(path)) as file:
-        file.executescript(FEEDBACK.format(word))
-
-
-@pytest.mark.parametrize(("one", "other"), [("m.db", "m.sqlite"), ("a/b.db", "a_b.db"), ("X.db", "x.DB")])
-def test_two_files_of_one_name_are_refused(
-    command_environment: dict[str, str], tmp_path: Path, one: str, other: str
-) -> None:
-    for name in (one, other):
-        _feedback(tmp_path / name, "q")
-    done = migrate(command_environment, tmp_path, "--dry-run")
-    assert (done.returncode, "would both be the store" in done.stderr) == (2, True), done.stderr
-
-
-def test_another_file_under_a_moved_stores_name_is_refused(
-    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
-) -> None:
-    _feedback(tmp_path / "first" / "f.db", "one")
-    _feedback(tmp_path / "second" / "f.db", "two")
-    _feedback(tmp_path / "second" / "kept.db.bak", "two")
-    assert migrate(command_environment, tmp_path / "first").returncode == 0
-    other = migrate(command_environment, tmp_path / "second")
-    assert (other.returncode, "--same-files" in other.stderr) == (7, True), other.stderr
-    assert "kept.db.bak: a SQLite file whose name" in other.stdout
-    (tmp_path / "first" / "f.db").unlink()
-    with closing(sqlite3.connect(tmp_path / "first" / "f.db")) as file:
-        file.executescript(FEEDBACK.format("three").replace("('b', 2)", "('c', 3)"))
-    other = migrate(command_environment, tmp_path / "first")
-    assert (other.returncode, "another file" in other.stderr) == (7, True), other.stderr
-    assert db.execute("SELECT query_id FROM learning.feedback").fetchall() == [("one",)]
-    assert migrate(command_environment, tmp_path / "first", "--same-files").returncode == 0
-
-
-def test_verify_asks_the_ledger_the_archive_and_what_was_rejected(
-    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
-) -> None:
-    path = tmp_path / "f.db"
-    _feedback(path, "q")
-    assert migrate(command_environment, tmp_path).returncode == 0
-    for broken in (
-        "UPDATE archive.f__document_scores SET n = 7 WHERE doc_id = 'b'",
-        "DELETE FROM archive.rejected_rows",
-        "DELETE FROM paralelo_stores.migrated_row WHERE outcome = 'archived'",
-        "DROP TABLE archive.f__document_scores",
-    ):
-        assert migrate(command_environment, tmp_path, "--verify").returncode == 0
-        with psycopg.connect(db.info.dsn, password=db.info.password) as connection:
-            connection.execute(broken)
-            connection.commit()
-        assert migrate(command_environment, tmp_path, "--verify").returncode == 7, broken
-        assert migrate(command_environment, tmp_path, "--rollback").returncode == 0
-        assert migrate(command_environment, tmp_path).returncode == 0
-    with closing(sqlite3.connect(path)) as file:
-        file.execute("DELETE FROM document_scores")
-        file.commit()
-    assert migrate(command_environment, tmp_path, "--verify").returncode == 7
-    (tmp_path / "g.db").write_bytes(path.read_bytes())
-    path.unlink()
-    gone = migrate(command_environment, tmp_path, "--verify")
-    assert (gone.returncode, "NO FILE: f was moved" in gone.stdout) == (7, True), gone.stdout

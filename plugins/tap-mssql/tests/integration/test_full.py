@@ -213,19 +213,28 @@ def test_an_empty_key_is_no_key(source: Any, table: Make) -> None:
     assert source.tap(tables=["dbo.plain"], key_columns=[], sync_mode="incremental").exit_code == 2
 
 
-def test_the_limit_ends_at_a_page_with_its_own_code(source: Any, table: Make) -> None:
-    """SPEC F9. Nobody reads the pipe until the limit of one second is over: the tap cannot have ended before it."""
-    rows = [f"({n}, REPLICATE('x', 4000))" for n in range(200)]
-    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(4000)", *rows)
-    limited = {**source.config, "tables": ["dbo.plain"], "page_size": 1, "sync_limit_seconds": 1}
-    (source.folder / "limited.json").write_text(json.dumps(limited))
+def limited(source: Any, name: str) -> tuple[int, list[str]]:
+    """The exit code and the lines of a full sync in pages of one row, with a limit of one second.
+
+    Nobody reads the pipe until that is over: the tap cannot have ended before it.
+    """
+    settings = {**source.config, "tables": [name], "page_size": 1, "sync_limit_seconds": 1}
+    (source.folder / "limited.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "tap_mssql.tap", "--config", str(source.folder / "limited.json")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(2)]
         time.sleep(1.1)
         lines += process.stdout.readlines()
-    assert process.returncode == 6
+    return process.returncode, lines
+
+
+def test_the_limit_ends_at_a_page_with_its_own_code(source: Any, table: Make) -> None:
+    """SPEC F9."""
+    rows = [f"({n}, REPLICATE('x', 4000))" for n in range(200)]
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(4000)", *rows)
+    code, lines = limited(source, "dbo.plain")
+    assert code == 6
     messages = [json.loads(line) for line in lines]
     records = [message["record"]["id"] for message in messages if message["type"] == "RECORD"]
     bookmark = [message for message in messages if message["type"] == "STATE"][-1]["value"]["bookmarks"]["dbo-plain"]
@@ -238,15 +247,8 @@ def test_the_limit_ends_at_a_page_with_its_own_code(source: Any, table: Make) ->
 def test_no_limit_ends_a_table_without_a_key(source: Any, table: Make) -> None:
     """SPEC F8. It cannot be resumed: each run would be cut short at the same place."""
     table("dbo.heap", "n int, name varchar(4000)", *[f"({n}, REPLICATE('x', 4000))" for n in range(200)])
-    limited = {**source.config, "tables": ["dbo.heap"], "page_size": 1, "sync_limit_seconds": 1}
-    (source.folder / "limited.json").write_text(json.dumps(limited))
-    command = [sys.executable, "-m", "tap_mssql.tap", "--config", str(source.folder / "limited.json")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(2)]
-        time.sleep(1.1)
-        lines += process.stdout.readlines()
-    assert process.returncode == 0
+    code, lines = limited(source, "dbo.heap")
+    assert code == 0
     assert sum('"RECORD"' in line for line in lines) == 200
 
 

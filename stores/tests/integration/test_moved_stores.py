@@ -1,0 +1,85 @@
+"""Stores that were moved, and what stands in their place: by name, by file, row by row."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from stores.tests.migrating import migrate
+
+pytestmark = pytest.mark.usefixtures("empty")
+
+FEEDBACK = (
+    "CREATE TABLE feedback (query_hash TEXT, doc_id TEXT, rating INTEGER, timestamp TIMESTAMP);"
+    "INSERT INTO feedback VALUES ('{0}', 'd', 5, '2025-01-01'), ('{0}', 'd', 'bad', '2025-01-01');"
+    "CREATE TABLE document_scores (doc_id TEXT, n); INSERT INTO document_scores VALUES ('{0}', 1), ('b', 2);"
+)
+
+
+def _feedback(path: Path, word: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(FEEDBACK.format(word))
+
+
+@pytest.mark.parametrize(("one", "other"), [("m.db", "m.sqlite"), ("a/b.db", "a_b.db"), ("X.db", "x.DB")])
+def test_two_files_of_one_name_are_refused(
+    command_environment: dict[str, str], tmp_path: Path, one: str, other: str
+) -> None:
+    for name in (one, other):
+        _feedback(tmp_path / name, "q")
+    done = migrate(command_environment, tmp_path, "--dry-run")
+    assert (done.returncode, "would both be the store" in done.stderr) == (2, True), done.stderr
+
+
+def test_another_file_under_a_moved_stores_name_is_refused(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    _feedback(tmp_path / "first" / "f.db", "one")
+    _feedback(tmp_path / "second" / "f.db", "two")
+    _feedback(tmp_path / "second" / "kept.db.bak", "two")
+    assert migrate(command_environment, tmp_path / "first").returncode == 0
+    other = migrate(command_environment, tmp_path / "second")
+    assert (other.returncode, "--same-files" in other.stderr) == (7, True), other.stderr
+    assert "kept.db.bak: a SQLite file whose name" in other.stdout
+    (tmp_path / "first" / "f.db").unlink()
+    with closing(sqlite3.connect(tmp_path / "first" / "f.db")) as file:
+        file.executescript(FEEDBACK.format("three").replace("('b', 2)", "('c', 3)"))
+    other = migrate(command_environment, tmp_path / "first")
+    assert (other.returncode, "another file" in other.stderr) == (7, True), other.stderr
+    assert db.execute("SELECT query_id FROM learning.feedback").fetchall() == [("one",)]
+    assert migrate(command_environment, tmp_path / "first", "--same-files").returncode == 0
+
+
+def test_verify_asks_the_ledger_the_archive_and_what_was_rejected(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "f.db"
+    _feedback(path, "q")
+    assert migrate(command_environment, tmp_path).returncode == 0
+    for broken in (
+        "UPDATE archive.f__document_scores SET n = 7 WHERE doc_id = 'b'",
+        "DELETE FROM archive.rejected_rows",
+        "DELETE FROM paralelo_stores.migrated_row WHERE outcome = 'archived'",
+        "DROP TABLE archive.f__document_scores",
+    ):
+        assert migrate(command_environment, tmp_path, "--verify").returncode == 0
+        with psycopg.connect(db.info.dsn, password=db.info.password) as connection:
+            connection.execute(broken)
+            connection.commit()
+        assert migrate(command_environment, tmp_path, "--verify").returncode == 7, broken
+        assert migrate(command_environment, tmp_path, "--rollback").returncode == 0
+        assert migrate(command_environment, tmp_path).returncode == 0
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("DELETE FROM document_scores")
+        file.commit()
+    assert migrate(command_environment, tmp_path, "--verify").returncode == 7
+    (tmp_path / "g.db").write_bytes(path.read_bytes())
+    path.unlink()
+    gone = migrate(command_environment, tmp_path, "--verify")
+    assert (gone.returncode, "NO FILE: f was moved" in gone.stdout) == (7, True), gone.stdout
