@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = str(Path(__file__).parents[3] / "scripts" / "migrate_sqlite_to_pg.py")
+SCRIPT = str(Path(__file__).parents[2] / "scripts" / "migrate_sqlite_to_pg.py")
 
 
 def migrate(env: dict[str, str], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
