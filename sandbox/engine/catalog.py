@@ -6,7 +6,7 @@ object and column as T-SQL declared it. They are ordinary tables: DDL and its ca
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
@@ -120,8 +120,7 @@ _SYSTEM_TYPES = {
 LONG_TEXT = frozenset({"definition", "view_definition", "column_default"})
 
 
-@functools.lru_cache(maxsize=4096)
-def _view_columns(database: str, schema: str, rows: tuple[tuple[str, str], ...]) -> tuple[Column, ...]:
+def _view_columns(rows: Iterable[tuple[str, str]]) -> tuple[Column, ...]:
     return tuple(
         Column(
             name,
@@ -135,12 +134,18 @@ def _view_columns(database: str, schema: str, rows: tuple[tuple[str, str], ...])
     )
 
 
+_views: dict[tuple[str, str], tuple[Column, ...]] = {}
+"""The catalog's views by schema and name: every database has the same, and DuckDB takes its time to list them."""
+
+
 def _system(cursor: duckdb.DuckDBPyConnection, database: str, schema: str, name: str) -> Table | None:
-    rows = cursor.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(database_name) = $1 AND schema_name = $2"
-        " AND lower(table_name) = $3 ORDER BY column_index",
-        [database.lower(), schema, name],
-    ).fetchall()
-    if not rows:
-        return None
-    return Table(database, schema, name, 0, "S", _view_columns(database, schema, tuple(map(tuple, rows))))
+    if (schema, name) not in _views:
+        rows = cursor.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(database_name) = $1 AND schema_name = $2"
+            " AND lower(table_name) = $3 ORDER BY column_index",
+            [database.lower(), schema, name],
+        ).fetchall()
+        if not rows:
+            return None
+        _views[schema, name] = _view_columns(rows)
+    return Table(database, schema, name, 0, "S", _views[schema, name])

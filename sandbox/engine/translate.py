@@ -122,6 +122,7 @@ class Translator:
         self.used: dict[str, Value] = {}
         self.read: list[catalog.Table] = []
         self._may = may
+        self._databases: dict[str, str] = {}
 
     # Names
 
@@ -147,10 +148,12 @@ class Translator:
         return self.database_name(name) != ""
 
     def database_name(self, name: str) -> str:
-        found = self.cursor.execute(
-            "SELECT name FROM memory.main.databases WHERE lower(name) = $1", [name.lower()]
-        ).fetchall()
-        return found[0][0] if found else ""
+        if name not in self._databases:
+            found = self.cursor.execute(
+                "SELECT name FROM memory.main.databases WHERE lower(name) = $1", [name.lower()]
+            ).fetchall()
+            self._databases[name] = found[0][0] if found else ""
+        return self._databases[name]
 
     def named(self, name: str) -> catalog.Table | None:
         """A table named in a string, as OBJECT_ID takes it."""
