@@ -35,16 +35,25 @@ class NoSuchHost(ConfigurationError):
 class Connection(Protocol):
     """What the tap needs of a driver's connection. Errors are SyncErrors that name the table."""
 
-    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
-        """All rows of a small result."""
+    def rows(
+        self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog", most: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """All rows of a small result; `most` says how many there can be, so that none is missing where so many came."""
 
     def batches(
-        self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
+        self,
+        sql: str,
+        values: Sequence[Any],
+        fetch_size: int,
+        schema: pa.Schema,
+        *,
+        table: str,
+        most: int | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         """The result as record batches of up to `fetch_size` rows.
 
-        `schema` is what the columns are to become: a driver without Arrow of its own builds them by it. Closing the
-        iterator early cancels the query.
+        `schema` is what the columns are to become: a driver without Arrow of its own builds them by it. `most` says how
+        many rows there can be, as it does for `rows`. Closing the iterator early cancels the query.
         """
 
     def close(self) -> None:
@@ -79,7 +88,7 @@ def round_trip_seconds(connection: Connection) -> float:
     seen = []
     for _ in range(3):
         started = time.perf_counter()
-        connection.rows("SELECT 1")
+        connection.rows("SELECT 1", most=1)
         seen.append(time.perf_counter() - started)
     return min(seen)
 
@@ -198,7 +207,9 @@ class MssqlPythonConnection:
         )
         self._raw.timeout = self._timeout
 
-    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+    def rows(
+        self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog", most: int | None = None
+    ) -> list[tuple[Any, ...]]:
         """All rows of a small result."""
         with self._explained(table):
             cursor = self._raw.cursor()
@@ -207,7 +218,8 @@ class MssqlPythonConnection:
                 if not cursor.description:
                     return []
                 found = [tuple(row) for row in cursor.fetchall()]
-                self._be_there(cursor)
+                if len(found) != most:
+                    self._be_there(cursor)
                 return found
             finally:
                 cursor.close()
@@ -220,6 +232,7 @@ class MssqlPythonConnection:
         schema: pa.Schema,  # noqa: ARG002
         *,
         table: str,
+        most: int | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         """The result as the driver's own record batches, in the driver's types."""
         with self._explained(table):
@@ -227,9 +240,14 @@ class MssqlPythonConnection:
             try:
                 _execute(cursor, sql, values)
                 has_columns(cursor.description, table)
+                came = 0
                 with cursor.arrow_reader(batch_size=fetch_size) as reader:
-                    yield from reader
-                self._be_there(cursor)
+                    for batch in reader:
+                        came += batch.num_rows
+                        yield batch
+                        del batch
+                if came != most:
+                    self._be_there(cursor)
             finally:
                 cursor.close()
 

@@ -30,7 +30,14 @@ class PyodbcConnection:
         self._raw.timeout = self._timeout
         self._raw.add_output_converter(_DATETIMEOFFSET, _instant)
 
-    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+    def rows(
+        self,
+        sql: str,
+        values: Sequence[Any] = (),
+        *,
+        table: str = "catalog",
+        most: int | None = None,  # noqa: ARG002
+    ) -> list[tuple[Any, ...]]:
         """All rows of a small result."""
         with self._explained(table):
             cursor = self._raw.cursor()
@@ -42,7 +49,14 @@ class PyodbcConnection:
                 cursor.close()
 
     def batches(
-        self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
+        self,
+        sql: str,
+        values: Sequence[Any],
+        fetch_size: int,
+        schema: pa.Schema,
+        *,
+        table: str,
+        most: int | None = None,  # noqa: ARG002
     ) -> Generator[pa.RecordBatch, None, None]:
         """The result as record batches of the given schema."""
         with self._explained(table):

@@ -140,8 +140,9 @@ class PageReader:
             large = large or largest > ALONE_BYTES
             if large and not alone:
                 raise LargeRows
-            fetch = min(rows - count, self._fetch_size(largest))
-            source = self.connection.batches(sql, values, fetch, raw_schema, table=self._name)
+            most = rows - count
+            fetch = min(most, self._fetch_size(largest))
+            source = self.connection.batches(sql, values, fetch, raw_schema, table=self._name, most=most)
             for batch in source:
                 if not batch.num_rows:
                     continue

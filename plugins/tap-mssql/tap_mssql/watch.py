@@ -40,15 +40,24 @@ class WatchedConnection:
         self._closed = False
         threading.Thread(target=self._work, name="tap-mssql driver", daemon=True).start()
 
-    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+    def rows(
+        self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog", most: int | None = None
+    ) -> list[tuple[Any, ...]]:
         """All rows of a small result."""
-        return self._result(self._ask(lambda: self._inner.rows(sql, values, table=table)), table)
+        return self._result(self._ask(lambda: self._inner.rows(sql, values, table=table, most=most)), table)
 
     def batches(
-        self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
+        self,
+        sql: str,
+        values: Sequence[Any],
+        fetch_size: int,
+        schema: pa.Schema,
+        *,
+        table: str,
+        most: int | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         """The result as record batches, the next one fetched while the last is worked on, unless that one is large."""
-        source = iter(self._inner.batches(sql, values, fetch_size, schema, table=table))
+        source = iter(self._inner.batches(sql, values, fetch_size, schema, table=table, most=most))
         coming: Future[pa.RecordBatch | None] | None = None
         try:
             while (batch := self._result(coming or self._ask(lambda: next(source, None)), table)) is not None:

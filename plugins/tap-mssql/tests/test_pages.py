@@ -20,8 +20,8 @@ class Moving:
     def __init__(self, kind: pa.DataType, *pages: Sequence[Any]) -> None:
         self._kind, self._pages, self.asked = kind, pages, 0
 
-    def batches(self, *_: Any, table: str) -> Iterator[pa.RecordBatch]:
-        del table
+    def batches(self, *_: Any, table: str, most: int) -> Iterator[pa.RecordBatch]:
+        del table, most
         keys = self._pages[min(self.asked, len(self._pages) - 1)]
         self.asked += 1
         for at in range(0, len(keys), 2):

@@ -17,13 +17,22 @@ class Driver:
         self._batch = pa.record_batch([pa.array([bytes(size)], pa.large_binary())], names=["v"])
         self.fetched = 0
 
-    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "") -> list[tuple[Any, ...]]:
+    def rows(
+        self, sql: str, values: Sequence[Any] = (), *, table: str = "", most: int | None = None
+    ) -> list[tuple[Any, ...]]:
         return [(self.fetched,)]
 
     def batches(
-        self, sql: str, values: Sequence[Any], fetch_size: int, schema: pa.Schema, *, table: str
+        self,
+        sql: str,
+        values: Sequence[Any],
+        fetch_size: int,
+        schema: pa.Schema,
+        *,
+        table: str,
+        most: int | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
-        del sql, values, fetch_size, schema, table
+        del sql, values, fetch_size, schema, table, most
         for _ in range(3):
             self.fetched += 1
             yield self._batch

@@ -1,0 +1,39 @@
+"""How often the server is asked: where it is far away each time counts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tap_mssql import client
+from tap_mssql.tap import TapMssql
+
+
+def test_a_connection_is_asked_after_only_where_rows_may_be_missing(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked once more after each answer, a near server looked far away, and had twice the readers."""
+    asked: list[str] = []
+    execute = client._execute
+
+    def listen(cursor: Any, sql: str, values: Sequence[Any]) -> None:
+        asked.append(sql)
+        execute(cursor, sql, values)
+
+    opened = client.connect(TapMssql(config=source.config).config, logging.getLogger())
+    monkeypatch.setattr(client, "_execute", listen)
+    try:
+        client.round_trip_seconds(opened)
+        assert asked == ["SELECT 1"] * 3
+        for most, times in ((2, 1), (3, 2), (None, 2)):
+            asked.clear()
+            found = list(
+                opened.batches("SELECT 5 AS a UNION ALL SELECT 6", [], 10, pa.schema([]), table="t", most=most)
+            )
+            assert sum(batch.num_rows for batch in found) == 2
+            assert len(asked) == times
+    finally:
+        opened.close()
