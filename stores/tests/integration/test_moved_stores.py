@@ -62,19 +62,23 @@ def test_verify_asks_the_ledger_the_archive_and_what_was_rejected(
     path = tmp_path / "f.db"
     _feedback(path, "q")
     assert migrate(command_environment, tmp_path).returncode == 0
-    for broken in (
-        "UPDATE archive.f__document_scores SET n = 7 WHERE doc_id = 'b'",
-        "DELETE FROM archive.rejected_rows",
-        "DELETE FROM paralelo_stores.migrated_row WHERE outcome = 'archived'",
-        "DROP TABLE archive.f__document_scores",
-    ):
-        assert migrate(command_environment, tmp_path, "--verify").returncode == 0
-        with psycopg.connect(db.info.dsn, password=db.info.password) as connection:
+    with psycopg.connect(db.info.dsn, password=db.info.password, autocommit=True) as connection:
+        for table, broken in (
+            ("archive.f__document_scores", "UPDATE archive.f__document_scores SET n = 7 WHERE doc_id = 'b'"),
+            ("archive.rejected_rows", "DELETE FROM archive.rejected_rows"),
+            ("paralelo_stores.migrated_row", "DELETE FROM paralelo_stores.migrated_row WHERE outcome = 'archived'"),
+        ):
+            connection.execute(f"CREATE TEMP TABLE as_it_was AS TABLE {table}".encode())
             connection.execute(broken)
-            connection.commit()
-        assert migrate(command_environment, tmp_path, "--verify").returncode == 7, broken
-        assert migrate(command_environment, tmp_path, "--rollback").returncode == 0
-        assert migrate(command_environment, tmp_path).returncode == 0
+            assert migrate(command_environment, tmp_path, "--verify").returncode == 7, broken
+            connection.execute(f"DELETE FROM {table}".encode())
+            connection.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE as_it_was".encode())
+            connection.execute("DROP TABLE as_it_was")
+        assert migrate(command_environment, tmp_path, "--verify").returncode == 0
+        connection.execute("DROP TABLE archive.f__document_scores")
+    assert migrate(command_environment, tmp_path, "--verify").returncode == 7
+    assert migrate(command_environment, tmp_path, "--rollback").returncode == 0
+    assert migrate(command_environment, tmp_path).returncode == 0
     with closing(sqlite3.connect(path)) as file:
         file.execute("DELETE FROM document_scores")
         file.commit()
