@@ -2,6 +2,8 @@
 
 import sys
 
+import _environment  # noqa: F401 - first: it may start the command anew
+
 from paralelo.cli.recover import main
 
 if __name__ == "__main__":

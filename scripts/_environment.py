@@ -1,0 +1,22 @@
+"""The commands beside this module run in the project's environment, whichever Python they are started with."""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ENVIRONMENT = Path(__file__).resolve().parent.parent / ".venv"
+
+
+def enter() -> None:
+    """Start the command again with the project's Python, where this one does not know the project."""
+    if find_spec("paralelo") is not None:
+        return
+    python = ENVIRONMENT / "bin" / "python"
+    if python.exists() and Path(sys.prefix) != ENVIRONMENT:
+        os.execv(python, [str(python), *sys.argv])  # noqa: S606 - the same command, word by word
+    sys.stderr.write(f"{Path(sys.argv[0]).name}: there is no .venv, or not all is in it; run: make setup\n")
+    sys.exit(2)
+
+
+enter()

@@ -1,0 +1,29 @@
+"""The operator's commands, started as people start them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from paralelo import project
+
+SCRIPTS = project.root() / "scripts"
+# A Python that knows nothing of the project, as the system's own: without its site packages.
+ANOTHER_PYTHON = [sys.executable, "-S"]
+
+
+@pytest.mark.parametrize("name", ["history.py", "migrate_sqlite_to_pg.py"])
+def test_another_python_finds_the_projects(name: str, tmp_path: Path) -> None:
+    ended = subprocess.run([*ANOTHER_PYTHON, SCRIPTS / name, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, "usage" in ended.stdout.lower()) == (0, True), ended.stderr
+
+
+def test_without_an_environment_it_says_what_to_do(tmp_path: Path) -> None:
+    shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    ended = subprocess.run([*ANOTHER_PYTHON, tmp_path / "scripts" / "history.py"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith("run: make setup\n")
