@@ -38,7 +38,7 @@ demo: setup ## Set up everything and copy DEMO_ROWS generated rows, full and inc
 	@$(BIN)/python -m paralelo.demo --rows $(DEMO_ROWS)
 
 test: setup ## Set up everything and run all tests
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS)
 
 chaos: setup ## Kill anything at any moment, KILLS times, and compare both sides; SEED=n plays one again
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
