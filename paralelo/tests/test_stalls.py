@@ -17,12 +17,8 @@ def test_a_stall_ends_the_whole_group_and_starts_again() -> None:
     world.clock.at += 899
     world.sign = Sign("loading", 5)
     supervisor.step()
-    world.clock.at += 899
-    supervisor.step()
-    assert world.jobs[0].heard == []
-    world.clock.at += 1
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
+    assert world.heard_after(899, supervisor) == []
+    assert world.heard_after(1, supervisor) == [signal.SIGTERM]
     supervisor.step()
     assert supervisor.attempts[0].exit is Exit.STALLED
     assert "900 seconds" in supervisor.attempts[0].reason
@@ -39,12 +35,8 @@ def test_a_process_that_does_not_hear_is_killed_after_the_grace() -> None:
     world.clock.at += 900
     supervisor.step()
     supervisor.step()
-    world.clock.at += 29
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
-    world.clock.at += 1
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM, signal.SIGKILL]
+    assert world.heard_after(29, supervisor) == [signal.SIGTERM]
+    assert world.heard_after(1, supervisor) == [signal.SIGTERM, signal.SIGKILL]
     supervisor.step()
     assert supervisor.attempts[0].exit is Exit.STALLED
     assert world.cleaned == [False, True], "the killed Meltano's lock and settings are cleared"
@@ -57,26 +49,18 @@ def test_the_first_query_of_an_attempt_is_given_its_own_time() -> None:
     supervisor.step()
     world.sign = Sign("reading", 500)
     supervisor.step()
-    world.clock.at += 3_659
-    supervisor.step()
-    assert world.jobs[0].heard == [], "what earlier attempts committed is no commit of this one"
+    assert world.heard_after(3_659, supervisor) == [], "what earlier attempts committed is no commit of this one"
     world.sign = Sign("reading", 600)
     supervisor.step()
-    world.clock.at += 900
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
+    assert world.heard_after(900, supervisor) == [signal.SIGTERM]
 
 
 def test_activation_is_given_more_time_than_reading() -> None:
     world = World(sign=Sign("activating", 9))
     supervisor = world.supervisor()
     supervisor.step()
-    world.clock.at += 3_599
-    supervisor.step()
-    assert world.jobs[0].heard == []
-    world.clock.at += 1
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
+    assert world.heard_after(3_599, supervisor) == []
+    assert world.heard_after(1, supervisor) == [signal.SIGTERM]
 
 
 def test_time_in_which_nobody_could_look_does_not_count_as_a_stall() -> None:
@@ -91,9 +75,5 @@ def test_time_in_which_nobody_could_look_does_not_count_as_a_stall() -> None:
         supervisor.step()
     assert supervisor.phase == "reading", "what was seen last"
     world.sign = Sign("reading", 5)
-    world.clock.at += 299
-    supervisor.step()
-    assert world.jobs[0].heard == []
-    world.clock.at += 1
-    supervisor.step()
-    assert world.jobs[0].heard == [signal.SIGTERM]
+    assert world.heard_after(299, supervisor) == []
+    assert world.heard_after(1, supervisor) == [signal.SIGTERM]

@@ -86,5 +86,11 @@ class World:
         supervisor.begin()
         return supervisor
 
+    def heard_after(self, seconds: float, supervisor: Supervisor) -> list[int]:
+        """The signals that the first job has heard once that time has passed and the supervisor has looked."""
+        self.clock.at += seconds
+        supervisor.step()
+        return self.jobs[0].heard
+
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]

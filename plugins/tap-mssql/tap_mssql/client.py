@@ -260,7 +260,8 @@ class MssqlPythonConnection:
         """Raise the driver's error where the connection is gone.
 
         Where it ends in the middle of a result, mssql-python 1.16 gives what had come until then as if it were all:
-        a page with too few rows would be taken for the table's end. Whatever is asked next fails.
+        a page with too few rows would be taken for the table's end. Whatever is asked next fails. Not asked after a
+        result with all the rows there can be: `round_trip_seconds` counts one question, and so does each full page.
         """
         _execute(cursor, "SELECT 1", ())
         cursor.fetchall()
