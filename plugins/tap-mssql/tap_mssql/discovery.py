@@ -1,6 +1,7 @@
 """What the database holds: tables, views, their columns, keys and row counts, from the standard catalog views.
 
-Three queries for the whole database, or for the tables asked for, however many there are.
+Three queries for the whole database, or for the tables asked for, however many there are. A server without SQL Server's
+own catalog views is asked by those of the SQL standard.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 
+from tap_mssql import standard_views
 from tap_mssql.client import Connection
 from tap_mssql.sql_types import SqlColumn, orderable, quote
 
@@ -179,11 +181,10 @@ def describe(
     connection: Connection, wanted: Sequence[TableName] = (), schemas: Sequence[str] = ()
 ) -> list[TableDescription]:
     """The wanted tables, or all of the given schemas, or all. Raises ConfigurationError for one that is not there."""
-    condition, values = named(wanted, schemas)
     columns: dict[TableName, list[SqlColumn]] = {}
     views: set[TableName] = set()
-    for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in connection.rows(
-        _COLUMNS.format(named=condition), values
+    for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in _columns(
+        connection, wanted, schemas
     ):
         if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
             continue
@@ -206,7 +207,8 @@ def describe(
     if missing:
         names = ", ".join(str(name) for name in missing)
         raise ConfigurationError(f"{names}: no such table or view in the database, or no right to see it")
-    indexes = _indexes(connection, condition, values)
+    indexes = _indexes(connection, wanted, schemas)
+    condition, values = named(wanted, schemas)
     rows = {
         TableName(schema, table): int(count)
         for schema, table, count in optional(connection, _ROWS.format(named=condition), values)
@@ -242,12 +244,38 @@ def describe_one(connection: Connection, name: TableName) -> TableDescription:
     return next((one for one in found if one.name == name), found[0])
 
 
-def _indexes(connection: Connection, condition: str, values: Sequence[str]) -> dict[TableName, list[Index]]:
-    gathered: dict[tuple[TableName, int], tuple[bool, list[tuple[str, bool]]]] = {}
-    for schema, table, index_id, primary, column, nullable in optional(
-        connection, _INDEXES.format(named=condition), values
-    ):
-        key = (TableName(schema, table), int(index_id))
+def _columns(connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]) -> list[tuple[Any, ...]]:
+    condition, values = named(wanted, schemas)
+    try:
+        return connection.rows(_COLUMNS.format(named=condition), values)
+    except SourceUnreachable:
+        raise
+    except SyncError as error:
+        _LOG.warning("%s; asking the views of the SQL standard", error)
+        condition, values = named(wanted, schemas, *standard_views.NAMES)
+        return connection.rows(standard_views.COLUMNS.format(named=condition), values)
+
+
+def _index_columns(
+    connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    condition, values = named(wanted, schemas)
+    try:
+        return connection.rows(_INDEXES.format(named=condition), values)
+    except SourceUnreachable:
+        raise
+    except SyncError as error:
+        _LOG.warning("%s; asking the views of the SQL standard, which know of constraints only", error)
+        condition, values = named(wanted, schemas, *standard_views.NAMES)
+        return optional(connection, standard_views.KEYS.format(named=condition), values)
+
+
+def _indexes(
+    connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]
+) -> dict[TableName, list[Index]]:
+    gathered: dict[tuple[TableName, Any], tuple[bool, list[tuple[str, bool]]]] = {}
+    for schema, table, index, primary, column, nullable in _index_columns(connection, wanted, schemas):
+        key = (TableName(schema, table), index)
         gathered.setdefault(key, (bool(primary), []))[1].append((column, bool(nullable)))
     enforced = not gathered or not optional(connection, _UNENFORCED, quietly=True)
     found: dict[TableName, list[Index]] = {}
@@ -258,15 +286,17 @@ def _indexes(connection: Connection, condition: str, values: Sequence[str]) -> d
     return found
 
 
-def named(wanted: Sequence[TableName], schemas: Iterable[str]) -> tuple[str, list[str]]:
-    """The condition that picks tables or schemas, and its values."""
+def named(
+    wanted: Sequence[TableName], schemas: Iterable[str], schema: str = "s.name", table: str = "o.name"
+) -> tuple[str, list[str]]:
+    """The condition that picks tables or schemas, and its values; `schema` and `table` are their names in the query."""
     if wanted:
-        one = "(s.name = ? AND o.name = ?)"
+        one = f"({schema} = ? AND {table} = ?)"
         values = [part for name in wanted for part in (name.schema, name.table)]
         return f" AND ({' OR '.join([one] * len(wanted))})", values
     listed = list(schemas)
     if listed:
-        return f" AND s.name IN ({', '.join('?' * len(listed))})", listed
+        return f" AND {schema} IN ({', '.join('?' * len(listed))})", listed
     return "", []
 
 

@@ -15,28 +15,65 @@ from tap_mssql.tap import TapMssql
 
 
 class Guarded:
-    """A real connection to a server that refuses one catalog view."""
+    """A real connection to a server that refuses some catalog views."""
 
-    def __init__(self, inner: Any, refused: str) -> None:
+    def __init__(self, inner: Any, *refused: str) -> None:
         self._inner, self._refused = inner, refused
 
     def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
-        if self._refused in sql:
+        if any(view in sql for view in self._refused):
             raise SyncError(f"{table}: the server refused a query")
         found: list[tuple[Any, ...]] = self._inner.rows(sql, values, table=table)
         return found
 
 
-@pytest.mark.parametrize("refused", ["sys.indexes", "sys.partitions"])
-def test_a_view_that_is_refused_costs_what_it_tells(source: Any, table: Any, refused: str) -> None:
+@pytest.mark.parametrize(
+    ("refused", "key", "counted"),
+    [
+        (("sys.indexes",), ("code",), True),
+        (("sys.indexes", "KEY_COLUMN_USAGE"), (), True),
+        (("sys.partitions",), ("code",), False),
+    ],
+)
+def test_a_view_that_is_refused_costs_what_it_tells(
+    source: Any, table: Any, refused: tuple[str, ...], key: tuple[str, ...], counted: bool
+) -> None:
     table("dbo.guarded", "code int NOT NULL PRIMARY KEY, v AS (code + 1), w int SPARSE NULL", "(1, 2)")
     opened = connect(TapMssql(config=source.config).config, logging.getLogger())
     try:
-        found = describe(Guarded(opened, refused), [TableName("dbo", "guarded")])[0]
+        found = describe(Guarded(opened, *refused), [TableName("dbo", "guarded")])[0]
     finally:
         opened.close()
     assert [column.name for column in found.columns] == ["code", "v", "w"]
-    assert (found.natural_key, found.rows is None) == ((), False) if refused == "sys.indexes" else (("code",), True)
+    assert (found.natural_key, found.rows is not None) == (key, counted)
+
+
+def test_a_server_without_sql_servers_own_views_is_asked_by_the_standards(source: Any, table: Any) -> None:
+    columns = (
+        "b int NOT NULL, a varchar(9) COLLATE Latin1_General_BIN2 NOT NULL, n nvarchar(7), c char(3), m varchar(max),"
+        " u uniqueidentifier NOT NULL UNIQUE, d decimal(38, 2), f float, r real, x bit, t time(4), o datetimeoffset(7),"
+        " y date, s smalldatetime, e datetime, z datetime2(3), k money, v varbinary(5), w varbinary(max), h rowversion,"
+        " l xml, q text, PRIMARY KEY (b, a)"
+    )
+    table("dbo.[plain.one]", columns)
+    source.execute("CREATE VIEW dbo.seen_by_standard AS SELECT b, a FROM dbo.[plain.one]")
+    wanted = [TableName("dbo", "plain.one"), TableName("dbo", "seen_by_standard")]
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        usual, other = describe(opened, wanted), describe(Guarded(opened, "sys."), wanted)
+        of_schema = describe(Guarded(opened, "sys."), schemas=["dbo"])
+    finally:
+        opened.close()
+        source.execute("DROP VIEW dbo.seen_by_standard")
+    for one, same in zip(usual, other, strict=True):
+        assert (one.name, one.is_view, one.natural_key) == (same.name, same.is_view, same.natural_key)
+        assert [(c.name, c.declared, c.type, c.nullable, c.collation) for c in one.columns] == [
+            (c.name, c.declared, c.type, c.nullable, c.collation) for c in same.columns
+        ]
+        assert [(i.columns, i.primary, i.nullable) for i in one.indexes] == [
+            (i.columns, i.primary, i.nullable) for i in same.indexes
+        ]
+    assert set(wanted) <= {one.name for one in of_schema}
 
 
 def test_hundreds_of_tables_and_views_in_one_catalog(source: Any) -> None:
