@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import stat
 import sys
 from datetime import date, datetime, time, timezone
@@ -92,6 +93,24 @@ def test_a_target_that_went_away_is_told_so() -> None:
         patch.setattr(sys, "stdout", io.StringIO())
         with pytest.raises(TargetUnreachable, match="stopped reading"):
             Lines(Gone()).message(StateMessage({}))
+
+
+def test_a_tap_that_only_waits_hears_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SPEC O1: else a tap whose Meltano was killed would wait for its files to be taken, for an hour."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        Lines(SimpleSingerWriter()).see_reader()
+        os.close(reading)
+        with pytest.raises(TargetUnreachable, match="stopped reading"):
+            Lines(SimpleSingerWriter()).see_reader()
+
+
+def test_a_file_and_what_is_no_file_have_a_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as output:
+        for instead in (output, io.StringIO()):
+            monkeypatch.setattr(sys, "stdout", instead)
+            Lines(SimpleSingerWriter()).see_reader()
 
 
 def test_many_records_keep_their_digits_and_order(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ put off until the line is whole.
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -68,6 +69,17 @@ class Lines:
                 lines = []
         self._write(lines)
 
+    def see_reader(self) -> None:
+        """Raise TargetUnreachable where nobody reads any more: a tap that only waits would not hear of it."""
+        try:
+            output = sys.stdout.fileno()
+        except (OSError, ValueError):
+            return  # no file: a test's or a notebook's
+        look = select.poll()
+        look.register(output, 0)
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0)):
+            raise self._unread()
+
     def terminate(self, end: Callable[[], None]) -> None:
         """Call `end` now, or as soon as the line being written is whole."""
         if self._writing:
@@ -87,10 +99,14 @@ class Lines:
         try:
             yield
         except BrokenPipeError as error:
-            # Without this the interpreter tries to flush the pipe once more at exit, and complains about it.
-            sys.stdout = sys.stderr
-            raise TargetUnreachable("the target stopped reading: see its own messages") from error
+            raise self._unread() from error
         finally:
             self._writing = False
         if self._put_off is not None:
             self._put_off()
+
+    @staticmethod
+    def _unread() -> TargetUnreachable:
+        # Without this the interpreter tries to flush the pipe once more at exit, and complains about it.
+        sys.stdout = sys.stderr
+        return TargetUnreachable("the target stopped reading: see its own messages")

@@ -154,6 +154,7 @@ class PagedStream(Stream):
             batch_root(self.config),
             max_ahead=self.config["max_batches_ahead"],
             patience_seconds=self.config["batch_patience_seconds"],
+            see_reader=self._tap.lines.see_reader,
         )
         self._run(BatchOutput(self.name, arrow_schema(self.source.columns), folder, self._tap.lines))
 

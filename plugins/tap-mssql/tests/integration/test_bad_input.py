@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -77,3 +79,23 @@ def test_a_user_without_the_right(source: Any, table: Any) -> None:
     assert run.exit_code == 2
     assert "dbo.plain" in run.log
     assert "right" in run.log
+
+
+def test_a_tap_whose_reader_is_killed_does_not_wait_for_its_files_to_be_taken(source: Any, table: Any) -> None:
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY", *[f"({number})" for number in range(9)])
+    batches = {"batch_config": {"encoding": {"format": "arrow"}}, "batch_root": str(source.folder / "batches")}
+    settings = {**source.config, **batches, "tables": ["dbo.plain"], "page_size": 2, "max_batches_ahead": 2}
+    (source.folder / "config.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "tap_mssql.tap", "--config", str(source.folder / "config.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tap:
+        assert tap.stdout is not None
+        assert tap.stderr is not None
+        announced = 0
+        while announced < 2:
+            announced += tap.stdout.readline().startswith('{"type":"BATCH"')
+        tap.stdout.readline()  # the STATE after it: nothing more is written until a file is taken
+        tap.stdout.close()
+        said = tap.stderr.read()
+    assert tap.returncode == 4, said
+    assert "the target stopped reading" in said
+    assert "Traceback" not in said
