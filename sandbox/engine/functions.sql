@@ -22,7 +22,7 @@ CREATE OR REPLACE MACRO dto_from_text(s) AS dto_pack(tk_from_text(s) - offset_mi
 CREATE OR REPLACE MACRO dto_text(p, digits, separator) AS tk_text(dto_local(p), digits, separator) || CASE WHEN separator = 'T' THEN '' ELSE ' ' END || offset_text(dto_minutes(p));
 -- Text and bytes.
 CREATE OR REPLACE MACRO fit(s, n, place) AS CASE WHEN length(rtrim(s)) > n THEN error('String or binary data would be truncated in ' || place) ELSE left(s, n) END;
-CREATE OR REPLACE MACRO wide_length(s) AS CASE WHEN strlen(s) < length(s) + 3 THEN length(s) ELSE length(s) + length(regexp_replace(s, '[^\x{10000}-\x{10FFFF}]', '', 'g')) END;
+CREATE OR REPLACE MACRO wide_length(s) AS CASE WHEN strlen(s) < length(s) + 3 THEN length(s) ELSE 2 * length(s) - length(regexp_replace(s, '[\x{10000}-\x{10FFFF}]+', '', 'g')) END;
 CREATE OR REPLACE MACRO wide_left(s, n) AS CASE WHEN strlen(s) <= n OR wide_length(s) <= n THEN s ELSE left(s, list_max(list_filter(range(n + 1), lambda k: wide_length(left(s, k)) <= n))) END;
 CREATE OR REPLACE MACRO wide_fit(s, n, place) AS CASE WHEN strlen(s) > n AND wide_length(rtrim(s)) > n THEN error('String or binary data would be truncated in ' || place) ELSE wide_left(s, n) END;
 CREATE OR REPLACE MACRO wide_pad(s, n) AS s || repeat(' ', n - wide_length(s));
