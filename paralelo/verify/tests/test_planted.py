@@ -55,6 +55,8 @@ CHANGES = [
     ("mod_ts", "mod_ts + interval '1 microsecond'", True),
 ]
 FIRST_CHANGED = 20
+LATER = (10, 11, 12)
+"""Rows of a later cursor, as are those that the doubling makes of them."""
 
 
 def row(number: int) -> str:
@@ -65,13 +67,14 @@ def row(number: int) -> str:
         f" N'texto número {number}', 'ab{number}', N'caf\u00e9 {number}', N'ab', 0x0102{number % 256:02X},"
         f" '2024-02-{number % 29 + 1:02}', '12:34:56.1234567', '12:34:56.123', '2024-02-29T12:34:56.1234567',"
         f" '1900-01-01T00:00:00.001', '2024-02-29T12:34:56.120', '2024-02-29T12:34:00',"
-        f" '0E984725-C51C-4BF4-9960-E1C80E27{number:04}', {number % 2}, '2024-03-01T00:00:00.1234567')"
+        f" '0E984725-C51C-4BF4-9960-E1C80E27{number:04}', {number % 2},"
+        f" '{'2024-06-01' if number in LATER else '2024-03-01'}T00:00:00.1234567')"
     )
 
 
-@pytest.fixture
-def planted(pair: Pair) -> Pair:
-    """A faithful copy: the first rows value by value, then each side doubled by itself."""
+@pytest.fixture(scope="module")
+def faithful(pair: Pair) -> Pair:
+    """The table and a faithful copy of it: the first rows value by value, then each side doubled by itself."""
     pair.t_sql("DROP TABLE IF EXISTS dbo.tipos", TABLE)
     pair.t_sql("INSERT INTO dbo.tipos VALUES " + ", ".join(row(n) for n in range(1, SEED_ROWS + 1)))
     pair.copy("tipos", "id")
@@ -84,8 +87,21 @@ def planted(pair: Pair) -> Pair:
         rows *= 2
     last = f"(id, mod_ts) VALUES ({ROWS + 1}, '2024-03-01')"
     pair.t_sql(f"INSERT INTO dbo.tipos {last}")
-    pair.sql(f"INSERT INTO tipos {last}")
+    pair.sql(
+        f"INSERT INTO tipos {last}", "DROP TABLE IF EXISTS tipos_faithful", "ALTER TABLE tipos RENAME TO tipos_faithful"
+    )
     return pair
+
+
+@pytest.fixture
+def planted(faithful: Pair) -> Pair:
+    """The copy afresh, for a test to plant its differences in. At the source no test changes anything."""
+    faithful.sql(
+        "DROP TABLE IF EXISTS tipos",
+        "CREATE TABLE tipos (LIKE tipos_faithful INCLUDING ALL)",
+        "INSERT INTO tipos SELECT * FROM tipos_faithful",
+    )
+    return faithful
 
 
 def verified(pair: Pair, check: str = "deep", **options: object) -> TableReport:
@@ -166,9 +182,8 @@ def test_a_sample_reads_a_part(planted: Pair) -> None:
 
 
 def test_since_compares_only_later_rows_and_finds_an_old_copy(planted: Pair) -> None:
-    planted.t_sql("UPDATE dbo.tipos SET mod_ts = '2024-06-01', whole = 5 WHERE id IN (10, 11, 12)")
     planted.sql(
-        "UPDATE tipos SET mod_ts = '2024-06-01', whole = 5 WHERE id = 10",
+        "UPDATE tipos SET mod_ts = '2024-03-01', whole = 5 WHERE id IN (11, 12)",
         "UPDATE tipos SET mod_ts = '2024-07-01' WHERE id = 13",
         "UPDATE tipos SET whole = 0 WHERE id = 300",
     )
