@@ -19,6 +19,7 @@ import pytest
 from singer_sdk import typing as th
 from singer_sdk.singerlib import RecordMessage, StateMessage
 from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
+from sync_rules import exits
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError, TargetUnreachable
 from sync_rules.incremental import Clock
@@ -84,6 +85,13 @@ def test_a_signal_waits_for_the_line_to_be_whole(monkeypatch: pytest.MonkeyPatch
     assert ended[-1] == "now"
 
 
+@pytest.fixture
+def ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the process is to end at once counts for the test only."""
+    monkeypatch.setattr(exits, "_AT_ONCE", [False])
+
+
+@pytest.mark.usefixtures("ending")
 def test_a_target_that_went_away_is_told_so() -> None:
     class Gone(SimpleSingerWriter):
         def write_message(self, message: Any) -> None:
@@ -95,6 +103,7 @@ def test_a_target_that_went_away_is_told_so() -> None:
             Lines(Gone()).message(StateMessage({}))
 
 
+@pytest.mark.usefixtures("ending")
 def test_a_tap_that_only_waits_hears_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """SPEC O1: else a tap whose Meltano was killed would wait for its files to be taken, for an hour."""
     reading, writing = os.pipe()

@@ -18,6 +18,7 @@ from singer_sdk.singerlib import ActivateVersionMessage, Message, RecordMessage,
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
 
+from sync_rules import exits
 from sync_rules.exits import TargetUnreachable
 
 _RECORDS_A_WRITE = 500
@@ -109,4 +110,6 @@ class Lines:
     def _unread() -> TargetUnreachable:
         # Without this the interpreter tries to flush the pipe once more at exit, and complains about it.
         sys.stdout = sys.stderr
+        # Whoever ran the target ends this process, too: a signal that meets an interpreter on its way out kills it.
+        exits.end_at_once()
         return TargetUnreachable("the target stopped reading: see its own messages")
