@@ -148,6 +148,8 @@ class Postgres:
         """A fast shutdown: sessions are ended, everything committed is on disk."""
         if self.running():
             self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "60", "-m", "fast", "stop")
+        with contextlib.suppress(OSError):
+            self.sockets.rmdir()  # it may stand in the system's folder for temporary files
 
     def kill(self) -> None:
         """End it as a power cut would, for tests of what survives."""

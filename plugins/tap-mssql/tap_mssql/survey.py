@@ -1,7 +1,7 @@
 """What a sync need not know and whoever plans one does: the order of indexes, sizes, the server's version and clock.
 
-Only `leading_columns` and `clock` are standard catalog views and functions that every login sees. The rest is asked
-for and done without where the server refuses: a login of few rights is the usual one.
+Only `clock` and `database` are what every login may know. The rest is asked for and done without where it is refused: a
+login of few rights is the usual one.
 """
 
 from __future__ import annotations
@@ -48,10 +48,13 @@ _ENCRYPTED = "SELECT encrypt_option FROM sys.dm_exec_connections WHERE session_i
 
 
 def leading_columns(connection: Connection, wanted: Sequence[TableName] = ()) -> dict[TableName, set[str]]:
-    """For each table, the columns that an index begins with: those a range of can be sought instead of scanned."""
+    """For each table, the columns that an index begins with: those a range of can be sought instead of scanned.
+
+    None where the server does not say, with a warning.
+    """
     condition, values = named(wanted, ())
     found: dict[TableName, set[str]] = {}
-    for schema, table, column in connection.rows(_LEADING.format(named=condition), values):
+    for schema, table, column in optional(connection, _LEADING.format(named=condition), values):
         found.setdefault(TableName(schema, table), set()).add(column)
     return found
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from tap_sqlite.tap import TapSqlite
 
-_FILE = Path(tempfile.mkdtemp(prefix="tap-sqlite-")) / "sdk.db"
+_FOLDER = tempfile.TemporaryDirectory(prefix="tap-sqlite-")  # gone with the process
+_FILE = Path(_FOLDER.name) / "sdk.db"
 
 with sqlite3.connect(_FILE) as _connection:
     _connection.executescript(

@@ -31,8 +31,8 @@ class Server:
         self._postgres.kill()
 
     def remove(self) -> None:
-        """Stop it and remove its data."""
-        self._postgres.kill()
+        """Stop it, so that it gives its shared memory back, and remove its data."""
+        self._postgres.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def config(self, database: str = "postgres", **more: Any) -> dict[str, Any]:
