@@ -183,9 +183,8 @@ def describe(
     """The wanted tables, or all of the given schemas, or all. Raises ConfigurationError for one that is not there."""
     columns: dict[TableName, list[SqlColumn]] = {}
     views: set[TableName] = set()
-    for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in _columns(
-        connection, wanted, schemas
-    ):
+    listed = _asked(connection, _COLUMNS, standard_views.COLUMNS, wanted, schemas)
+    for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in listed:
         if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
             continue
         owner = TableName(schema, table)
@@ -244,37 +243,39 @@ def describe_one(connection: Connection, name: TableName) -> TableDescription:
     return next((one for one in found if one.name == name), found[0])
 
 
-def _columns(connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]) -> list[tuple[Any, ...]]:
+def _asked(
+    connection: Connection, own: str, standard: str, wanted: Sequence[TableName], schemas: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """What SQL Server's own views say; where they are refused, what those of the SQL standard do.
+
+    Not where they are empty: a key may be disabled, which the standard's views do not tell.
+    """
     condition, values = named(wanted, schemas)
     try:
-        return connection.rows(_COLUMNS.format(named=condition), values)
+        return connection.rows(own.format(named=condition), values)
     except SourceUnreachable:
         raise
     except SyncError as error:
         _LOG.warning("%s; asking the views of the SQL standard", error)
-        condition, values = named(wanted, schemas, *standard_views.NAMES)
-        return connection.rows(standard_views.COLUMNS.format(named=condition), values)
+    condition, values = named(wanted, schemas, *standard_views.NAMES)
+    return connection.rows(standard.format(named=condition), values)
 
 
-def _index_columns(
-    connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]
-) -> list[tuple[Any, ...]]:
-    condition, values = named(wanted, schemas)
+def _key_columns(connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]) -> list[tuple[Any, ...]]:
     try:
-        return connection.rows(_INDEXES.format(named=condition), values)
+        return _asked(connection, _INDEXES, standard_views.KEYS, wanted, schemas)
     except SourceUnreachable:
         raise
     except SyncError as error:
-        _LOG.warning("%s; asking the views of the SQL standard, which know of constraints only", error)
-        condition, values = named(wanted, schemas, *standard_views.NAMES)
-        return optional(connection, standard_views.KEYS.format(named=condition), values)
+        _LOG.warning("%s; going on without it", error)
+        return []
 
 
 def _indexes(
     connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]
 ) -> dict[TableName, list[Index]]:
     gathered: dict[tuple[TableName, Any], tuple[bool, list[tuple[str, bool]]]] = {}
-    for schema, table, index, primary, column, nullable in _index_columns(connection, wanted, schemas):
+    for schema, table, index, primary, column, nullable in _key_columns(connection, wanted, schemas):
         key = (TableName(schema, table), index)
         gathered.setdefault(key, (bool(primary), []))[1].append((column, bool(nullable)))
     enforced = not gathered or not optional(connection, _UNENFORCED, quietly=True)
