@@ -37,7 +37,7 @@ def server() -> Iterator[dict[str, str]]:
         "TARGET_POSTGRES_SSL_MODE": "disable",
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "public",
     }
-    postgres.kill()
+    postgres.stop()
     shutil.rmtree(folder, ignore_errors=True)
 
 

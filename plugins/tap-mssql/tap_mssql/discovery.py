@@ -1,7 +1,7 @@
-"""What the database holds: tables, views, their columns, keys and row counts, from the standard catalog views.
+"""What the database holds: tables, views, their columns, keys and row counts, from SQL Server's catalog views.
 
-Three queries for the whole database, or for the tables asked for, however many there are. A server without SQL Server's
-own catalog views is asked by those of the SQL standard.
+Three queries for the whole database, or for the tables asked for, however many there are. A server without those
+views is asked by the views of the SQL standard.
 """
 
 from __future__ import annotations

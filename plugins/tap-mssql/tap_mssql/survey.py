@@ -50,7 +50,7 @@ _ENCRYPTED = "SELECT encrypt_option FROM sys.dm_exec_connections WHERE session_i
 def leading_columns(connection: Connection, wanted: Sequence[TableName] = ()) -> dict[TableName, set[str]]:
     """For each table, the columns that an index begins with: those a range of can be sought instead of scanned.
 
-    None where the server does not say, with a warning.
+    Empty where the server does not say, with a warning.
     """
     condition, values = named(wanted, ())
     found: dict[TableName, set[str]] = {}

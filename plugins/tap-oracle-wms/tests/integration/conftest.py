@@ -98,4 +98,4 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
         "database": made.postgres_database,
         "ssl_mode": "disable",
     }
-    running.kill()
+    running.stop()
