@@ -287,7 +287,7 @@ class Chaos:
         }
         if episode.random.random() < 0.2:
             del tap["batch_config"]
-        return Pipeline(folder, tap, self.servers.target_config(port=self.target_proxy.port))
+        return Pipeline(folder, tap, self.servers.target_config(port=self.target_proxy.port), executables=True)
 
     def _fill(self, source: mssql_python.Connection, episode: Episode) -> None:
         """A fresh copy of the first rows of the sandbox's table; none at the target."""

@@ -1,7 +1,7 @@
 """A tap piped into a target, as Meltano runs them: state is what the target printed, saved line by line.
 
 Meltano itself adds seconds to every start, which a test that kills hundreds of runs cannot afford; the tests of the
-Meltano project are in test_meltano.py.
+Meltano project are in test_main_job.py.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from tests import loaded
 
 BIN = Path(sys.executable).parent
 WAIT_SECONDS = 600.0
+
+Process = loaded.Plugin | subprocess.Popen[bytes]
 
 
 @dataclass
@@ -43,7 +47,10 @@ class Ended:
 
 @dataclass
 class Pipeline:
-    """One extractor and one loader with their settings, and the state file between runs."""
+    """One extractor and one loader with their settings, and the state file between runs.
+
+    With `executables` both are started as Meltano starts them; without, ours are forked (`loaded.py`).
+    """
 
     folder: Path
     tap_config: dict[str, Any]
@@ -52,6 +59,7 @@ class Pipeline:
     tap: str = "tap-mssql"
     target: str = "target-postgres"
     catalog: Path | None = None
+    executables: bool = False
 
     @property
     def state_file(self) -> Path:
@@ -77,30 +85,26 @@ class Pipeline:
         ours = {"batch_root": str(self.folder / "batches")} if self.tap.startswith("tap-") else {}
         tap_config = {**ours, **self.tap_config, **tap_settings}
         tap_config = {name: value for name, value in tap_config.items() if value is not None}
-        command = [str(BIN / self.tap), "--config", str(self._write("tap.json", tap_config))]
+        arguments = ["--config", str(self._write("tap.json", tap_config))]
         if self.catalog is not None:
-            command += ["--catalog", str(self.catalog)]
+            arguments += ["--catalog", str(self.catalog)]
         if self.state_file.exists():
-            command += ["--state", str(self.state_file)]
-        env = {**os.environ, **self.env}
-        tap = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "tap.log").open("wb"),
-            env=env,
-            start_new_session=True,
-        )
-        target = subprocess.Popen(
-            [str(BIN / self.target), "--config", str(self._write("target.json", self.target_config))],
-            stdin=tap.stdout,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "target.log").open("wb"),
-            env=env,
-            start_new_session=True,
-        )
+            arguments += ["--state", str(self.state_file)]
+        tap = self._start([self.tap, *arguments], subprocess.DEVNULL, "tap.log")
+        settings = str(self._write("target.json", self.target_config))
+        target = self._start([self.target, "--config", settings], tap.stdout, "target.log")
         if tap.stdout is not None:
             tap.stdout.close()
         return Running(self, tap, target, on_state)
+
+    def _start(self, command: list[str], stdin: IO[bytes] | int | None, log: str) -> Process:
+        env = {**os.environ, **self.env}
+        with (self.folder / log).open("wb") as said:
+            if command[0] in loaded.COMMANDS and not self.executables:
+                return loaded.Plugin(command, stdin=stdin, stdout=subprocess.PIPE, stderr=said, env=env)
+            command[0] = str(BIN / command[0])
+            out = subprocess.PIPE
+            return subprocess.Popen(command, stdin=stdin, stdout=out, stderr=said, env=env, start_new_session=True)
 
     def _write(self, name: str, content: Mapping[str, Any]) -> Path:
         path = self.folder / name
@@ -115,8 +119,8 @@ class Running:
     def __init__(
         self,
         pipeline: Pipeline,
-        tap: subprocess.Popen[bytes],
-        target: subprocess.Popen[bytes],
+        tap: Process,
+        target: Process,
         on_state: Callable[[int], None] | None,
     ) -> None:
         self.pipeline, self.tap, self.target = pipeline, tap, target

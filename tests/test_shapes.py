@@ -68,7 +68,9 @@ def test_large_values_are_exact_and_memory_does_not_grow_with_their_number(serve
     for rows in (few, many):
         filled = [LARGE_ROW.format(n, n % 10, times, wide_times) for n in range(rows)]
         make(servers, "large", LARGE, *filled)
-        ended, peak = peak_memory(pipeline(servers, tmp_path / str(rows), "dbo.large", page_bytes=8_000_000).start())
+        sync = pipeline(servers, tmp_path / str(rows), "dbo.large", page_bytes=8_000_000)
+        sync.executables = True
+        ended, peak = peak_memory(sync.start())
         assert ended.ok, ended.explain()
         peaks.append(peak)
     with servers.connect_target() as target:

@@ -1,15 +1,10 @@
-"""Files for the tests, and a run of the tap in a process of its own.
-
-A server that has the tap loaded forks each of them: loading it takes longer than any of these runs.
-"""
+"""Files for the tests, and a run of the tap in a process of its own."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import sqlite3
-import sys
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +14,7 @@ from urllib.parse import unquote, urlparse
 import pyarrow as pa
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from starting import start
-
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["starting"])
+from tests import loaded
 
 
 @dataclass
@@ -82,22 +72,19 @@ def tap(tmp_path: Path) -> Callable[..., Run]:
         if state is not None:
             (tmp_path / "state.json").write_text(json.dumps(state))
             arguments += ["--state", str(tmp_path / "state.json")]
-        out, written = tmp_path / "out", tmp_path / "log"
-        out.unlink(missing_ok=True)
-        os.mkfifo(out)
-        process = _SERVER.Process(target=start, args=(arguments, str(out), str(written)))
-        process.start()
-        messages, rows = [], []
-        with out.open() as lines:
-            for line in lines:
+        with (tmp_path / "log").open("w+") as log:
+            process = loaded.Plugin(["tap-sqlite", *arguments], stdout=subprocess.PIPE, stderr=log)
+            messages, rows = [], []
+            assert process.stdout is not None
+            for line in process.stdout:
                 message = json.loads(line)
                 messages.append(message)
                 if message["type"] == "BATCH":
                     rows += _take(message["manifest"][0])
                 elif message["type"] == "RECORD":
                     rows.append(message["record"])
-        process.join()
-        return Run(process.exitcode or 0, messages, written.read_text(), rows)
+            log.seek(0)
+            return Run(process.wait(60), messages, log.read(), rows)
 
     return run
 

@@ -181,9 +181,8 @@ class Ended:
 
 
 def start(config: dict[str, Any], folder: Path, **more: Any) -> subprocess.Popen[str]:
-    """The target as a process of its own, waiting for lines."""
-    path = folder / "config.json"
-    path.write_text(json.dumps({**config, **more}))
+    """The target's executable, waiting for lines."""
+    path = _settings(config, folder, **more)
     return subprocess.Popen(
         [sys.executable, "-c", "from target_postgres.target import main; main()", "--config", str(path)],
         stdin=subprocess.PIPE,
@@ -194,10 +193,21 @@ def start(config: dict[str, Any], folder: Path, **more: Any) -> subprocess.Popen
 
 
 def run(config: dict[str, Any], folder: Path, lines: Iterable[str], **more: Any) -> Ended:
-    """Run the target over these lines to its end."""
-    process = start(config, folder, **more)
-    out, err = process.communicate("".join(f"{line}\n" for line in lines))
-    return Ended(process.returncode, [json.loads(line) for line in out.splitlines()], err)
+    """Run the target in a process of its own over these lines to its end."""
+    from tests import loaded
+
+    given, said, logged = folder / "lines", folder / "out", folder / "log"
+    given.write_text("".join(f"{line}\n" for line in lines))
+    with given.open() as stdin, said.open("w") as stdout, logged.open("w") as stderr:
+        command = ["target-postgres", "--config", str(_settings(config, folder, **more))]
+        code = loaded.Plugin(command, stdin=stdin, stdout=stdout, stderr=stderr).wait()
+    return Ended(code, [json.loads(line) for line in said.read_text().splitlines()], logged.read_text())
+
+
+def _settings(config: dict[str, Any], folder: Path, **more: Any) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**config, **more}))
+    return path
 
 
 def load(config: dict[str, Any], lines: Iterable[str], **more: Any) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,8 @@ import pyarrow as pa
 import pytest
 
 pytest.importorskip("sandbox", reason="the project's sandbox is not on the path")
+
+from tests import loaded
 
 
 @dataclass
@@ -79,23 +80,23 @@ class Source:
             config["batch_root"] = str(self.folder / "batches")
         config_file = self.folder / "config.json"
         config_file.write_text(json.dumps(config))
-        command = [sys.executable, "-m", "tap_mssql.tap", "--config", str(config_file), *arguments]
+        command = ["tap-mssql", "--config", str(config_file), *arguments]
         if state is not None:
             state_file = self.folder / "state.json"
             state_file.write_text(json.dumps(state))
             command += ["--state", str(state_file)]
         with (self.folder / "log.txt").open("w+") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            process = loaded.Plugin(command, stdout=subprocess.PIPE, stderr=log)
             messages, rows = _consume(process)
             log.seek(0)
             return Run(process.wait(60), messages, log.read(), rows)
 
 
-def _consume(process: subprocess.Popen[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _consume(process: loaded.Plugin) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     messages, rows = [], []
     assert process.stdout is not None
     for line in process.stdout:
-        if not line.startswith('{"type"'):
+        if not line.startswith(b'{"type"'):
             continue
         message = json.loads(line, parse_float=str)
         messages.append(message)
