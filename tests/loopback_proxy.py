@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose connections can be cut at any moment, as a network does."""
+"""A TCP proxy on loopback whose connections can be cut or fall silent at any moment, as a network does."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class LoopbackProxy:
         self._target = target
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._passing = threading.Event()
+        self._passing.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -39,12 +41,17 @@ class LoopbackProxy:
             victim.close()
         return len(victims)
 
+    def fall_silent(self) -> None:
+        """Pass nothing on any more, and keep every connection open."""
+        self._passing.clear()
+
     def close(self) -> None:
         """Stop listening and reset what is open."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
+        self._passing.set()
 
     def _accept(self) -> None:
         while True:
@@ -66,6 +73,7 @@ class LoopbackProxy:
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._passing.wait()
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):

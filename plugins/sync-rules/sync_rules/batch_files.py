@@ -32,8 +32,7 @@ class BatchFolder:
     """A private folder of batch files, below `root`, held for the life of this process.
 
     `max_ahead` is how many files may wait for the target; `patience_seconds` how long the tap waits for the target to
-    take one before it gives up. `see_reader`, asked again and again meanwhile, raises where nobody is left to take any.
-    Raises ConfigurationError when the folder cannot be made.
+    take one before it gives up. Raises ConfigurationError when the folder cannot be made.
     """
 
     def __init__(
@@ -42,13 +41,11 @@ class BatchFolder:
         *,
         max_ahead: int,
         patience_seconds: float,
-        see_reader: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_ahead = max_ahead
         self._patience = patience_seconds
-        self._see_reader = see_reader
         self._sleep = sleep
         self._clock = clock
         self._waiting: list[Path] = []
@@ -115,7 +112,6 @@ class BatchFolder:
                 raise Stalled(
                     f"the target took no batch file for {self._patience:g} s; {left} wait in {self.path.parent}"
                 )
-            self._see_reader()
             self._sleep(_POLL_SECONDS)
 
 

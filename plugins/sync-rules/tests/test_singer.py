@@ -8,6 +8,7 @@ import logging
 import os
 import stat
 import sys
+import threading
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -103,23 +104,25 @@ def test_a_target_that_went_away_is_told_so() -> None:
             Lines(Gone()).message(StateMessage({}))
 
 
-@pytest.mark.usefixtures("ending")
-def test_a_tap_that_only_waits_hears_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_told_when_nobody_reads_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """SPEC O1: else a tap whose Meltano was killed would wait for its files to be taken, for an hour."""
     reading, writing = os.pipe()
+    told = threading.Event()
     with os.fdopen(writing, "w") as output:
         monkeypatch.setattr(sys, "stdout", output)
-        Lines(SimpleSingerWriter()).see_reader()
+        Lines.watch_reader(told.set)
+        assert not told.wait(0.2)
         os.close(reading)
-        with pytest.raises(TargetUnreachable, match="stopped reading"):
-            Lines(SimpleSingerWriter()).see_reader()
+        assert told.wait(60)
 
 
-def test_a_file_and_what_is_no_file_have_a_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_and_what_is_no_file_are_not_watched_in_vain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = threading.Event()
     with (tmp_path / "out").open("w") as output:
         for instead in (output, io.StringIO()):
             monkeypatch.setattr(sys, "stdout", instead)
-            Lines(SimpleSingerWriter()).see_reader()
+            Lines.watch_reader(told.set)
+        assert not told.wait(0.2)
 
 
 def test_many_records_keep_their_digits_and_order(capsys: pytest.CaptureFixture[str]) -> None:

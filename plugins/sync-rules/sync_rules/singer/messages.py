@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
 from sync_rules import exits
 from sync_rules.exits import TargetUnreachable
 
+UNREAD = "the target stopped reading: see its own messages"
 _RECORDS_A_WRITE = 500
 
 
@@ -70,16 +72,14 @@ class Lines:
                 lines = []
         self._write(lines)
 
-    def see_reader(self) -> None:
-        """Raise TargetUnreachable where nobody reads any more: a tap that only waits would not hear of it."""
+    @staticmethod
+    def watch_reader(unread: Callable[[], None]) -> None:
+        """Call `unread`, from another thread, when nobody reads any more: a tap that waits would not hear of it."""
         try:
             output = sys.stdout.fileno()
         except (OSError, ValueError):
             return  # no file: a test's or a notebook's
-        look = select.poll()
-        look.register(output, 0)
-        if any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0)):
-            raise self._unread()
+        threading.Thread(target=_await_unread, args=(output, unread), name="reader watch", daemon=True).start()
 
     def terminate(self, end: Callable[[], None]) -> None:
         """Call `end` now, or as soon as the line being written is whole."""
@@ -112,4 +112,12 @@ class Lines:
         sys.stdout = sys.stderr
         # Whoever ran the target ends this process, too: a signal that meets an interpreter on its way out kills it.
         exits.end_at_once()
-        return TargetUnreachable("the target stopped reading: see its own messages")
+        return TargetUnreachable(UNREAD)
+
+
+def _await_unread(output: int, unread: Callable[[], None]) -> None:
+    look = select.poll()
+    look.register(output, 0)
+    ((_, event),) = look.poll()  # for ever, where it is a file
+    if event & (select.POLLERR | select.POLLHUP):
+        unread()

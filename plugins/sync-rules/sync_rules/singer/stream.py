@@ -122,6 +122,7 @@ class PagedStream(Stream):
 
     def _write_schema_message(self) -> None:
         """SCHEMA, with the plan of the sync in it."""
+        self._tap.watch_reader()
         source = self.source
         plan = self._make_plan(source)
         self._plan = plan
@@ -154,7 +155,6 @@ class PagedStream(Stream):
             batch_root(self.config),
             max_ahead=self.config["max_batches_ahead"],
             patience_seconds=self.config["batch_patience_seconds"],
-            see_reader=self._tap.lines.see_reader,
         )
         self._run(BatchOutput(self.name, arrow_schema(self.source.columns), folder, self._tap.lines))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +18,7 @@ from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
 from singer_sdk.plugin_base import SingerCommand
 
 from sync_rules.exits import Exit, SyncError, end, end_at_once
-from sync_rules.singer.messages import Lines
+from sync_rules.singer.messages import UNREAD, Lines
 from sync_rules.singer.settings import check, from_environment, refuse
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class PagedTap(Tap):
     ]
 
     _lines: Lines | None = None
+    _watches = False
+    _unread = False
 
     @property
     def lines(self) -> Lines:
@@ -89,6 +93,21 @@ class PagedTap(Tap):
         """
         super().load_state(state)
         self._remember_state()
+
+    def watch_reader(self) -> None:
+        """End the sync when nobody reads it any more. For a stream to call when it begins.
+
+        Whatever the tap waits for then, a slow query or a file to be taken, it would else keep its connections until
+        that comes, long after a Meltano that was killed.
+        """
+        if not self._watches:
+            self._watches = True
+            self.lines.watch_reader(self._end_unread)
+
+    def _end_unread(self) -> None:
+        self._unread = True
+        # The main thread's own: a signal that another thread takes would not wake it.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def send_state(self) -> None:
         """Write a STATE with everything the state holds. The SDK's own writer need not repeat it at the end."""
@@ -131,6 +150,9 @@ class PagedTap(Tap):
 
         def stop() -> None:
             end_at_once()
+            if self._unread:
+                self.logger.error(UNREAD)
+                sys.exit(int(Exit.TARGET_UNREACHABLE))
             self.logger.warning("ended by signal %s; the state sent so far holds", signum)
             sys.exit(128 + signum)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import socket
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+
+from tests.loopback_proxy import LoopbackProxy
 
 
 def unused_port() -> int:
@@ -98,4 +102,25 @@ def test_a_tap_whose_reader_is_killed_does_not_wait_for_its_files_to_be_taken(so
         said = tap.stderr.read()
     assert tap.returncode == 4, said
     assert "the target stopped reading" in said
+    assert "Traceback" not in said
+
+
+def test_a_tap_whose_reader_is_killed_does_not_wait_for_its_server(source: Any, table: Any) -> None:
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY", *[f"({number})" for number in range(900)])
+    with LoopbackProxy(("127.0.0.1", source.config["port"])) as proxy:
+        settings = {**source.config, "port": proxy.port, "tables": ["dbo.plain"], "page_size": 1}
+        (source.folder / "config.json").write_text(json.dumps(settings))
+        command = [sys.executable, "-m", "tap_mssql.tap", "--config", str(source.folder / "config.json")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tap:
+            assert tap.stdout is not None
+            assert tap.stderr is not None
+            while not tap.stdout.readline().startswith('{"type":"STATE"'):
+                pass
+            proxy.fall_silent()
+            while select.select([tap.stdout], [], [], 2)[0]:
+                assert os.read(tap.stdout.fileno(), 65_536)
+            tap.stdout.close()
+            said = tap.stderr.read()
+    assert tap.returncode == 4, said
+    assert said.count("the target stopped reading") == 1
     assert "Traceback" not in said

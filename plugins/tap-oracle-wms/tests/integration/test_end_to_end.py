@@ -167,3 +167,22 @@ def sweep(pipeline: Pipeline, target: dict[int, Any]) -> dict[str, Any]:
     assert done.returncode == (7 if report["stale"] or report["missing"] else 0), done.stderr
     assert len(stale.read_text().splitlines()) == report["stale"]
     return report
+
+
+def test_a_tap_that_is_asked_for_patience_hears_that_its_reader_is_gone(
+    wms: WmsServer, config: dict[str, Any], tmp_path: Path
+) -> None:
+    """SPEC O1: Meltano was killed, and nothing will be written for as long as the API wants no request."""
+    (tmp_path / "config.json").write_text(json.dumps({**config, "max_requests_in_flight": 1}))
+    wms.faults.set([Fault("status", query="page_size=250", status=429, retry_after="3000", skip=3, times=9)])
+    command = [str(BIN / "tap-oracle-wms"), "--config", str(tmp_path / "config.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tap:
+        assert tap.stdout is not None
+        assert tap.stderr is not None
+        log = ""
+        while "no request goes for" not in log:
+            log += tap.stderr.readline()
+        tap.stdout.close()
+        log += tap.stderr.read()
+    assert tap.returncode == 4, log
+    assert log.count("the target stopped reading: see its own messages") == 1, log
