@@ -122,7 +122,6 @@ class PagedStream(Stream):
 
     def _write_schema_message(self) -> None:
         """SCHEMA, with the plan of the sync in it."""
-        self._tap.watch_reader()
         source = self.source
         plan = self._make_plan(source)
         self._plan = plan

@@ -24,6 +24,8 @@ from sync_rules.singer.settings import check, from_environment, refuse
 if TYPE_CHECKING:
     from types import FrameType
 
+    from singer_sdk import Stream
+
 
 class OneLineErrors(SingerCommand):
     """Ends with the exit code of the error and one line; the traceback only where it is asked for."""
@@ -94,15 +96,17 @@ class PagedTap(Tap):
         super().load_state(state)
         self._remember_state()
 
-    def watch_reader(self) -> None:
-        """End the sync when nobody reads it any more. For a stream to call when it begins.
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """The SDK's, which every sync asks for first. From then on the tap ends when nobody reads it any more.
 
-        Whatever the tap waits for then, a slow query or a file to be taken, it would else keep its connections until
-        that comes, long after a Meltano that was killed.
+        Whatever it waits for then, a slow query or a file to be taken, it would else keep its connections until that
+        comes, long after a Meltano that was killed.
         """
         if not self._watches:
             self._watches = True
             self.lines.watch_reader(self._end_unread)
+        return super().streams
 
     def _end_unread(self) -> None:
         self._unread = True
