@@ -118,11 +118,17 @@ def test_after_rows_were_left_out_the_next_run_begins_anew(
 
 
 def test_rows_left_out_in_an_earlier_attempt_are_missed(wms: WmsServer, pipeline: Pipeline) -> None:
-    wms.latency = 0.15
-    wms.faults.set([Fault("short", query="ordering=-id&page_size=250", skip=2)])
-    ended = pipeline.run(sync_limit_seconds=1, max_requests_in_flight=1)
-    assert ended.tap == 6, ended.explain()
-    wms.latency = 0.0
+    pages = "ordering=-id&page_size=250"
+    wms.faults.set([Fault("short", query=pages, skip=2), Fault("slow", query=pages, skip=12, times=100, seconds=120)])
+
+    def end(states: int) -> None:
+        if states == 3:
+            running.kill("tap", signal.SIGTERM)
+
+    running = pipeline.start(end, max_requests_in_flight=1)
+    ended = running.wait()
+    assert ended.tap == 128 + signal.SIGTERM, ended.explain()
+    wms.faults.set([])
     ended = pipeline.run(lookback_minutes=0)
     assert ended.tap == 7, ended.explain()
     assert pipeline.bookmark("allocation")["last_key"] is None
