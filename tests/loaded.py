@@ -13,13 +13,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from multiprocessing.connection import Connection
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from singer_sdk.singerlib.encoding.simple import SimpleSingerReader
 
 _SERVER = multiprocessing.get_context("forkserver")
 PLUGINS = ("tap-mssql", "tap-oracle-wms", "tap-sqlite", "target-postgres")
 COMMANDS = {entry.name: entry for entry in entry_points(group="console_scripts") if entry.name in PLUGINS}
+_STREAMS: list[TextIO] = []
+"""Those of a plugin, held for as long as it lives, as `sys.__stdout__` holds one."""
 _SERVER.set_forkserver_preload([__name__, *(entry.module for entry in COMMANDS.values())])
 
 
@@ -97,7 +99,8 @@ def _run(entry: EntryPoint, arguments: list[str], given: Sequence[Connection], e
     for number, stream in enumerate(given):
         os.dup2(stream.fileno(), number)
         stream.close()
-    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+    _STREAMS[:] = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
+    sys.stdin, sys.stdout, sys.stderr = _STREAMS
     SimpleSingerReader.default_input = sys.stdin  # which the SDK takes when it is loaded
     os.environ.clear()
     os.environ.update(env)

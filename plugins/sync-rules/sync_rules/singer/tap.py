@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import signal
-import sys
 import threading
 import traceback
 from pathlib import Path
@@ -27,19 +27,41 @@ if TYPE_CHECKING:
     from singer_sdk import Stream
 
 
+class Ended(SystemExit):
+    """A signal ends the process. It is told after that: what the signal met may itself have been writing the log.
+
+    `met` is the first of the process: what it met may also make another error of it, as a driver does that is loading.
+    """
+
+    met: ClassVar[Ended | None] = None
+
+    def __init__(self, code: int, level: int, why: str) -> None:
+        super().__init__(code)
+        self.level, self.why = level, why
+
+
 class OneLineErrors(SingerCommand):
     """Ends with the exit code of the error and one line; the traceback only where it is asked for."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command. Discovery and `--test` run while the options are read, so `invoke` would be too late."""
         try:
+            return self._told(*args, **kwargs)
+        except Ended as ended:  # perhaps while another end was being told
+            self.logger.log(ended.level, "%s", ended.why)
+            end(int(ended.code or 0))
+
+    def _told(self, *args: Any, **kwargs: Any) -> Any:
+        try:
             return super().main(*args, **kwargs)
-        except SyncError as error:
-            self.logger.error("%s", error, exc_info=_wants_traceback())  # noqa: TRY400
-            end(int(error.exit))
-        except SystemExit as error:
-            end(error.code if isinstance(error.code, int) else int(error.code is not None))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if Ended.met is not None:
+                raise Ended.met from None
+            if isinstance(error, SystemExit):
+                end(error.code if isinstance(error.code, int) else int(error.code is not None))
+            if isinstance(error, SyncError):
+                self.logger.error("%s", error, exc_info=_wants_traceback())  # noqa: TRY400
+                end(int(error.exit))
             # Its text may hold a row's values: only the place is told.
             self.logger.error(  # noqa: TRY400
                 "unexpected %s in %s (PARALELO_DEBUG=1 shows all)",
@@ -153,12 +175,15 @@ class PagedTap(Tap):
         """
 
         def stop() -> None:
+            if Ended.met is not None:
+                return  # whoever ends a tap also stops reading it
             end_at_once()
             if self._unread:
-                self.logger.error(UNREAD)
-                sys.exit(int(Exit.TARGET_UNREACHABLE))
-            self.logger.warning("ended by signal %s; the state sent so far holds", signum)
-            sys.exit(128 + signum)
+                Ended.met = Ended(Exit.TARGET_UNREACHABLE, logging.ERROR, UNREAD)
+            else:
+                why = f"ended by signal {signum}; the state sent so far holds"
+                Ended.met = Ended(128 + signum, logging.WARNING, why)
+            raise Ended.met
 
         self.lines.terminate(stop)
 

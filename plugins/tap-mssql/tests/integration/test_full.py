@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests import loaded
+
 Make = Callable[..., None]
 ROWS = [f"({n}, 'name {n}')" for n in range(1, 101)]
 
@@ -282,6 +284,26 @@ def test_names_of_every_kind(source: Any, table: Make) -> None:
     table('dbo.[a b]]c"d]', 'id int NOT NULL PRIMARY KEY, [sel ect] int, [ação "x"] varchar(9)', "(1, 2, 'é')")
     run = source.tap(tables=['dbo.[a b]]c"d]'])
     assert run.records == [{"id": 1, "sel ect": 2, 'ação "x"': "é"}], run.log
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 400, 20))
+def test_who_ends_it_also_stops_reading(source: Any, table: Make, milliseconds: int) -> None:
+    """The two come at once, at any moment, while it writes its log too: one line, one code, no traceback."""
+    table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
+    (source.folder / "c.json").write_text(json.dumps({**source.config, "tables": ["dbo.plain"], "page_size": 1}))
+    with (source.folder / "log.txt").open("w+") as log:
+        command = ["tap-mssql", "--config", str(source.folder / "c.json")]
+        tap = loaded.Plugin(command, stdout=subprocess.PIPE, stderr=log)
+        time.sleep(milliseconds / 1000)
+        tap.terminate()
+        assert tap.stdout is not None
+        tap.stdout.close()
+        code = tap.wait(60)
+        log.seek(0)
+        said = log.read()
+    assert code in (-signal.SIGTERM, 128 + signal.SIGTERM, 4, 0), said
+    assert "Traceback" not in said
+    assert said.count("ended by signal") + said.count("the target stopped reading") == (code > 0), said
 
 
 def test_a_signal_ends_it_with_its_own_code(source: Any, table: Make) -> None:

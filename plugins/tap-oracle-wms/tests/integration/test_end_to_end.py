@@ -193,3 +193,4 @@ def test_a_tap_that_is_asked_for_patience_hears_that_its_reader_is_gone(
         log += tap.stderr.read()
     assert tap.returncode == 4, log
     assert log.count("the target stopped reading: see its own messages") == 1, log
+    assert "the target stopped reading" in log.strip().splitlines()[-1]
