@@ -21,7 +21,8 @@ _SETTINGS = re.compile(
 )
 _WRAPPING = re.compile(
     r"^(Cannot start plugin|Block run completed|Run completed|Extractor failed|Loader failed"
-    r"|Extractor and loader failed|Mappers failed|Need help fixing|The process was (terminated|interrupted))"
+    r"|Extractor and loader failed|Mappers failed|Need help fixing|The process was (terminated|interrupted)"
+    r"|the target stopped reading)"
 )
 
 

@@ -56,6 +56,15 @@ def test_the_reason_is_the_failed_plugins_last_error() -> None:
     assert judge(1, log({"extractors": 3}, *lines)).reason == "login refused for paralelo_reader"
 
 
+def test_a_tap_that_saw_its_target_go_does_not_know_why() -> None:
+    gone = plugin("tap-mssql", "the target stopped reading: see its own messages", "error")
+    refused = plugin("target-postgres", "permission denied for schema public", "error")
+    codes = {"extractors": 4, "loaders": 2}
+    assert judge(1, log(codes, refused, gone)).reason == "permission denied for schema public"
+    assert judge(1, log({"extractors": 4, "loaders": -9}, gone)).reason == "loaders ended with signal 9"
+    assert judge(1, log({"extractors": 4}, gone)).reason == gone["event"]
+
+
 def test_without_an_error_line_the_reason_is_the_last_thing_the_plugin_said() -> None:
     lines = (plugin("tap-mssql", "dbo.t: the source did not answer"), plugin("target-postgres", "done"))
     assert judge(1, log({"extractors": 3}, *lines)).reason == "dbo.t: the source did not answer"
