@@ -102,7 +102,9 @@ def _table(connection: progress.Connection, schema: str, table: Table) -> Iterat
     if row is None:
         yield ok(check, "not there yet: the first full sync creates it")
     elif row["rows_hidden"]:
-        yield problem(check, f"{name}: row security hides rows from this role", "grant it BYPASSRLS, or ownership")
+        yield problem(
+            check, f"{name}: row security hides rows from this role", "grant it BYPASSRLS, or ownership without FORCE"
+        )
     elif row["owned"]:
         yield ok(check, "owned: it can be swapped or merged")
     elif row["writable"]:

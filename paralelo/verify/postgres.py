@@ -27,7 +27,7 @@ _BATCH_BYTES = 16_777_216
 _TRAILER = b"\xff\xff"
 
 _COLUMNS = """
-SELECT a.attname, t.typname, a.attnotnull
+SELECT a.attname, t.typname, a.attnotnull, row_security_active(c.oid)
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -46,7 +46,10 @@ class Postgres:
         self._pool: Pool[Connection] = Pool(self._open, _alive)
 
     def describe(self, schema: str, table: str) -> Mapping[str, tuple[str, bool]]:
-        """Each column's type name and whether it is NOT NULL. Raises CannotCompare where there is no such table."""
+        """Each column's type name and whether it is NOT NULL.
+
+        Raises CannotCompare where there is no such table, or where not all of its rows are shown.
+        """
         with self._pool.borrow() as connection:
             try:
                 found = connection.execute(_COLUMNS, (schema, table)).fetchall()
@@ -54,7 +57,12 @@ class Postgres:
                 raise tell(error, f"{schema}.{table}") from error
         if not found:
             raise CannotCompare(f"{schema}.{table} is not in the target: run its full sync first")
-        return {column: (kind, not_null) for column, kind, not_null in found}
+        if found[0][3]:
+            raise CannotCompare(
+                f"{schema}.{table}: row security hides rows from this role, which would pass for missing ones; grant it"
+                " BYPASSRLS, or ownership without FORCE ROW LEVEL SECURITY"
+            )
+        return {column: (kind, not_null) for column, kind, not_null, _ in found}
 
     def holds_null(self, table: TablePair, column: Column) -> bool:
         """Whether any row has NULL in the column."""

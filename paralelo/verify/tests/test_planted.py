@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from paralelo.verify.pairing import Wanted
+from paralelo.verify.postgres import Postgres
 from paralelo.verify.report import TableReport
 from paralelo.verify.table import Options, verify_table
 from paralelo.verify.tests.conftest import Pair
@@ -233,6 +235,19 @@ def test_a_table_that_is_not_there_could_not_be_compared(pair: Pair) -> None:
     report = verify_table(pair.source, pair.target, Wanted("dbo.nada", "public", "nada"), Options())
     assert report.verdict == "could not compare"
     assert "nada" in (report.error or "")
+
+
+def test_a_table_whose_rows_are_hidden_could_not_be_compared(planted: Pair) -> None:
+    """By row security: they would be told as missing."""
+    planted.sql("CREATE ROLE few LOGIN", "GRANT SELECT ON tipos TO few", "ALTER TABLE tipos ENABLE ROW LEVEL SECURITY")
+    side = Postgres(replace(planted.target._settings, user="few"))
+    try:
+        report = verify_table(planted.source, side, Wanted("dbo.tipos", "public", "tipos"), Options())
+    finally:
+        side.close()
+        planted.sql("ALTER TABLE tipos DISABLE ROW LEVEL SECURITY", "DROP OWNED BY few", "DROP ROLE few")
+    assert report.verdict == "could not compare"
+    assert "row security hides rows" in (report.error or "")
 
 
 def test_a_column_that_the_target_lacks_is_a_difference(planted: Pair) -> None:

@@ -73,7 +73,8 @@ def describe(connection: Connection, name: TableName) -> LiveTable | None:
         raise ConfigurationError(f"{name} is not a table in the target (kind {kind!r}): nothing can be loaded into it")
     if hidden:
         raise ConfigurationError(
-            f"{name}: its row security applies to this role and hides rows from it; grant it BYPASSRLS, or ownership"
+            f"{name}: its row security applies to this role and hides rows from it; grant it BYPASSRLS, or"
+            " ownership without FORCE"
         )
     columns = {
         column: LiveColumn(column, PostgresType.parse(kind), *rest)
