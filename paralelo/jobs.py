@@ -122,6 +122,8 @@ def start(
     (root / SCRATCH).mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{owner()}-", dir=root / SCRATCH))
     environ = {
+        # Meltano cannot start a plugin without one, and a bare environment has none.
+        "PATH": os.defpath,
         **os.environ,
         **(env or {}),
         "MELTANO_CLI_LOG_FORMAT": "json",

@@ -16,7 +16,8 @@ _LOADERS_FIRST = ("loaders", "mappers", "extractors")
 _SETTINGS = re.compile(
     r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found"
     r"|Environment .* was not found|failed validation|missing required|PluginNotFound|is not set|Invalid config"
-    r"|does not exist",
+    r"|does not exist|is damaged and holds no state"
+    r"|is not a valid choice for|invalid literal for int|could not convert string to",
     re.IGNORECASE,
 )
 _WRAPPING = re.compile(
@@ -113,7 +114,7 @@ def _reason(log: list[Mapping[str, Any]], codes: Mapping[str, int]) -> str:
     if codes:
         return ", ".join(f"{plugin} ended with {_told(code)}" for plugin, code in codes.items())
     output = [line for line in log if line.get("source") == "output" and line.get("event")]
-    return _one_line(output[-1]) if output else _one_line(errors[-1]) if errors else ""
+    return _one_line(output[-1]) if output else _one_line(errors[0]) if errors else ""
 
 
 def _plugin_kind(source: str) -> str:

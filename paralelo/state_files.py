@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from meltano.core.state_store.base import MeltanoState
 from meltano.core.state_store.filesystem import LocalFilesystemStateStoreManager
+
+
+class DamagedState(Exception):
+    """A state file that somebody emptied, cut or wrote over. No run may take it for "no state" by itself."""
 
 
 class AtomicFileStateStoreManager(LocalFilesystemStateStoreManager):  # type: ignore[misc, valid-type]
@@ -23,6 +28,17 @@ class AtomicFileStateStoreManager(LocalFilesystemStateStoreManager):  # type: ig
         super().__init__(uri="", **settings)
         self._state_path = uri.partition("://")[2]
         Path(self._state_path).mkdir(parents=True, exist_ok=True)
+
+    def get(self, state_id: str) -> MeltanoState | None:
+        """The state, None where there is none. Raises DamagedState where its file holds something else."""
+        try:
+            found: MeltanoState | None = super().get(state_id)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DamagedState(
+                f"{self.get_state_path(state_id)} is damaged and holds no state ({error}): put its copy back, or delete"
+                " it: a full sync then begins anew, an incremental one where the last full sync began"
+            ) from error
+        return found
 
     @contextmanager
     def get_reader(self, path: str) -> Generator[TextIO, None, None]:

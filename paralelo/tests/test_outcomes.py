@@ -70,6 +70,19 @@ def test_without_an_error_line_the_reason_is_the_last_thing_the_plugin_said() ->
     assert judge(1, log({"extractors": 3}, *lines)).reason == "dbo.t: the source did not answer"
 
 
+@pytest.mark.parametrize(
+    "said", ["'swapp' is not a valid choice for 'activation'", "invalid literal for int() with base 10: 'abc'"]
+)
+def test_a_setting_that_meltano_cannot_read_is_not_tried_again(said: str) -> None:
+    outcome = judge(1, [parsed(json.dumps({"event": said, "level": "error", "timestamp": "t"}))])
+    assert (outcome.exit, outcome.reason) == (Exit.CONFIGURATION, said)
+
+
+def test_a_plugin_that_could_not_be_started_says_why() -> None:
+    start = {"event": "Cannot start plugin tap-mssql: 'PATH'", "level": "error", "timestamp": "t"}
+    assert judge(1, log({}, start, err="Cannot start plugin tap-mssql: 'PATH'")).reason == start["event"]
+
+
 def test_a_plugin_that_was_killed_says_by_which_signal() -> None:
     lines = [plugin("target-postgres", "loading page 3")]
     assert judge(1, log({"loaders": -9}, *lines)).reason == "loaders ended with signal 9"

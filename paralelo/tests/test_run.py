@@ -303,6 +303,13 @@ def test_a_job_that_is_only_watched(toy: Toy) -> None:
     assert "toy: done, 300 rows of 300 (100%)" in output.getvalue()
 
 
+def test_a_job_in_an_environment_without_a_path(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATH")
+    job = jobs.start("parallel-full-sync-toy", toy.root / "logs" / "x.jsonl", toy.told(pages=1), root=toy.root)
+    job.process.wait(120)
+    assert job.outcome().ok, job.last_words()
+
+
 def test_an_unreachable_target_makes_the_view_poorer_and_breaks_nothing(toy: Toy) -> None:
     away = {**toy.told(pages=2), "TARGET_POSTGRES_PORT": "1"}
     job = jobs.start("parallel-full-sync-toy", toy.root / "logs" / "x.jsonl", away, root=toy.root)

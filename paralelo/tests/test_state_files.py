@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from meltano.core.state_store import MeltanoState, StateBackend
+from sync_rules.exits import Exit
 
 from paralelo import project
-from paralelo.state_files import AtomicFileStateStoreManager
+from paralelo.outcomes import judge
+from paralelo.state_files import AtomicFileStateStoreManager, DamagedState
 
 STATE_ID = "dev:tap-mssql-full-things-to-target-postgres"
 
@@ -78,3 +80,18 @@ def test_a_write_that_fails_leaves_the_state_before(
     assert store.get(STATE_ID) == state(1)
     store.set(state(3))
     assert store.get(STATE_ID) == state(3)
+
+
+@pytest.mark.parametrize("text", [b"", b'{"completed": {"singer_st', b"[]", b"\xff\xfe"])
+def test_a_damaged_file_is_named_and_is_not_taken_for_none(tmp_path: Path, text: bytes) -> None:
+    """Nor is it read again three times: a recovery would pause for half an hour over it."""
+    store = opened(tmp_path)
+    with store.acquire_lock(STATE_ID, retry_seconds=1):
+        store.set(state(1))
+    file = tmp_path / STATE_ID / "state.json"
+    file.write_bytes(text)
+    with pytest.raises(DamagedState, match=r"state\.json is damaged and holds no state") as raised:
+        store.get(STATE_ID)
+    line = {"level": "error", "event": str(raised.value), "source": "meltano"}
+    assert judge(1, [line]).exit is Exit.CONFIGURATION
+    assert file.read_bytes() == text
