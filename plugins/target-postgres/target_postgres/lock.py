@@ -65,6 +65,11 @@ class Locks:
                 " session mode"
             )
 
+    def drop(self) -> None:
+        """End the connection without a word to the server, which may not answer any more."""
+        if self._connection is not None:
+            self._connection.close()
+
     def close(self) -> None:
         """Free the locks. By a statement, since a closed connection's backend takes its time to end."""
         if self._connection is not None:

@@ -63,6 +63,12 @@ class Session:
             self._connection.close()
         self._locks.close()
 
+    def drop(self) -> None:
+        """As `close`, waiting for nothing."""
+        if self._connection is not None:
+            self._connection.close()
+        self._locks.drop()
+
 
 def _check_replacement(connection: Connection, job: Job) -> None:
     """A database of another encoding than UTF8 may have no place for what a NUL character is replaced by."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+import weakref
 from fnmatch import fnmatch
 from types import FrameType
 from typing import Any, ClassVar
@@ -79,6 +80,8 @@ class TargetPostgres(Target):
         super().__init__(**kwargs)
         self.settings = Settings.of(self.config)
         self.session = Session(self.settings)
+        # Also after an error: a connection that is found open at the end is warned of, below the error's one line.
+        weakref.finalize(self, self.session.drop)
         self._versions: dict[str, Versions] = {}
         self._emitted: dict[str, Any] | None = None
         self._gap: tuple[str, LedgerGap] | None = None

@@ -22,6 +22,7 @@ def check(ended: Ended, code: int, words: str) -> None:
     """One line, the right code, no traceback, no secret."""
     assert (ended.code, words in ended.last) == (code, True), ended.log
     assert "Traceback" not in ended.log
+    assert "Warning" not in ended.log
     assert PASSWORD not in ended.log
     assert ended.states == []
 
