@@ -9,6 +9,7 @@ import psycopg
 from sync_rules.exits import ConfigurationError
 
 from target_postgres import catalog, ddl, exact, ledger, leftovers, rejects
+from target_postgres.activation import dependents
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.copying import copy_in
@@ -59,6 +60,7 @@ class DirectLoad:
             return {column.name: column.type for column in job.columns}
         check_identities(live.columns, job.columns, job.key, str(job.live))
         plan = changes(live.columns, job.columns, str(job.live))
+        dependents.check_types(connection, job, live, plan, "merge")
         if plan or plan.gone:
             self._change(live, plan)
         if job.key and not live.has_key(job.key):

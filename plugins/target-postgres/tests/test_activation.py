@@ -387,3 +387,15 @@ def test_an_old_snapshot_never_sees_a_part(config: Any, server: embedded.Server,
         assert last_sync(db, "activation") == ("merge",)
         assert reader.execute("SELECT count(*), max(status) FROM things").fetchone() == (10, 1)
     assert ids(db, "status = 2") == list(range(1, 11))
+
+
+@pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT"])
+def test_stale_rows_that_another_table_refers_to(config: Any, db: Db, feed: Feed, rule: str) -> None:
+    """No row of the source is at fault: who refers to what is said, and what would help."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    db.execute(f"CREATE TABLE child (thing bigint REFERENCES things {rule}); INSERT INTO child VALUES (10)")
+    with pytest.raises(CheckRefused, match=r"referred to by public\.child \(constraint child_thing_fkey\): delete"):
+        sync(config, feed, things(*range(1, 10), status=2), 2)
+    assert ids(db, "status = 1") == list(range(1, 11))
+    sync(config, feed, things(*range(1, 10), status=2), 3, stale_rows="keep")
+    assert ids(db) == list(range(1, 11))

@@ -64,9 +64,26 @@ def unlike(connection: Connection, job: Job, live: LiveTable, staging: TableName
     return [text for (text,) in connection.execute(query("dependents.unlike"), parameters)]
 
 
+def check_types(connection: Connection, job: Job, live: LiveTable, plan: Changes, way: Way) -> None:
+    """Refuse a column that must become wider while something uses it: PostgreSQL would, and not say which.
+
+    A swap makes the policies anew, so they are no hindrance to it. Raises ConfigurationError.
+    """
+    parameters = {"oid": live.oid, "columns": list(plan.widened), "swap": way == "swap"}
+    found = connection.execute(query("dependents.on_columns"), parameters).fetchone() if plan.widened else None
+    if found is not None:
+        name, user = found
+        raise ConfigurationError(
+            f"{job.live}: the column {name} has to become {plan.widened[name]}, as it is at the source, and"
+            f" PostgreSQL does not let it while {str(user).removeprefix('rule _RETURN on ')} uses it: drop that, run"
+            " the sync, and make it again"
+        )
+
+
 def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Changes) -> None:
     """Refuse at once, before a row is read, what could not be activated at the end."""
-    choose(connection, job, live, plan)
+    way, _ = choose(connection, job, live, plan)
+    check_types(connection, job, live, plan, way)
     if not job.key and job.rules.stale_rows != "delete":
         raise ConfigurationError(
             f"{job.live}: stale_rows is {job.rules.stale_rows}, and without a key stale rows cannot be told from others"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from psycopg import errors as pg
 from psycopg import sql
+from sync_rules.exits import CheckRefused
 
 from target_postgres import catalog, ddl, ledger, leftovers
+from target_postgres.activation import dependents
 from target_postgres.activation.carry import carry_changed, carry_missing, stale_value
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.connection import Connection, look_as_the_role_does
@@ -31,6 +34,7 @@ def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Post
         assert live is not None
         connection.execute(sql.SQL("ANALYZE {} ({})").format(staging.sql, column_list(job.key)))
         plan = changes(live.columns, job.columns, str(job.live))
+        dependents.check_types(connection, job, live, plan, "merge")
         look_as_the_role_does(connection)
         # First, while the live rows still have the transaction ids they were written with: a changed type rewrites all.
         carry_changed(connection, job, sync, live, types)
@@ -54,7 +58,7 @@ def _write(
     assert sync.staging is not None
     names = {"live": job.live.sql, "staging": sync.staging.sql, "match": pairs(job.key, "t", "s")}
     if job.rules.stale_rows == "delete":
-        stale = connection.execute(query("activation.delete_stale", **names)).rowcount
+        stale = _delete(connection, job, query("activation.delete_stale", **names))
     else:
         stale = _number(connection, query("activation.count_stale", **names))
     if job.rules.stale_rows == "flag":
@@ -65,6 +69,19 @@ def _write(
     if sync.prepared:
         return ledger.outcome(connection, sync)
     return Outcome(inserted, updated, staged - inserted - updated, stale, carried)
+
+
+def _delete(connection: Connection, job: Job, statement: sql.Composed) -> int:
+    """How many stale rows went. Raises CheckRefused where another table refers to one of them."""
+    try:
+        return connection.execute(statement).rowcount
+    except (pg.ForeignKeyViolation, pg.RestrictViolation) as error:
+        told = error.diag
+        raise CheckRefused(
+            f"{job.live}: rows that are gone from the source are referred to by {told.schema_name}.{told.table_name}"
+            f" (constraint {told.constraint_name}): delete those first, let the constraint cascade, or set stale_rows"
+            " to keep or flag"
+        ) from error
 
 
 def _flag(

@@ -57,6 +57,19 @@ UNION
 SELECT 'security label' FROM pg_catalog.pg_seclabels WHERE classoid = 'pg_class'::regclass AND objoid = %(oid)s
 ORDER BY 1
 
+-- name: on_columns
+-- What uses these columns so that PostgreSQL does not let their types change: views, conditions of policies, triggers and
+-- publications, functions, columns computed from them.
+SELECT a.attname::text, pg_catalog.pg_describe_object(d.classid, d.objid, 0)
+FROM pg_catalog.pg_depend AS d
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+LEFT JOIN pg_catalog.pg_attrdef AS def ON d.classid = 'pg_attrdef'::regclass AND def.oid = d.objid
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s AND a.attname = ANY (%(columns)s::text[])
+  AND (d.classid IN ('pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_publication_rel'::regclass, 'pg_proc'::regclass)
+       OR (d.classid = 'pg_policy'::regclass AND NOT %(swap)s)
+       OR def.adnum <> a.attnum)
+ORDER BY 1, 2 LIMIT 1
+
 -- name: unlike
 -- In what the live table and the staging table, made like it when the sync began, differ. A widened column's default and
 -- the rules on it are written otherwise. The staging table's key may have been made NOT NULL since. A rule that old rows
