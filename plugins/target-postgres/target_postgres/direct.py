@@ -54,6 +54,7 @@ class DirectLoad:
         """Make sure that the live table is there, has the columns, and has a unique index on the key."""
         job, connection = self.job, self._connection
         live = catalog.describe(connection, job.live)
+        self._check_filled(live)
         if live is None:
             with connection.transaction():
                 ddl.create_table(connection, job.live, job.columns, job.key)
@@ -66,6 +67,22 @@ class DirectLoad:
         if job.key and not live.has_key(job.key):
             self._index_key()
         return final_types(live.columns, job.columns, plan)
+
+    def _check_filled(self, live: catalog.LiveTable | None) -> None:
+        """Changes alone, in a table that somebody dropped, renamed or emptied, would pass for the whole of it."""
+        job, connection = self.job, self._connection
+        if job.mode != "incremental" or not ledger.filled(connection, job.live, job.stream):
+            return
+        if live is None:
+            what = "is gone"
+        elif connection.execute(query("staging.holds_rows", staging=job.live.sql)).fetchone() != (True,):
+            what = "is empty"
+        else:
+            return
+        raise ConfigurationError(
+            f"{job.live} {what}, and a full sync had filled it: what changed since would pass for the whole table;"
+            " bring its rows back, or run its full sync, and this one goes on from its bookmark"
+        )
 
     def _change(self, live: catalog.LiveTable, plan: Changes) -> None:
         settings, table = self.job.settings, self.job.live

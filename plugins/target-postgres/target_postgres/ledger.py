@@ -188,6 +188,12 @@ def begin(
     return Sync(row[0], live, version, staging, row[1], str(values["status"]))
 
 
+def filled(connection: Connection, live: TableName, stream: str) -> bool:
+    """Whether a full sync of this stream has filled the live table, and the last one did not leave it empty."""
+    values = {"schema": live.schema, "table": live.table, "stream": stream}
+    return connection.execute(query("ledger.filled"), values).fetchone() == (True,)
+
+
 def abandon_others(connection: Connection, live: TableName, keep: int | None = None) -> int:
     """Mark every other unfinished version abandoned: the caller holds the table's lock, so no living run needs its
     staging table. Returns how many."""

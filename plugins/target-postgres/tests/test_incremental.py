@@ -10,7 +10,7 @@ import pytest
 import server as embedded
 from feed import Feed, load
 from sync_rules.exits import AlreadyRunning, ConfigurationError
-from things import START, ids, last_sync, outcome, thing, things
+from things import START, ids, last_sync, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
 HOUR = datetime.timedelta(hours=1)
@@ -117,3 +117,27 @@ def test_a_row_with_null_in_its_key_is_rejected(config: Any, db: Db, feed: Feed)
     reasons = db.execute("SELECT DISTINCT reason FROM paralelo.reject").fetchall()
     assert reasons == [("NULL in the key (column id)",)]
     assert last_sync(db, "rows_read", "rows_unchanged", "rows_rejected") == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [("DROP TABLE things", "gone"), ("ALTER TABLE things RENAME TO aside", "gone"), ("TRUNCATE things", "empty")],
+)
+def test_changes_alone_are_not_written_where_a_full_copy_was(
+    config: Any, db: Db, feed: Feed, done: str, told: str
+) -> None:
+    """Somebody dropped, renamed or emptied the table: the rows of the last minutes would pass for all of it."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    db.execute(done)
+    with pytest.raises(ConfigurationError, match=f"things is {told}, and a full sync had filled it"):
+        load(config, feed.incremental(things(11)))
+    db.execute("DROP TABLE IF EXISTS aside")
+    sync(config, feed, things(*range(1, 11)), 2)
+    load(config, feed.incremental(things(11)))
+    assert ids(db) == list(range(1, 12))
+
+
+def test_a_table_that_its_last_full_sync_left_empty(config: Any, db: Db, feed: Feed) -> None:
+    sync(config, feed, [], 1, allow_shrink=["things"])
+    load(config, feed.incremental(things(1)))
+    assert ids(db) == [1]

@@ -91,6 +91,13 @@ ORDER BY id DESC LIMIT 1
 SELECT max(version) FROM paralelo.sync
 WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode = 'full'
 
+-- name: filled
+-- Whether the last full sync of the stream that took effect left rows in the table.
+SELECT rows_written > 0 FROM paralelo.sync
+WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode = 'full' AND status = 'activated'
+  AND lower(stream) = lower(%(stream)s)
+ORDER BY id DESC LIMIT 1
+
 -- name: abandon_others
 UPDATE paralelo.sync SET status = 'abandoned', ended_at = now(), updated_at = now()
 WHERE table_schema = %(schema)s AND table_name = %(table)s AND status = 'staging' AND id IS DISTINCT FROM %(keep)s
