@@ -98,6 +98,27 @@ def test_the_target(servers: Servers, tmp_path: Path, wrong: dict[str, Any], cod
     assert not ended.states
 
 
+def test_a_target_that_lacks_what_the_bookmark_stands_for(servers: Servers, tmp_path: Path) -> None:
+    """Another database, or this one restored from last week's copy: the full sync comes first."""
+    tap = servers.tap_config() | {"tables": ["dbo.resumo_faixas"], "cursor_column": "mod_ts"}
+    with servers.connect_target() as target:
+        target.execute("DROP DATABASE IF EXISTS outra_base")
+        target.execute("CREATE DATABASE outra_base")
+    here, there = servers.target_config(), servers.target_config() | {"database": "outra_base"}
+    job = Pipeline(tmp_path / "job", tap, here)
+    for mode in ("full", "incremental", "incremental"):
+        ended = job.run(sync_mode=mode)
+        assert ended.ok, ended.explain()
+    job.target_config = there
+    ended = job.run(sync_mode="incremental")
+    assert ended.target == 2, ended.explain()
+    _check(servers, ended, ended.target_log, ["which this database does not hold", "run its full sync"])
+    ended = Pipeline(tmp_path / "full", tap, there).run(sync_mode="full")
+    assert ended.ok, ended.explain()
+    ended = job.run(sync_mode="incremental")
+    assert ended.ok, ended.explain()
+
+
 def test_a_target_that_cannot_be_written(servers: Servers, tmp_path: Path) -> None:
     with servers.connect_target() as target:
         target.execute("CREATE ROLE so_leitura LOGIN PASSWORD 'so-leitura-1'")

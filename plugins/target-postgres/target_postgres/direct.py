@@ -55,6 +55,7 @@ class DirectLoad:
         job, connection = self.job, self._connection
         live = catalog.describe(connection, job.live)
         self._check_filled(live)
+        self._check_origin()
         if live is None:
             with connection.transaction():
                 ddl.create_table(connection, job.live, job.columns, job.key)
@@ -83,6 +84,16 @@ class DirectLoad:
             f"{job.live} {what}, and a full sync had filled it: what changed since would pass for the whole table;"
             " bring its rows back, or run its full sync, and this one goes on from its bookmark"
         )
+
+    def _check_origin(self) -> None:
+        """What came between an older copy of the database and the tap's bookmark would never come."""
+        job = self.job
+        since = job.goes_on_from if job.mode == "incremental" else None
+        if since is not None and not ledger.holds_since(self._connection, job.live, job.stream, since):
+            raise ConfigurationError(
+                f"{job.live}: this sync goes on from one of {since}, which this database does not hold: it was restored"
+                " from an older copy, or is another one; run its full sync, and this one goes on from its bookmark"
+            )
 
     def _change(self, live: catalog.LiveTable, plan: Changes) -> None:
         settings, table = self.job.settings, self.job.live

@@ -34,6 +34,7 @@ class Job:
     resumable: bool = True
     estimate: int | None = None
     cursor_at_start: str | None = None
+    goes_on_from: str | None = None
     provable_as: str | None = None
 
     @property
@@ -79,5 +80,6 @@ def job_of(stream: str, schema: Mapping[str, Any], key_properties: Sequence[str]
         resumable=bool(said.get("resumable", True)),
         estimate=said.get("estimate"),
         cursor_at_start=said["cursor_at_start"] if isinstance(said.get("cursor_at_start"), str) else None,
+        goes_on_from=said.get("goes_on_from"),
         provable_as=said.get("provable_as"),
     )

@@ -194,6 +194,12 @@ def filled(connection: Connection, live: TableName, stream: str) -> bool:
     return connection.execute(query("ledger.filled"), values).fetchone() == (True,)
 
 
+def holds_since(connection: Connection, live: TableName, stream: str, since: str) -> bool:
+    """Whether this database has had a sync of the stream that began at `since` (ISO 8601 with offset) or later."""
+    values = {"schema": live.schema, "table": live.table, "stream": stream, "since": since}
+    return connection.execute(query("ledger.holds_since"), values).fetchone() == (True,)
+
+
 def abandon_others(connection: Connection, live: TableName, keep: int | None = None) -> int:
     """Mark every other unfinished version abandoned: the caller holds the table's lock, so no living run needs its
     staging table. Returns how many."""

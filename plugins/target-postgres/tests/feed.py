@@ -39,6 +39,7 @@ class Feed:
     not_null: tuple[str, ...] = ("id",)
     resumable: bool = True
     started_at: str = "2026-01-01T00:00:00+00:00"
+    goes_on_from: str | None = None
     files: int = 0
 
     def arrow_schema(self) -> pa.Schema:
@@ -61,6 +62,8 @@ class Feed:
         }
         if mode == "full":
             said.update(version=self.version, resumable=self.resumable)
+        else:
+            said.update(goes_on_from=self.goes_on_from)
         schema = {"type": "object", "properties": properties, "x-paralelo": said}
         return _line(type="SCHEMA", stream=self.stream, schema=schema, key_properties=list(self.key))
 

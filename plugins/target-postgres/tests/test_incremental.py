@@ -126,7 +126,7 @@ def test_a_row_with_null_in_its_key_is_rejected(config: Any, db: Db, feed: Feed)
 def test_changes_alone_are_not_written_where_a_full_copy_was(
     config: Any, db: Db, feed: Feed, done: str, told: str
 ) -> None:
-    """Somebody dropped, renamed or emptied the table: the rows of the last minutes would pass for all of it."""
+    """SPEC I10. Somebody dropped, renamed or emptied the table: the last rows would pass for all of it."""
     sync(config, feed, things(*range(1, 11)), 1)
     db.execute(done)
     with pytest.raises(ConfigurationError, match=f"things is {told}, and a full sync had filled it"):
@@ -135,6 +135,33 @@ def test_changes_alone_are_not_written_where_a_full_copy_was(
     sync(config, feed, things(*range(1, 11)), 2)
     load(config, feed.incremental(things(11)))
     assert ids(db) == list(range(1, 12))
+
+
+def test_a_database_that_lacks_what_the_bookmark_stands_for(config: Any, db: Db, feed: Feed) -> None:
+    """SPEC I10. It was restored from an older copy: what came between the two would never come."""
+    first, second, third = (f"2026-01-0{day}T00:00:00.123456+00:00" for day in (1, 2, 3))
+    feed.started_at = first
+    sync(config, feed, things(1), 1)
+    feed.started_at, feed.goes_on_from = second, first
+    load(config, feed.incremental(things(2)))
+    feed.started_at, feed.goes_on_from = third, second
+    load(config, feed.incremental([]))
+    db.execute("DELETE FROM paralelo.sync WHERE started_at > %s", [first])
+    db.execute("DELETE FROM things WHERE id = 2")
+    with pytest.raises(ConfigurationError, match=r"goes on from one of 2026-01-02.*restored from an older copy"):
+        load(config, feed.incremental(things(3)))
+    assert ids(db) == [1]
+    sync(config, feed, things(1, 2), 2)
+    load(config, feed.incremental(things(3)))
+    assert ids(db) == [1, 2, 3]
+
+
+def test_it_goes_on_from_a_full_sync_that_is_not_finished(config: Any, db: Db, feed: Feed) -> None:
+    """SPEC I3."""
+    load(config, [feed.schema(), feed.batch(1, things(2), None, (2,))])
+    feed.goes_on_from = feed.started_at
+    load(config, feed.incremental(things(3)))
+    assert ids(db) == [3]
 
 
 def test_a_table_that_its_last_full_sync_left_empty(config: Any, db: Db, feed: Feed) -> None:

@@ -61,12 +61,19 @@ class IncrementalPlan:
     window: incremental.Window
     bookmark: IncrementalBookmark
     estimate: int | None
+    goes_on_from: str | None = None
+    """When the sync began whose end this one goes on from: the target has to hold it."""
     then: Callable[[IncrementalBookmark], IncrementalPlan] | None = field(default=None, repr=False)
     """From the bookmark at its end, the window after it, where this one is what a run left that was cut short."""
 
     def describe(self) -> dict[str, Any]:
         """The part of `x-paralelo` that only an incremental sync has."""
-        return {"sync_mode": "incremental", "started_at": self.bookmark.started_at, "estimate": self.estimate}
+        return {
+            "sync_mode": "incremental",
+            "started_at": self.bookmark.started_at,
+            "goes_on_from": self.goes_on_from,
+            "estimate": self.estimate,
+        }
 
 
 def plan_full(source: Source, saved: FullBookmark | None, log: logging.Logger) -> FullPlan:
@@ -159,7 +166,8 @@ def plan_incremental(
         "%s: incremental sync of %s from %s (%s) to %s", source.name, source.cursor, window.low, origin, window.high
     )
     bookmark = replace(bookmark, fingerprint=source.fingerprint)
-    plan = IncrementalPlan(window, bookmark, source.estimate())
+    origin_began = saved.started_at if saved is not None else before.started_at if before is not None else None
+    plan = IncrementalPlan(window, bookmark, source.estimate(), origin_began)
     if not incremental.follows(saved):
         return plan
 

@@ -98,6 +98,15 @@ WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode = 'full' AND
   AND lower(stream) = lower(%(stream)s)
 ORDER BY id DESC LIMIT 1
 
+-- name: holds_since
+-- Whether a sync of the stream that began then or later has been here, a full one that is not finished included: else the
+-- database is an older copy, or another one.
+SELECT EXISTS (
+    SELECT FROM paralelo.sync
+    WHERE table_schema = %(schema)s AND table_name = %(table)s AND lower(stream) = lower(%(stream)s)
+      AND started_at >= %(since)s::timestamptz
+)
+
 -- name: abandon_others
 UPDATE paralelo.sync SET status = 'abandoned', ended_at = now(), updated_at = now()
 WHERE table_schema = %(schema)s AND table_name = %(table)s AND status = 'staging' AND id IS DISTINCT FROM %(keep)s
