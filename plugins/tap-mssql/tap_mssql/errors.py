@@ -145,6 +145,12 @@ def reading(error: Exception, table: str, timeout_seconds: int | None = None) ->
         "connection" in low and ("closed" in low or "lost" in low or "reset" in low or "broken" in low)
     ):
         return SourceUnreachable(f"{table}: the connection was lost while reading; the state sent so far holds")
+    if "unknown ddbc error" in low:
+        # mssql-python 1.16 fetching large values: a query time-out leaves neither an SQLSTATE nor a word.
+        return SourceUnreachable(
+            f"{table}: reading ended without a reason, as it does where a query time-out passes amid large values;"
+            " the state sent so far holds"
+        )
     return SyncError(f"{table}: the server refused a query (SQLSTATE {state or 'unknown'}): {_without_values(text)}")
 
 

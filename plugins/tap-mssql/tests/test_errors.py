@@ -86,6 +86,11 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
         (theirs("42000", "The SELECT permission was denied on the object 't'", 229), 2, "no right to SELECT"),
         (theirs("42S22", "Invalid column name 'x'.", 207), 1, "the next run describes it afresh"),
         (ours("Timeout expired", "Query timeout expired"), 3, "time-out of 9 s passed"),
+        (
+            mssql_python.DatabaseError("An error occurred with SQLSTATE code: ", "Unknown DDBC error"),
+            3,
+            "without a reason",
+        ),
         (ours("Communication link failure", "TCP Provider: broken"), 3, "connection was lost"),
         (theirs("08S01", "Communication link failure", 0), 3, "connection was lost"),
         (
