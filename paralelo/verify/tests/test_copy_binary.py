@@ -24,7 +24,7 @@ def fetched(connection: psycopg.Connection[Any], query: str, schema: pa.Schema, 
         return pa.Table.from_batches([decode(rows, schema, stored) for rows in _messages(copy)], schema)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.none() | DECIMALS, min_size=1, max_size=60))
 def test_numerics_are_exact(pair: Pair, values: list[Decimal | None]) -> None:
     listed = ", ".join("(NULL::numeric)" if value is None else f"({value:f}::numeric)" for value in values)

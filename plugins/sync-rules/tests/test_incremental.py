@@ -101,7 +101,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(steps=STEPS, page_size=st.integers(1, 4), falls=st.integers(10, 300), resumable=st.booleans())
 @example(
     steps=[("write", 0, 0), ("time", 50, 0), ("run", 9, 0), ("time", 50, 0), ("write", 1, 0)],

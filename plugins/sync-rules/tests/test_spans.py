@@ -50,7 +50,7 @@ def read(reader: SpanReader[pa.RecordBatch]) -> Iterator[int]:
         yield from batch.column(0).to_pylist()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     ids=st.sets(st.integers(-20, 400) | st.integers(100_000, 100_300) | st.integers(10**12, 10**12 + 50)),
     page_size=st.integers(1, 20),

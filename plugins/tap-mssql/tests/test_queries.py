@@ -61,7 +61,7 @@ def fill(database: duckdb.DuckDBPyConnection, rows: list[tuple[int, ...]]) -> No
         database.executemany("INSERT INTO dbo.t VALUES (?, ?, ?, ?)", rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, size=st.integers(1, 9), width=st.integers(1, 3))
 def test_full_pages_go_down_the_whole_key_and_miss_nothing(
     database: duckdb.DuckDBPyConnection, rows: set[tuple[int, int, int]], size: int, width: int
@@ -89,7 +89,7 @@ def test_rows_above_the_upper_key_are_left_out(database: duckdb.DuckDBPyConnecti
     assert [row[:2] for row in page(database, asked.page, 9, asked.below((1, 2), None))] == [(1, 2), (1, 1)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     stamps=st.lists(st.integers(0, 3), max_size=25),
     size=st.integers(1, 9),

@@ -72,7 +72,7 @@ class Moving:
 TIMES = st.integers(0, 6).map(lambda n: BASE + n * 400_000) | st.integers(0, 3_000_000).map(lambda n: BASE + n)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     rows=st.dictionaries(st.integers(1, 60), TIMES, max_size=40),
     size=st.integers(1, 7),
@@ -109,7 +109,7 @@ def _within(page: ChangePage, high: int) -> ChangePage:
     return ChangePage(page.batch.filter(pa.array(keep, pa.bool_())), page.last or not all(keep))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=st.dictionaries(st.integers(1, 60), TIMES, max_size=40),
     size=st.integers(1, 7),
@@ -129,7 +129,7 @@ def test_a_thousand_rows_of_one_time_over_pages_of_ten() -> None:
     assert source.requests < 110
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=st.dictionaries(st.integers(1, 60), TIMES, max_size=40), size=st.integers(1, 7), cut=st.integers(1, 40))
 def test_a_run_cut_short_anywhere_goes_on_from_exactly_there(rows: dict[int, int], size: int, cut: int) -> None:
     source = Moving(rows, size, lambda _: None)

@@ -237,7 +237,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ROWS)
 def test_both_ways_bring_the_same(rows: list[dict[str, Any]]) -> None:
     body = json.dumps({"results": rows, "next_page": None}).encode()

@@ -19,7 +19,7 @@ def pieces(ids: set[int], size: int) -> list[Ids]:
     return [ordered[at : at + size] for at in range(0, len(ordered), size)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(IDS, IDS, st.integers(1, 9), st.integers(1, 9))
 def test_stale_and_missing(source: set[int], target: set[int], here: int, there: int) -> None:
     stale: list[int] = []

@@ -55,7 +55,7 @@ def test_a_count_that_the_api_cannot_make_refuses_nothing() -> None:
     assert check("thing", "mod_ts", LOOKBACK, FullBookmark(1, START.isoformat(), "f", (9,)), lambda **_: None) == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 60), st.randoms(use_true_random=False))
 def test_rows_deleted_changed_and_added_while_it_reads_refuse_no_sync(size: int, seed: random.Random) -> None:
     rows: Rows = {one: OLD if seed.random() < 0.9 else None for one in range(1, size + 1)}

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 Db = psycopg.Connection[Any]
 UTC = datetime.timezone.utc
-quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 
 decimals = (
     st.integers(1, 38)
