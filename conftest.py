@@ -1,4 +1,4 @@
-"""For every test: Microsoft's driver finds what the system may lack; no example fails for its time; what fails is told."""
+"""For every test: Microsoft's driver finds what the system may lack; no example fails for its time; failures show."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 A driver waiting for its server hears no signal and, in some of its calls, knows no time-out. So the driver works in one
 thread, and the tap waits for it in another, where it can be ended and can give up. The driver also gets on with the
-next fetch while the tap casts and writes the last one.
+next fetch while the tap casts and writes the last one. Fetching large values, mssql-python 1.16 holds the interpreter's
+lock while it waits, and the tap with it: docs/guarantees.md.
 """
 
 from __future__ import annotations
