@@ -117,17 +117,22 @@ def test_after_rows_were_left_out_the_next_run_begins_anew(
     assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
 
 
-def test_rows_left_out_in_an_earlier_attempt_are_missed(wms: WmsServer, pipeline: Pipeline) -> None:
-    pages = "ordering=-id&page_size=250"
-    wms.faults.set([Fault("short", query=pages, skip=2), Fault("slow", query=pages, skip=12, times=100, seconds=120)])
+def end_at(pipeline: Pipeline, batch: int) -> None:
+    """A run with one request at a time, whose tap is told to end when so many batches are saved."""
 
     def end(states: int) -> None:
-        if states == 3:
+        if states == batch:
             running.kill("tap", signal.SIGTERM)
 
     running = pipeline.start(end, max_requests_in_flight=1)
     ended = running.wait()
     assert ended.tap == 128 + signal.SIGTERM, ended.explain()
+
+
+def test_rows_left_out_in_an_earlier_attempt_are_missed(wms: WmsServer, pipeline: Pipeline) -> None:
+    pages = "ordering=-id&page_size=250"
+    wms.faults.set([Fault("short", query=pages, skip=2), Fault("slow", query=pages, skip=12, times=100, seconds=120)])
+    end_at(pipeline, 3)
     wms.faults.set([])
     ended = pipeline.run(lookback_minutes=0)
     assert ended.tap == 7, ended.explain()
@@ -137,14 +142,7 @@ def test_rows_left_out_in_an_earlier_attempt_are_missed(wms: WmsServer, pipeline
 def test_an_ended_tap_ends_at_once(wms: WmsServer, pipeline: Pipeline) -> None:
     """Even while the API takes its time: a request may have an hour."""
     wms.faults.set([Fault("slow", query="id__lt", skip=12, times=100, seconds=120)])
-
-    def end(states: int) -> None:
-        if states == 1:
-            running.kill("tap", signal.SIGTERM)
-
-    running = pipeline.start(end, max_requests_in_flight=1)
-    ended = running.wait()
-    assert ended.tap == 128 + signal.SIGTERM, ended.explain()
+    end_at(pipeline, 1)
 
 
 def test_the_sweep_without_a_target_finds_rows_the_api_leaves_out(
