@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
@@ -219,6 +220,12 @@ def describe(
     ]
 
 
+@cache
+def _warn_once(said: str) -> None:
+    """Each table and each connection asks the same views: what the server refuses is told once a process."""
+    _LOG.warning("%s", said)
+
+
 def optional(
     connection: Connection, sql: str, values: Sequence[str] = (), *, quietly: bool = False
 ) -> list[tuple[Any, ...]]:
@@ -233,7 +240,7 @@ def optional(
         raise
     except SyncError as error:
         if not quietly:
-            _LOG.warning("%s; going on without it", error)
+            _warn_once(f"{error}; going on without it")
         return []
 
 
@@ -256,7 +263,7 @@ def _asked(
     except SourceUnreachable:
         raise
     except SyncError as error:
-        _LOG.warning("%s; asking the views of the SQL standard", error)
+        _warn_once(f"{error}; asking the views of the SQL standard")
     condition, values = named(wanted, schemas, *standard_views.NAMES)
     return connection.rows(standard.format(named=condition), values)
 
@@ -267,7 +274,7 @@ def _key_columns(connection: Connection, wanted: Sequence[TableName], schemas: S
     except SourceUnreachable:
         raise
     except SyncError as error:
-        _LOG.warning("%s; going on without it", error)
+        _warn_once(f"{error}; going on without it")
         return []
 
 

@@ -145,10 +145,10 @@ def reading(error: Exception, table: str, timeout_seconds: int | None = None) ->
         "connection" in low and ("closed" in low or "lost" in low or "reset" in low or "broken" in low)
     ):
         return SourceUnreachable(f"{table}: the connection was lost while reading; the state sent so far holds")
-    if "unknown ddbc error" in low:
-        # mssql-python 1.16 fetching large values: a query time-out leaves neither an SQLSTATE nor a word.
+    if "unknown ddbc error" in low or "function sequence error" in low:
+        # mssql-python 1.16 while it fetches: a query time-out leaves neither an SQLSTATE nor a word, or the wrong ones.
         return SourceUnreachable(
-            f"{table}: reading ended without a reason, as it does where a query time-out passes amid large values;"
+            f"{table}: reading ended without a reason, as it does where a query time-out passes amid a result;"
             " the state sent so far holds"
         )
     return SyncError(f"{table}: the server refused a query (SQLSTATE {state or 'unknown'}): {_without_values(text)}")
@@ -183,5 +183,9 @@ def _short(text: str) -> str:
 
 
 def _without_values(text: str) -> str:
-    """SQL Server quotes values in its messages ("converting the varchar value '...'"): they are left out."""
-    return re.sub(r"'[^']*'", "'...'", _short(text))
+    """SQL Server quotes values in its messages ("converting the varchar value '...'"): they are left out.
+
+    Not the word of our own query that it could not read: its values are bound.
+    """
+    first = _short(text)
+    return first if first.lower().startswith("incorrect syntax near") else re.sub(r"'[^']*'", "'...'", first)

@@ -91,6 +91,7 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
             3,
             "without a reason",
         ),
+        (ours("Function sequence error", "Function sequence error"), 3, "without a reason"),
         (ours("Communication link failure", "TCP Provider: broken"), 3, "connection was lost"),
         (theirs("08S01", "Communication link failure", 0), 3, "connection was lost"),
         (
@@ -136,6 +137,12 @@ def test_a_value_in_the_servers_message_is_left_out() -> None:
     found = str(errors.reading(error, "dbo.t"))
     assert "123" not in found
     assert "varchar value '...'" in found
+
+
+def test_the_word_of_a_query_that_the_server_cannot_read_is_told() -> None:
+    """Its values are bound: what stands in it is ours, and names what another kind of server lacks."""
+    error = theirs("42000", "Incorrect syntax near 'APPLY'.", 102)
+    assert "near 'APPLY'" in str(errors.reading(error, "dbo.t"))
 
 
 def test_only_what_a_restart_can_help_is_said_to_be_so() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sync_rules.exits import SyncError
-from tap_mssql import session
+from tap_mssql import discovery, session
 
 
 class Server:
@@ -55,3 +55,11 @@ def test_an_isolation_that_is_not_taken_is_told(caplog: pytest.LogCaptureFixture
     assert "rows may be read that are never committed" in caplog.text
     with pytest.raises(SyncError):
         Server(refused="SNAPSHOT").began("snapshot")
+
+
+def test_what_a_server_lacks_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each table and each connection asks again."""
+    server: Any = Server(refused="sys.indexes")
+    for _ in range(3):
+        assert discovery.optional(server, "SELECT * FROM sys.indexes") == []
+    assert caplog.text.count("going on without it") == 1
