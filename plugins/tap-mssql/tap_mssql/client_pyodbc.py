@@ -29,6 +29,8 @@ class PyodbcConnection:
         )
         self._raw.timeout = self._timeout
         self._raw.add_output_converter(_DATETIMEOFFSET, _instant)
+        for kind in (pyodbc.SQL_WCHAR, pyodbc.SQL_WVARCHAR, pyodbc.SQL_WLONGVARCHAR):
+            self._raw.add_output_converter(kind, _text)
 
     def rows(
         self,
@@ -104,3 +106,8 @@ def _instant(raw: bytes) -> datetime:
     year, month, day, hour, minute, second, nanoseconds, hours, minutes = struct.unpack("<6hI2h", raw)
     local = datetime(year, month, day, hour, minute, second, nanoseconds // 1000, tzinfo=timezone.utc)
     return local - timedelta(hours=hours, minutes=minutes)
+
+
+def _text(raw: bytes) -> str:
+    """UTF-16 as SQL Server sends it, U+FFFD for half a character: pyodbc itself would refuse the row."""
+    return raw.decode("utf-16-le", "replace")
