@@ -11,6 +11,7 @@ from sqlglot import exp
 from ..tds.errors import SqlError, syntax
 from . import indexes, results, tables
 from .catalog import BASE, Column, quoted
+from .dialect import SqlServer
 from .objects import register
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _create_view(session: Session, word: str, text: str) -> None:
     )
     if found is None:
         raise syntax("VIEW")
-    node = sqlglot.parse_one(found[2], into=exp.Table, read="tsql")
+    node = sqlglot.parse_one(found[2], into=exp.Table, read=SqlServer)
     assert isinstance(node, exp.Table)
     from .script import PREFIX
 

@@ -13,6 +13,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from ..tds.errors import SqlError, syntax
+from .dialect import SqlServer
 from .facts import FUNCTIONS
 
 STARTERS = frozenset(
@@ -48,7 +49,7 @@ Node = Statement | Branch
 def parse(batch: str) -> tuple[Node, ...]:
     """The statements of a batch. Raises SqlError 102 or 105 where it cannot be cut."""
     try:
-        tokens = sqlglot.tokenize(batch, read="tsql")
+        tokens = sqlglot.tokenize(batch, read=SqlServer)
     except SqlglotError as error:
         raise SqlError(105, "Unclosed quotation mark after the character string.", 15) from error
     return tuple(_Cutter(batch, tokens).until_end())

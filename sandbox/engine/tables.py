@@ -14,6 +14,7 @@ from ..tds.types import SqlType
 from .catalog import BASE, Column, Table, quoted
 from .convert import assign
 from .declared import data_type
+from .dialect import SqlServer
 from .dml import default_value, recompute
 from .indexes import enter_index
 from .objects import enter_column, found_table, register
@@ -176,7 +177,7 @@ def alter_table(session: Session, text: str) -> None:
     found = re.match(r"(?is)alter\s+table\s+(\S+)\s+(?:with\s+(?:no)?check\s+)?(add|drop|alter)\s+(.*)$", plain.strip())
     if found is None:
         raise syntax("ALTER")
-    node = sqlglot.parse_one(found[1], into=exp.Table, read="tsql")
+    node = sqlglot.parse_one(found[1], into=exp.Table, read=SqlServer)
     assert isinstance(node, exp.Table)
     table = found_table(session, node)
     verb, rest = found[2].lower(), found[3].rstrip("; \n")
@@ -186,7 +187,7 @@ def alter_table(session: Session, text: str) -> None:
     if verb == "alter":
         rest = re.sub(r"(?i)^column\s+", "", rest)
     try:
-        tree = sqlglot.parse_one(f"CREATE TABLE x ({rest})", read="tsql")
+        tree = sqlglot.parse_one(f"CREATE TABLE x ({rest})", read=SqlServer)
     except SqlglotError as error:
         raise syntax(rest[:30]) from error
     for item in tree.this.expressions:

@@ -22,6 +22,7 @@ from ..tds.types import BIT, INT, SqlType
 from . import catalog
 from .convert import Node, higher
 from .declared import UNKNOWN
+from .dialect import SqlServer
 from .expressions import EXPRESSIONS
 from .functions import Typed, utc_ticks
 
@@ -96,7 +97,7 @@ def _unqualify(node: exp.SetOperation) -> None:
 def parse(statement: str) -> exp.Expr:
     """sqlglot's tree of one T-SQL statement. Raises SqlError 102."""
     try:
-        tree = sqlglot.parse_one(statement, read="tsql")
+        tree = sqlglot.parse_one(statement, read=SqlServer)
     except SqlglotError as error:
         details = getattr(error, "errors", None) or [{}]
         raise syntax(str(details[0].get("highlight") or "the statement")) from error
@@ -158,7 +159,7 @@ class Translator:
     def named(self, name: str) -> catalog.Table | None:
         """A table named in a string, as OBJECT_ID takes it."""
         try:
-            node = sqlglot.parse_one(name, into=exp.Table, read="tsql")
+            node = sqlglot.parse_one(name, into=exp.Table, read=SqlServer)
         except SqlglotError:
             return None
         assert isinstance(node, exp.Table)

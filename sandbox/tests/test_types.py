@@ -44,7 +44,7 @@ VALUES: list[tuple[str, str, Any]] = [
     ("nvarchar(30)", "N'日本 😀'", "日本 😀"),
     ("nvarchar(max)", "N'x'", "x"),
     ("text", "'velho'", "velho"),
-    ("ntext", "N'çã'", "çã"),
+    ("ntext", "N'çã 日本 😀'", "çã 日本 😀"),
     ("xml", "'<a>é</a>'", "<a>é</a>"),
     ("binary(4)", "0x0102", b"\x01\x02\x00\x00"),
     ("varbinary(8)", "0xFF00", b"\xff\x00"),
