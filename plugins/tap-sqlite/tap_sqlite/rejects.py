@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sync_rules.exits import DataRefused
+from sync_rules.exits import ConfigurationError, DataRefused
 
 from tap_sqlite.values import Rejected
 
@@ -29,7 +29,10 @@ class Rejects:
         self._earlier = 0
 
     def add(self, table: str, found: Sequence[tuple[tuple[Any, ...], Rejected]]) -> None:
-        """Note rejected rows. Raises DataRefused once there are more than the limit."""
+        """Note rejected rows.
+
+        Raises DataRefused once there are more than the limit, ConfigurationError for a file that cannot be written.
+        """
         for key, one in found:
             self.count += 1
             where = ", ".join(map(str, key))
@@ -38,11 +41,18 @@ class Rejects:
                     "%s: row %s rejected: %s holds %s, not %s", table, where, one.column, one.stored, one.wanted
                 )
         if self._file is not None:
-            with self._file.open("a", encoding="utf-8") as lines:
-                for key, one in found:
-                    about = {"table": table, "key": list(key), "column": one.column}
-                    lines.write(json.dumps({**about, "stored": one.stored, "type": one.wanted}) + "\n")
+            try:
+                self._write(self._file, table, found)
+            except OSError as error:
+                raise ConfigurationError(f"reject_file {self._file} cannot be written: {error.strerror}") from error
         self._check(table)
+
+    @staticmethod
+    def _write(file: Path, table: str, found: Sequence[tuple[tuple[Any, ...], Rejected]]) -> None:
+        with file.open("a", encoding="utf-8") as lines:
+            for key, one in found:
+                about = {"table": table, "key": list(key), "column": one.column}
+                lines.write(json.dumps({**about, "stored": one.stored, "type": one.wanted}) + "\n")
 
     def go_on(self, table: str, earlier: int) -> None:
         """Rows that earlier runs of the same sync left out count too. Raises DataRefused as `add` does."""

@@ -120,6 +120,9 @@ def test_a_row_with_a_value_of_another_type_is_rejected_and_named(
     stopped = tap(path, max_rejects=2)
     assert stopped.code == 8
     assert "off_type_values" in stopped.log
+    unwritten = tap(path, max_rejects=3, reject_file=str(tmp_path / "none" / "rejects.jsonl"))
+    assert unwritten.code == 2
+    assert "rejects.jsonl cannot be written: No such file" in unwritten.log
 
 
 def test_pages_that_are_rejected_whole_are_passed_over(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
