@@ -31,6 +31,8 @@ SETUP = [
 AFTER = """
 import os, subprocess, sys
 import psycopg, mssql_python
+from tap_mssql import native
+native.ready()
 where, statement = sys.argv[1:3]
 if where == "target":
     staging = '"public"."' + sys.argv[sys.argv.index("--target") + 1].partition(".")[2] + '"'
