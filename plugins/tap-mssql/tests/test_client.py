@@ -34,3 +34,10 @@ def test_a_name_is_looked_up_three_times(monkeypatch: pytest.MonkeyPatch, errno:
     with pytest.raises(error, match=r"sql\.example:1433"):
         client.connect(CONFIG, logging.getLogger())
     assert len(asked) == 3
+
+
+def test_pyodbc_gives_a_sign_for_half_a_character() -> None:
+    """As mssql-python does; its own decoder would refuse the row."""
+    module: Any = pytest.importorskip("tap_mssql.client_pyodbc", reason="no ODBC manager here", exc_type=ImportError)
+    assert module._text("a\ud83d".encode("utf-16-le", "surrogatepass")) == "a\ufffd"
+    assert module._text("ação 😀".encode("utf-16-le")) == "ação 😀"
