@@ -95,9 +95,9 @@ def describe(error: psycopg.Error) -> str:
     return f"{reason(error)} [SQLSTATE {error.sqlstate}]"
 
 
-def tell(error: psycopg.Error, doing: str) -> SyncError:
+def tell(error: psycopg.Error, doing: str = "") -> SyncError:
     """The error that ends the process, with the exit code of its kind. `doing` says what was tried, and where."""
-    line = f"{doing}: {describe(error)}"
+    line = f"{doing}: {describe(error)}" if doing else describe(error)
     if isinstance(error, pg.DiskFull):
         return TargetUnreachable(f"{line}; the server's disk is full: make room, then run again")
     if isinstance(error, _LOST) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):

@@ -6,13 +6,12 @@ import copy
 import logging
 import os
 import signal
-import sys
-import traceback
 import weakref
 from fnmatch import fnmatch
 from types import FrameType
 from typing import Any, ClassVar
 
+import click
 import psycopg
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
@@ -22,11 +21,12 @@ from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_SOURCE_OPTION, RemoveR
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 from sync_rules.bookmarks import forgotten
-from sync_rules.exits import ConfigurationError, Exit, SyncError
+from sync_rules.exits import ConfigurationError, SyncError, end_at_once
+from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.settings import from_environment, read_numbers
 
 from target_postgres.encode import loads
-from target_postgres.errors import LedgerGap, describe, tell
+from target_postgres.errors import LedgerGap, tell
 from target_postgres.full import FullLoad
 from target_postgres.session import Session
 from target_postgres.settings import CONFIG_SCHEMA, Settings
@@ -50,10 +50,6 @@ class Reader(SingerReader):
         if not isinstance(message, dict):
             raise SyncError("a line of the input is not a JSON object")
         return message
-
-
-class Terminated(SyncError):
-    """A signal asked the process to end. What is committed stays, the rest is rolled back and read again."""
 
 
 class TargetPostgres(Target):
@@ -293,41 +289,37 @@ class TargetPostgres(Target):
         raise error
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the SDK's
-        raise Terminated(
-            f"ended by {signal.Signals(signum).name}; what is committed stays, the next run goes on from it"
-        )
+        """End at once. What is committed stays; the rest is rolled back, and read again."""
+        end_at_once()  # a second signal that met the interpreter on its way out would kill it, and change the code
+        why = f"ended by {signal.Signals(signum).name}; what is committed stays, the next run goes on from it"
+        end_by(Ended(128 + signum, why))
 
     @classmethod
     def invoke(cls, **kwargs: Any) -> None:
-        """Run, and end with one line and the exit code of its kind when something is wrong."""
+        """Run, and make one line of whatever is wrong."""
         try:
             super().invoke(**kwargs)
         except ConfigValidationError as error:
-            _end(f"the settings are wrong: {'; '.join(error.errors)}", Exit.CONFIGURATION)
-        except Terminated as error:
-            _end(str(error), 143)
-        except SyncError as error:
-            _end(str(error), error.exit)
+            raise ConfigurationError(f"the settings are wrong: {'; '.join(error.errors)}") from error
+        except SyncError:
+            raise
         except psycopg.Error as error:
-            _end(describe(error), tell(error, "").exit)
-        except BrokenPipeError:
-            _end("whoever read the STATE lines is gone", Exit.UNEXPECTED)
-        except Exception as error:  # the last resort: one line, and the traceback where it was asked for
-            _end(f"unexpected {type(error).__name__}: {_safe(error)}", Exit.UNEXPECTED)
+            raise tell(error) from error
+        except BrokenPipeError as error:
+            raise SyncError("whoever read the STATE lines is gone") from error
+        except Exception as error:  # the last resort: the SDK's are told by their words
+            raise SyncError(f"unexpected {type(error).__name__}: {_safe(error)}") from error
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's command, with our errors."""
+        return one_line_errors(super().get_singer_command(), cls.logger)
 
 
 def _safe(error: Exception) -> str:
     """SDK errors may quote a record: only the SDK's own words about a missing schema or key are shown."""
     text = str(error).splitlines()[0] if str(error) else ""
     return text.split("{")[0][:200]
-
-
-def _end(line: str, code: int) -> None:
-    logger.error("%s", line)
-    if logger.isEnabledFor(logging.DEBUG):
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.exit(int(code))
 
 
 def main() -> None:

@@ -147,14 +147,19 @@ def test_server_crash(config: Any, server: embedded.Server, database: str, feed:
         assert ids(db) == list(range(1, 31))
 
 
-def test_asked_to_end(config: Any, db: Db, feed: Feed, target: Any) -> None:
+@pytest.mark.parametrize("times", [1, 2, 5, 20, 100])
+def test_asked_to_end(config: Any, db: Db, feed: Feed, target: Any, times: int) -> None:
+    """Once, or again and again: by a terminal and by Meltano, say."""
     lines = feed.full(ROWS, page=10)
     process = target(lines[:3])
     until(lambda: committed(db, 1))
-    process.terminate()
+    for _ in range(times):
+        process.terminate()
+        time.sleep(0.001)
     _, err = process.communicate()
     assert process.returncode == 143
     assert "Traceback" not in err
+    assert err.count("ended by SIGTERM") == 1
     load(config, feed.full(ROWS, page=10))
     assert ids(db) == list(range(1, 31))
 

@@ -1,23 +1,20 @@
-"""A singer-sdk tap whose streams are paged: its exit codes, its one-line errors, its settings check."""
+"""A singer-sdk tap whose streams are paged: its state, its settings check, what a signal does to it."""
 
 from __future__ import annotations
 
 import copy
 import logging
-import os
 import signal
 import threading
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Tap
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
-from singer_sdk.plugin_base import SingerCommand
 
-from sync_rules.exits import Exit, SyncError, end, end_at_once
+from sync_rules.exits import Exit, end_at_once
+from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.messages import UNREAD, Lines
 from sync_rules.singer.settings import check, from_environment, refuse
 
@@ -25,64 +22,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from singer_sdk import Stream
-
-
-class Ended(SystemExit):
-    """A signal ends the process. It is told after that: what the signal met may itself have been writing the log.
-
-    `met` is the first of the process: what it met may also make another error of it, as a driver does that is loading.
-    """
-
-    met: ClassVar[Ended | None] = None
-
-    def __init__(self, code: int, level: int, why: str) -> None:
-        super().__init__(code)
-        self.level, self.why = level, why
-
-
-class OneLineErrors(SingerCommand):
-    """Ends with the exit code of the error and one line; the traceback only where it is asked for."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command. Discovery and `--test` run while the options are read, so `invoke` would be too late."""
-        try:
-            return self._told(*args, **kwargs)
-        except Ended as ended:  # perhaps while another end was being told
-            self.logger.log(ended.level, "%s", ended.why)
-            end(int(ended.code or 0))
-
-    def _told(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().main(*args, **kwargs)
-        except (Exception, SystemExit) as error:
-            if Ended.met is not None:
-                raise Ended.met from None
-            if isinstance(error, SystemExit):
-                end(error.code if isinstance(error.code, int) else int(error.code is not None))
-            if isinstance(error, SyncError):
-                self.logger.error("%s", error, exc_info=_wants_traceback())  # noqa: TRY400
-                end(int(error.exit))
-            # Its text may hold a row's values: only the place is told.
-            self.logger.error(  # noqa: TRY400
-                "unexpected %s in %s (PARALELO_DEBUG=1 shows all)",
-                type(error).__name__,
-                _place(error),
-                exc_info=_wants_traceback(),
-            )
-            end(int(Exit.UNEXPECTED))
-
-
-def _place(error: BaseException) -> str:
-    """File and line where the error was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
-
-
-def _wants_traceback() -> bool:
-    return os.environ.get("PARALELO_DEBUG", "") not in ("", "0") or "debug" in (
-        os.environ.get("LOGLEVEL", "").lower(),
-        os.environ.get("TAP_LOGLEVEL", "").lower(),
-    )
 
 
 class PagedTap(Tap):
@@ -175,27 +114,16 @@ class PagedTap(Tap):
         """
 
         def stop() -> None:
-            if Ended.met is not None:
-                return  # whoever ends a tap also stops reading it
             end_at_once()
             if self._unread:
-                Ended.met = Ended(Exit.TARGET_UNREACHABLE, logging.ERROR, UNREAD)
+                end_by(Ended(Exit.TARGET_UNREACHABLE, UNREAD))
             else:
                 why = f"ended by signal {signum}; the state sent so far holds"
-                Ended.met = Ended(128 + signum, logging.WARNING, why)
-            raise Ended.met
+                end_by(Ended(128 + signum, why, logging.WARNING))
 
         self.lines.terminate(stop)
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
         """The SDK's command, with our errors."""
-        command = super().get_singer_command()
-        return OneLineErrors(
-            name=command.name,
-            callback=command.callback,
-            context_settings=command.context_settings,
-            params=command.params,
-            help=command.help,
-            logger=cls.logger,
-        )
+        return one_line_errors(super().get_singer_command(), cls.logger)

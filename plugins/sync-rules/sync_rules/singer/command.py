@@ -1,0 +1,97 @@
+"""The command of a plugin: whatever ends it is told in one line, once, with the exit code of its kind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+from singer_sdk.plugin_base import SingerCommand
+
+from sync_rules.exits import Exit, SyncError, end
+
+
+class Ended(SystemExit):
+    """How the process ends.
+
+    The first end is the one that counts, whatever comes after it: who ends a process also stops reading it, and a
+    driver that a signal meets while it is loading makes another error of it. It is told once everything is closed, for
+    a signal may meet the very writing of the log.
+    """
+
+    met: ClassVar[Ended | None] = None
+    told: ClassVar[bool] = False
+
+    def __init__(self, code: int, why: str = "", level: int = logging.ERROR) -> None:
+        super().__init__(code)
+        self.exit_code, self.why, self.level = code, why, level
+
+    @classmethod
+    def of(cls, error: Exception | SystemExit) -> Ended:
+        """The end that an error makes. What is no SyncError may hold a row's values: only its place is told."""
+        if isinstance(error, SystemExit):
+            return cls(error.code if isinstance(error.code, int) else int(error.code is not None))
+        if isinstance(error, SyncError):
+            return cls(int(error.exit), str(error))
+        why = f"unexpected {type(error).__name__} in {_place(error)} (PARALELO_DEBUG=1 shows all)"
+        return cls(int(Exit.UNEXPECTED), why)
+
+
+def end_by(ended: Ended) -> None:
+    """End the process so, for a signal's handler to call."""
+    if Ended.met is None:
+        Ended.met = ended
+        raise ended
+    if Ended.told:
+        os._exit(Ended.met.exit_code)  # on its way out it may wait for a thread that is stuck
+
+
+class OneLineErrors(SingerCommand):
+    """Ends with the exit code of the error and one line; the traceback only where it is asked for."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command. Discovery and `--test` run while the options are read, so `invoke` would be too late."""
+        try:
+            return self._first(*args, **kwargs)
+        except Ended as ended:  # perhaps while another end was being weighed
+            if ended.why:
+                self.logger.log(ended.level, "%s", ended.why, exc_info=ended.__cause__ if _wants_traceback() else None)
+            Ended.told = True
+            end(ended.exit_code)
+
+    def _first(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            if Ended.met is not None:
+                raise Ended.met from None
+            Ended.met = Ended.of(error)
+            raise Ended.met from error
+
+
+def one_line_errors(command: click.Command, logger: logging.Logger) -> click.Command:
+    """The SDK's command, with our errors."""
+    return OneLineErrors(
+        name=command.name,
+        callback=command.callback,
+        context_settings=command.context_settings,
+        params=command.params,
+        help=command.help,
+        logger=logger,
+    )
+
+
+def _place(error: BaseException) -> str:
+    """File and line where the error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+def _wants_traceback() -> bool:
+    return os.environ.get("PARALELO_DEBUG", "") not in ("", "0") or "debug" in (
+        os.environ.get("LOGLEVEL", "").lower(),
+        os.environ.get("TAP_LOGLEVEL", "").lower(),
+    )
