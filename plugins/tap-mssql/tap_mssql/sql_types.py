@@ -67,6 +67,7 @@ _SELECTED = {
     "geography": "'SRID=' + CAST({0}.STSrid AS nvarchar(11)) + ';' + {0}.AsTextZM()",
     "geometry": "'SRID=' + CAST({0}.STSrid AS nvarchar(11)) + ';' + {0}.AsTextZM()",
     "xml": "CAST({0} AS nvarchar(max))",
+    "image": "CAST({0} AS varbinary(max))",  # as it is, mssql-odbc makes NULL of an empty one
     "json": "CAST({0} AS nvarchar(max))",
     "vector": "CAST({0} AS nvarchar(max))",
 }

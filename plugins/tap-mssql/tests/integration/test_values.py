@@ -68,6 +68,18 @@ def test_values_arrive_as_they_were(source: Any, wide: str, driver: str) -> None
     assert "3 values lost their seventh digit" in run.log
 
 
+EMPTY = {
+    "varchar(9)": ("''", ""),
+    "nvarchar(9)": ("''", ""),
+    "varchar(max)": ("''", ""),
+    "nvarchar(max)": ("''", ""),
+    "text": ("''", ""),
+    "ntext": ("''", ""),
+    "varbinary(9)": ("0x", ""),
+    "varbinary(max)": ("0x", ""),
+    "image": ("0x", ""),
+}
+
 KEYS = {
     "uniqueidentifier": [f"'{n:08X}-0000-0000-0000-{9 - n:012X}'" for n in range(9)],
     "varchar(20)": ["'a'", "'B'", "'ç'", "'d e'", "'10'", "'9'"],
@@ -92,3 +104,17 @@ def test_any_type_can_be_a_key(source: Any, table: Make) -> None:
         stream = name.replace(".", "-")
         found = [message["record"]["n"] for message in run.of("RECORD") if message["stream"] == stream]
         assert sorted(found) == list(range(len(KEYS[kind]))), kind
+
+
+@pytest.mark.parametrize("driver", ["mssql-python", "mssql-odbc", "pyodbc"])
+def test_an_empty_value_is_no_null(source: Any, table: Make, driver: str) -> None:
+    kinds = [*EMPTY]
+    columns = ", ".join(f"v{number} {kind}" for number, kind in enumerate(kinds))
+    empty = ", ".join(literal for literal, _ in EMPTY.values())
+    nulls = ", ".join(["NULL"] * len(kinds))
+    table("dbo.empty", f"id int NOT NULL PRIMARY KEY, {columns}", f"(1, {empty})", f"(2, {nulls})")
+    run = source.tap(tables=["dbo.empty"], **source.driver(driver))
+    assert run.exit_code == 0, run.log
+    none, values = run.records
+    assert set(none.values()) == {2, None}
+    assert [values[f"v{number}"] for number in range(len(kinds))] == [found for _, found in EMPTY.values()]
