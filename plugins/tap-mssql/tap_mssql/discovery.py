@@ -192,7 +192,7 @@ def describe(
         columns.setdefault(owner, []).append(
             SqlColumn(
                 name,
-                base.lower(),
+                base.lower().partition("(")[0].strip(),  # some servers write decimal(18,2)
                 int(length),
                 int(precision),
                 int(scale),

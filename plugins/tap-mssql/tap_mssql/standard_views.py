@@ -1,14 +1,18 @@
 """What the views of the SQL standard tell of columns and keys, as discovery's own queries would.
 
 For servers that speak TDS and do not have all of SQL Server's catalog views: compatible ones, gateways. Unlike those
-views they know nothing of unique indexes that are no constraints, of row counts, and of what is computed.
+views they know nothing of unique indexes that are no constraints, of row counts, and of what is computed. A server that
+does not say how long a text may be is taken to set no bound.
 """
 
 NAMES = ("o.TABLE_SCHEMA", "o.TABLE_NAME")
 """What both queries call a table's schema and the table."""
 COLUMNS = """
 SELECT c.TABLE_SCHEMA, c.TABLE_NAME, CASE WHEN o.TABLE_TYPE = 'VIEW' THEN 'V' ELSE 'U' END, c.COLUMN_NAME, c.DATA_TYPE,
-       COALESCE(c.CHARACTER_OCTET_LENGTH, 0), COALESCE(c.NUMERIC_PRECISION, 0),
+       COALESCE(c.CHARACTER_OCTET_LENGTH,
+                CASE WHEN LOWER(c.DATA_TYPE) LIKE '%char' THEN -1
+                     WHEN LOWER(c.DATA_TYPE) LIKE '%binary' THEN -1 ELSE 0 END) AS bytes,
+       COALESCE(c.NUMERIC_PRECISION, 0),
        COALESCE(c.NUMERIC_SCALE, c.DATETIME_PRECISION, 0),
        CASE WHEN c.IS_NULLABLE = 'NO' THEN 0 ELSE 1 END, c.COLLATION_NAME, 0
 FROM INFORMATION_SCHEMA.COLUMNS c

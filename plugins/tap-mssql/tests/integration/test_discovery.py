@@ -27,6 +27,14 @@ class Guarded:
         return found
 
 
+class Curt(Guarded):
+    """One that has the standard's views alone, tells no length, and writes types out."""
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        sql = sql.replace("c.CHARACTER_OCTET_LENGTH", "NULL").replace("c.DATA_TYPE,", "UPPER(c.DATA_TYPE) + '(9)',")
+        return super().rows(sql, values, table=table)
+
+
 @pytest.mark.parametrize(
     ("refused", "key", "counted"),
     [
@@ -184,3 +192,14 @@ def test_an_encrypted_column_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"dbo\.t: Always Encrypted keeps the values of salary"):
         hidden.check(server, TableName("dbo", "t"), ["id", "salary"], logging.getLogger())
     hidden.check(server, TableName("dbo", "t"), ["id"], logging.getLogger())
+
+
+def test_a_server_that_tells_no_length_is_taken_to_set_no_bound(source: Any, table: Any) -> None:
+    table("dbo.curt", "a varchar(9) NOT NULL PRIMARY KEY, b nchar(3), c varbinary(7), d decimal(9, 2), e int")
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        found = describe(Curt(opened, "sys."), [TableName("dbo", "curt")])[0]
+    finally:
+        opened.close()
+    declared = ["varchar(max)", "nchar(max)", "varbinary(max)", "decimal(9,2)", "int"]
+    assert [column.declared for column in found.columns] == declared
