@@ -16,7 +16,7 @@ from tap_oracle_wms.tap import TapOracleWms
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from wms_sides import ACCOUNT, ROWS
+from wms_sides import ACCOUNT, ROWS, empty
 
 from sandbox.home import HOST, settings
 from sandbox.postgres import Postgres
@@ -83,7 +83,7 @@ def source(config: dict[str, Any]) -> Iterator[Callable[..., EntitySource]]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """target-postgres's settings for a PostgreSQL of the tests' own."""
     folder = tmp_path_factory.mktemp("postgres")
     folder.chmod(0o755)
@@ -99,3 +99,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
         "ssl_mode": "disable",
     }
     running.stop()
+
+
+@pytest.fixture
+def postgres(server: dict[str, Any]) -> dict[str, Any]:
+    """The same, with nothing in the target."""
+    empty(server)
+    return server

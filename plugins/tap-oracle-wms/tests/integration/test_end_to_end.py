@@ -126,7 +126,7 @@ def end_at(pipeline: Pipeline, batch: int) -> None:
 
     running = pipeline.start(end, max_requests_in_flight=1)
     ended = running.wait()
-    assert ended.tap == 128 + signal.SIGTERM, ended.explain()
+    assert (ended.tap, ended.target) == (128 + signal.SIGTERM, 0), ended.explain()
 
 
 def test_rows_left_out_in_an_earlier_attempt_are_missed(wms: WmsServer, pipeline: Pipeline) -> None:

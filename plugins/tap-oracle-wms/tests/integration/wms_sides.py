@@ -34,13 +34,7 @@ def expected(server: WmsServer, entity: str) -> dict[int, dict[str, Any]]:
 
 def copied(postgres: dict[str, Any], table: str) -> dict[int, dict[str, Any]]:
     """The rows the target holds, by id; every id once."""
-    with psycopg.connect(
-        host=postgres["host"],
-        port=postgres["port"],
-        user=postgres["user"],
-        password=postgres["password"],
-        dbname=postgres["database"],
-    ) as connection:
+    with _connect(postgres) as connection:
         cursor = connection.execute(sql.SQL("SELECT * FROM public.{}").format(sql.Identifier(table)))
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -59,3 +53,25 @@ def difference(here: dict[int, dict[str, Any]], there: dict[int, dict[str, Any]]
             columns = sorted(name for name in here[one] if here[one][name] != there[one].get(name))
             told.append(f"{one}: {columns or sorted(there[one].keys() - here[one].keys())}")
     return "; ".join(told[:5])
+
+
+def empty(postgres: dict[str, Any]) -> None:
+    """Take all tables and the ledger out of the target.
+
+    A test's sync that begins with no saved state would else have the version of another test's, where both began in
+    one second of the API's clock.
+    """
+    with _connect(postgres) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS paralelo CASCADE")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+
+
+def _connect(postgres: dict[str, Any]) -> psycopg.Connection:
+    return psycopg.connect(
+        host=postgres["host"],
+        port=postgres["port"],
+        user=postgres["user"],
+        password=postgres["password"],
+        dbname=postgres["database"],
+    )
