@@ -125,10 +125,13 @@ class EntitySource:
         return None
 
     def read_cursor_page(self, window: Window) -> CursorPage:
-        """The next batch of changes."""
+        """The next batch of changes. After the last one of a window the next window may begin."""
         if self._changes is None:
             self._changes = self._change_pages(window)
-        return next(self._changes)
+        page = next(self._changes)
+        if page.last:
+            self._changes = None
+        return page
 
     def null_cursors(self) -> int:
         """Not asked of the API: counting a table costs it more than an incremental sync. A full sync's check tells."""

@@ -73,6 +73,30 @@ def test_killed_at_any_batch_and_resumed(
     assert report["counted"] == report["source_rows"] == len(here)
 
 
+def test_an_incremental_sync_that_was_cut_short_goes_on_to_what_came_since(
+    wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any]
+) -> None:
+    ended = pipeline.run()
+    assert ended.ok, ended.explain()
+    wms.mutate("allocation", updates=900, seed=21)
+
+    def end(states: int) -> None:
+        if states == 2:
+            running.kill("tap", signal.SIGTERM)
+
+    wms.faults.set([Fault("slow", query="mod_ts__gte", skip=3, times=100, seconds=120)])
+    running = pipeline.start(end, sync_mode="incremental", batch_rows=250)
+    ended = running.wait()
+    assert (ended.tap, ended.target) == (128 + signal.SIGTERM, 0), ended.explain()
+    assert pipeline.bookmark("allocation")["unfinished"]
+    wms.faults.set([])
+    wms.mutate("allocation", updates=40, inserts=20, seed=22)
+    ended = pipeline.run(sync_mode="incremental")
+    assert ended.ok, ended.explain()
+    assert "what a run that was cut short had left is read; on to" in ended.tap_log
+    assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
+
+
 def test_a_sync_that_reaches_its_limit_goes_on_in_the_next_run(
     wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any]
 ) -> None:
