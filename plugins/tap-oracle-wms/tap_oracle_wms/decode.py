@@ -21,7 +21,7 @@ from sync_rules.singer.source import arrow_schema
 from tap_oracle_wms.broken_text import mended
 from tap_oracle_wms.errors import BadAnswer, Passing
 from tap_oracle_wms.fields import Part, WireField
-from tap_oracle_wms.patient import Losses, patient_arrays, raw_text
+from tap_oracle_wms.patient import Losses, is_storable, patient_arrays, raw_text
 
 
 class Relation(msgspec.Struct, gc=False):
@@ -211,6 +211,8 @@ def _array(part: Part, values: Sequence[Any]) -> pa.Array:
         return pa.array([raw_text(value) for value in values], kind)
     if part.field.kind in ("datetime", "date"):
         return pa.array(values, pa.string()).cast(kind)
+    if part.field.kind == "decimal" and not all(value is None or is_storable(value) for value in values):
+        raise ValueError("a number of too many digits")  # the patient way tells
     if part.field.kind == "time":
         return pa.array([None if value is None else _clock(value) for value in values], kind)
     return pa.array(values, kind)

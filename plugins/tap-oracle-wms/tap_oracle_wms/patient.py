@@ -23,6 +23,9 @@ from sync_rules.singer.source import Loss
 from tap_oracle_wms.fields import Part
 
 _MIDNIGHT = re.compile(r"00:00(:00(\.0+)?)?([+-]\d\d:?\d\d)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_MOST_DIGITS = 100
+"""More than any column holds, on either side of the point."""
 _DIGITS = re.compile(r"(\.\d{6})(\d+)")
 
 
@@ -66,6 +69,12 @@ def patient_arrays(
     return arrays
 
 
+def is_storable(number: Decimal) -> bool:
+    """Whether its exponent is in reason. 1e-999999999, a few bytes of JSON, brings Arrow down; 1e999999999 as an
+    integer takes all memory."""
+    return number.is_finite() and -_MOST_DIGITS <= number.adjusted() <= _MOST_DIGITS
+
+
 def raw_text(value: msgspec.Raw) -> str | None:
     """Any JSON as text: a string as it is, the rest as it was written."""
     written = bytes(value)
@@ -92,10 +101,10 @@ def _value(part: Part, raw: msgspec.Raw | None, losses: Losses) -> Any:
     value = None if raw is None else _parsed(raw)
     if part.field.name == "id" and value is None:
         raise _Unfit
-    if value is None:
+    if raw is None or value is None:
         return None
     if part.part != "value":
-        return _of_reference(part, value)
+        return _of_reference(part, raw)
     kind = part.field.kind
     if isinstance(value, str) and not value.strip():
         losses.add(f"of {part.column.name}: empty text where a {part.column.type} belongs; NULL stands there")
@@ -111,23 +120,20 @@ def _value(part: Part, raw: msgspec.Raw | None, losses: Losses) -> Any:
     return _moment(part, value, losses)
 
 
-def _of_reference(part: Part, value: Any) -> Any:
+def _of_reference(part: Part, raw: msgspec.Raw) -> Any:
     """A relation's id or key, a set's size. A relation that comes bare is its id."""
-    if not isinstance(value, dict):
-        value = {"id": value} if part.field.kind == "relation" else {"result_count": value}
     name = {"id": "id", "key": "key", "count": "result_count"}[part.part]
-    inner = value.get(name)
+    inner: msgspec.Raw | None
+    if bytes(raw).startswith(b"{"):
+        inner = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).get(name)
+    else:
+        inner = None if part.part == "key" else raw
     if inner is None:
         return None
-    return _key(inner) if part.part == "key" else _integer(inner)
-
-
-def _key(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Decimal):
-        return str(value)
-    return msgspec.json.encode(value).decode()
+    if part.part == "key":
+        return raw_text(inner)
+    value = _parsed(inner)
+    return None if value is None else _integer(value)
 
 
 def _integer(value: Any) -> int:
@@ -140,11 +146,13 @@ def _integer(value: Any) -> int:
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise _Unfit
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise _Unfit  # Python would take 1_000 too
     try:
         number = Decimal(value.strip() if isinstance(value, str) else value)
     except InvalidOperation as error:
         raise _Unfit from error
-    if not number.is_finite():
+    if not is_storable(number):
         raise _Unfit
     return number
 

@@ -246,3 +246,25 @@ def test_both_ways_bring_the_same(rows: list[dict[str, Any]]) -> None:
     raw = msgspec.json.decode(json.dumps(rows), type=list[dict[str, msgspec.Raw]])
     patient = patient_arrays("thing", PARTS, raw, losses)
     assert [column.to_pylist() for column in fast.columns] == [array.to_pylist() for array in patient]
+
+
+@pytest.mark.parametrize("key", ["12345678901234567890.10", "98765432109876543.21", "1.10", "1e5", "1" * 30])
+def test_a_relations_key_that_is_a_number_keeps_its_digits(key: str) -> None:
+    body = json.dumps({"next_page": None, "results": [FULL]}).replace('"A/1"', key)
+    assert decoded(body)[0][0]["item_key"] == key
+
+
+@pytest.mark.parametrize("number", ["1e-999999999", "1e-2147483647", "1e999999999", "1e3000000", "1e80000000", "0e-999999"])
+@pytest.mark.parametrize("field", ["qty", "count", "line_set", "item_id"])
+def test_an_exponent_beyond_reason_is_refused(field: str, number: str) -> None:
+    """Arrow crashes at one, and the interpreter writes out the digits of the other."""
+    for written in (number, f'"{number}"'):
+        body = json.dumps({"next_page": None, "results": [{**FULL, field: 987654321}]}).replace("987654321", written)
+        with pytest.raises(DataRefused):
+            decoded(body)
+
+
+@pytest.mark.parametrize("field", ["count", "line_set"])
+def test_a_number_with_underscores_is_none(field: str) -> None:
+    with pytest.raises(DataRefused):
+        decoded([{**FULL, field: "1_000"}])

@@ -81,7 +81,7 @@ def test_an_incremental_sync_that_was_cut_short_goes_on_to_what_came_since(
     wms.mutate("allocation", updates=900, seed=21)
 
     def end(states: int) -> None:
-        if states == 2:
+        if states == 1:
             running.kill("tap", signal.SIGTERM)
 
     wms.faults.set([Fault("slow", query="mod_ts__gte", skip=3, times=100, seconds=120)])
