@@ -25,6 +25,7 @@ class Answer:
     parts: tuple[bytes | memoryview, ...]
     content_type: str = _JSON
     headers: tuple[tuple[str, str], ...] = ()
+    dated: bool = True
 
     @classmethod
     def of(cls, status: int, content: object) -> Answer:
@@ -87,12 +88,16 @@ def _nothing() -> Answer:
 
 def bent(answer: Answer, before: Answer | None, fault: Fault | None, address: str) -> Answer:
     """The answer to the request for `address` (query and all) with the fault in it."""
+    if fault is not None and fault.kind == "undated":
+        return replace(answer, dated=False)
     if fault is None or fault.kind in ("slow", "cut") or answer.status != 200:
         return answer
     if fault.kind == "html":
         return Answer(200, (b"<html><body>Service is starting</body></html>",), "text/html")
     if fault.kind == "excuse":
         return Answer.of(200, {"message": "The system is being upgraded"})
+    if fault.kind == "nothing":
+        return _nothing()
     if fault.kind == "gateway":
         return Answer.of(404, {"message": "no Route matched with those values"})
     if fault.kind == "half":

@@ -27,6 +27,8 @@ KINDS = {
     "rename": "answer a field under another name",
     "extra": "answer a field that describe does not name",
     "reordered": "answer describe's fields in reverse order",
+    "nothing": "answer 404 in the API's own form, as for an empty list",
+    "undated": "answer without a Date header",
     "overfull": "answer the first row twice more",
 }
 

@@ -212,7 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
         return bent(answer, before, fault, base + self.path)
 
     def _send(self, answer: Answer, *, cut: bool = False) -> None:
-        self.send_response(answer.status)
+        if answer.dated:
+            self.send_response(answer.status)
+        else:
+            self.send_response_only(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(answer.length))
         for name, value in answer.headers:

@@ -12,10 +12,11 @@ import httpx
 import msgspec
 from sync_rules.exits import ConfigurationError
 
-from tap_oracle_wms.errors import PASSING_STATUSES, Passing, http_date, retry_after, transport_failure
+from tap_oracle_wms.errors import Passing, http_date, is_passing, one_line, retry_after, transport_failure
 
 _EARLY_SECONDS = 30.0
 _USUAL_SECONDS = 3_600.0
+_MOST_BYTES = 1024 * 1024
 
 
 class Auth(Protocol):
@@ -81,21 +82,32 @@ class ClientCredentials:
     def _fetch(self) -> None:
         """Raises Passing where asking again may help: whoever wants the token repeats its request."""
         host = httpx.URL(self._url).host
+        body = bytearray()
         try:
-            answer = self._http.post(self._url, data=self._form, headers={"Authorization": self._who})
+            with self._http.stream("POST", self._url, data=self._form, headers={"Authorization": self._who}) as answer:
+                for chunk in answer.iter_bytes():
+                    body += chunk
+                    if len(body) > _MOST_BYTES:
+                        raise Passing(f"the token server {host} answered over {_MOST_BYTES} bytes")
         except httpx.TransportError as error:
             raise transport_failure(f"the token server {host}", error) from error
-        said = _json_object(answer.content)
-        if answer.status_code in PASSING_STATUSES or (answer.status_code == 200 and said is None):
+        except httpx.DecodingError as error:
+            raise Passing(f"the token server {host} answered what cannot be unpacked") from error
+        said = _json_object(body)
+        if is_passing(answer.status_code) or (answer.status_code == 200 and said is None):
             asked = retry_after(answer.headers.get("retry-after"), http_date(answer.headers.get("date")))
             what = "no JSON" if answer.status_code == 200 else answer.status_code
             raise Passing(f"the token server {host} answered {what}", asked)
         if answer.status_code != 200 or said is None:
             words = (said or {}).get("error_description") or (said or {}).get("error") or "no reason given"
-            raise ConfigurationError(f"the token server {host} answered {answer.status_code}: {str(words)[:200]}")
+            raise ConfigurationError(
+                f"the token server {host} answered {answer.status_code}: {one_line(str(words))[:200]}"
+            )
         token = said.get("access_token")
         if not isinstance(token, str) or not token:
             raise ConfigurationError(f"the token server {host} answered no access_token")
+        if not (token.isascii() and token.isprintable()):
+            raise ConfigurationError(f"the token server {host} answered an access_token that no header can hold")
         self._value = f"Bearer {token}"
         seconds = _lifetime(said.get("expires_in"))
         self._until = self._clock() + max(seconds - _EARLY_SECONDS, seconds / 2)
@@ -107,10 +119,10 @@ def _lifetime(said: object) -> float:
     return seconds if seconds > 0 else _USUAL_SECONDS
 
 
-def _json_object(body: bytes) -> Mapping[str, Any] | None:
+def _json_object(body: bytes | bytearray) -> Mapping[str, Any] | None:
     try:
         said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return said if isinstance(said, dict) else None
 

@@ -17,8 +17,8 @@ import tenacity
 from sync_rules.exits import ConfigurationError
 
 from tap_oracle_wms.auth import Auth, auth_from
+from tap_oracle_wms.deadline import Deadline
 from tap_oracle_wms.errors import (
-    PASSING_STATUSES,
     SLOW_DOWN_STATUSES,
     TOO_MANY_REQUESTS,
     BadAnswer,
@@ -27,6 +27,7 @@ from tap_oracle_wms.errors import (
     Unauthorized,
     http_date,
     is_apis_own,
+    is_passing,
     limit_reached,
     refused,
     retry_after,
@@ -82,6 +83,8 @@ class Client:
             )
         except (ImportError, ValueError) as error:  # a proxy of a kind that httpx does not know, or does not come with
             raise ConfigurationError(f"the proxy that the environment names cannot be used: {error}") from error
+        self._deadline = Deadline()
+        self._deadline.hold(self._http)
         self._auth: Auth = auth_from(config, self._http)
         self._limiter = HostLimiter(
             limits_root(config),
@@ -113,10 +116,12 @@ class Client:
         query: Mapping[str, str] | str | None,
         read: Callable[[Answer], T],
         *,
-        empty: T,
+        empty: T | Callable[[str | None], T],
         optional: bool = False,
     ) -> T:
         """What `read` makes of the answer; `empty` where the API has no rows (404 in its own form).
+
+        `empty` may also be what makes something of that answer's Date header.
 
         `read` runs within a try: a Passing it raises (half a JSON) leads to a repetition; what is `optional` is tried
         once, and not for long. Raises ConfigurationError with the API's own words, SourceUnreachable after the last
@@ -136,7 +141,7 @@ class Client:
         except NoRows as none:
             if empty is None:
                 raise refused(what, str(none)) from none
-            return empty
+            return empty(none.date) if callable(empty) else empty
         except Passing as last:
             if not optional and self._time_left() <= 0:
                 raise limit_reached(what, str(last)) from last
@@ -144,34 +149,42 @@ class Client:
         return found
 
     def _try(self, what: str, address: httpx.URL, read: Callable[[Answer], T], seconds: float) -> T:
-        header = self._auth.header()
+        with self._deadline.within(self._at_most(seconds)):
+            header = self._auth.header()
         try:
             return read(self._send(what, address, header, seconds))
         except Unauthorized as first:
-            if not self._auth.renew(header):
-                raise refused(what, str(first)) from first
+            with self._deadline.within(self._at_most(seconds)):
+                if not self._auth.renew(header):
+                    raise refused(what, str(first)) from first
+                header = self._auth.header()
         try:
-            return read(self._send(what, address, self._auth.header(), seconds))
+            return read(self._send(what, address, header, seconds))
         except Unauthorized as again:
             raise refused(what, f"{again}, with a new token too") from again
 
+    def _at_most(self, seconds: float) -> float:
+        """A request that is slow may end what a limit of seconds has begun; one that hangs must not for an hour."""
+        return min(seconds, max(self._time_left(), _LEAST_SECONDS))
+
     def _send(self, what: str, address: httpx.URL, header: str, seconds: float) -> Answer:
-        held = self._limiter.held_for()
-        if held and held > self._time_left():
-            raise limit_reached(what, "the API asks for more patience than is left")
-        # A request that is slow may end what a limit of seconds has begun; one that hangs must not for an hour.
-        seconds = min(seconds, max(self._time_left(), _LEAST_SECONDS))
+        def check(held: float) -> None:
+            if held > self._time_left():
+                raise limit_reached(what, "the API asks for more patience than is left")
+
+        seconds = self._at_most(seconds)
         timeout = httpx.Timeout(seconds, connect=min(seconds, self._connect_timeout))
         request = self._http.build_request("GET", address, headers={"Authorization": header}, timeout=timeout)
-        with self._limiter.request(max(seconds, _LEAST_PATIENCE_SECONDS)):
+        with self._limiter.request(max(seconds, _LEAST_PATIENCE_SECONDS), check):
             with self._counting:
                 self.requests += 1
             try:
-                answer = self._http.send(request, stream=True)
-                try:
-                    body = self._read(what, answer, seconds)
-                finally:
-                    answer.close()
+                with self._deadline.within(seconds):
+                    answer = self._http.send(request, stream=True)
+                    try:
+                        body = self._read(what, answer)
+                    finally:
+                        answer.close()
             except httpx.TransportError as error:
                 raise transport_failure(request.url.host, error) from error
             except httpx.DecodingError as error:
@@ -182,9 +195,8 @@ class Client:
             raise Passing(f"an answer of type {kind.partition(';')[0][:60] or 'none'} where JSON was expected")
         return Answer(str(address.copy_with(query=None)), body, answer.headers.get("date"))
 
-    def _read(self, what: str, answer: httpx.Response, seconds: float) -> bytearray:
-        """The whole body, in the time and the size that is allowed."""
-        started = time.monotonic()
+    def _read(self, what: str, answer: httpx.Response) -> bytearray:
+        """The whole body, in the size that is allowed."""
         promised = answer.headers.get("content-length")
         if promised is not None and promised.isdigit() and int(promised) > MAX_ANSWER_BYTES:
             raise BadAnswer(f"{what}: an answer of {promised} bytes is refused: no page is so large")
@@ -193,8 +205,6 @@ class Client:
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise BadAnswer(f"{what}: an answer of over {MAX_ANSWER_BYTES} bytes is refused: no page is so large")
-            if time.monotonic() - started > seconds:
-                raise Passing(f"the answer was not whole after {seconds:g} s")
         if promised is not None and promised.isdigit() and answer.num_bytes_downloaded != int(promised):
             raise Passing(f"{answer.num_bytes_downloaded} bytes came where {promised} were promised")
         return body
@@ -207,12 +217,12 @@ class Client:
         if status == 401:
             raise Unauthorized(words)
         if status == 404 and is_apis_own(body):
-            raise NoRows(words)
+            raise NoRows(words, answer.headers.get("date"))
         if status == 404:
             words = (
                 f"{words}: not the API's own words for an empty list; is base_url right, and what is before the API?"
             )
-        if status in PASSING_STATUSES:
+        if is_passing(status):
             asked = retry_after(answer.headers.get("retry-after"), http_date(answer.headers.get("date")))
             if status in SLOW_DOWN_STATUSES:
                 asked = asked or self._first_wait

@@ -111,6 +111,8 @@ class PageDecoder:
     def _decode(self, body: bytes | bytearray) -> Page:
         try:
             return self._decode_whole(body)
+        except RecursionError as error:
+            raise BadAnswer(f"{self._entity}: the API answered JSON that is nested too deep to read") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             text, count = mended(body)
             if not count:
@@ -184,7 +186,7 @@ def field_names(body: bytes | bytearray) -> set[str]:
     """The fields of the first row of a page; none where there is no row, or the page has broken text."""
     try:
         rows = msgspec.json.decode(body, type=_PatientPage).results
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return set()
     return set(rows[0]) if rows else set()
 
@@ -193,7 +195,7 @@ def read_head(entity: str, body: bytes | bytearray) -> Head:
     """A page without its rows. Raises as `PageDecoder.decode`."""
     try:
         return msgspec.json.decode(body, type=Head)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise BadAnswer(f"{entity}: the API answered JSON that is no page: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Passing("an answer whose JSON is not whole") from error

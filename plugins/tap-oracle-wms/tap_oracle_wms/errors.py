@@ -38,12 +38,21 @@ class Unauthorized(Exception):
 
 
 class NoRows(Exception):
-    """404 in the API's own form: an empty list, or an entity that is not there."""
+    """404 in the API's own form: an empty list, or an entity that is not there. `date` is the header."""
+
+    def __init__(self, words: str, date: str | None) -> None:
+        super().__init__(words)
+        self.date = date
 
 
 TOO_MANY_REQUESTS = 429
 SLOW_DOWN_STATUSES = frozenset({TOO_MANY_REQUESTS, 503})
-PASSING_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_PASSING_STATUSES = frozenset({408, 409, 425, 429})
+
+
+def is_passing(status: int) -> bool:
+    """Whether the same request may be answered better later."""
+    return status in _PASSING_STATUSES or status >= 500
 
 
 def words_of(status: int, body: bytes | bytearray) -> str:
@@ -56,14 +65,19 @@ def words_of(status: int, body: bytes | bytearray) -> str:
         parts.append(msgspec.json.encode(said["details"]).decode())
     if said.get("reference"):
         parts.append(f"reference {said['reference']}")
-    return ": ".join(part for part in parts[:2] if part) + "".join(f" ({part})" for part in parts[2:])
+    return one_line(": ".join(part for part in parts[:2] if part) + "".join(f" ({part})" for part in parts[2:]))
+
+
+def one_line(words: str) -> str:
+    """A server's words without line breaks and other characters that a terminal would act on."""
+    return "".join(character if character.isprintable() else " " for character in words)
 
 
 def api_error(body: bytes | bytearray) -> Mapping[str, object] | None:
     """The error form, where the body is one."""
     try:
         said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return said if isinstance(said, dict) and ("message" in said or "code" in said) else None
 
@@ -94,7 +108,9 @@ def limit_reached(what: str, words: str) -> LimitReached:
 
 def transport_failure(whom: str, error: httpx.TransportError) -> Passing:
     """What the network did, with its own reason. Raises ConfigurationError where no repetition helps."""
-    reason = f"{type(error).__name__}: {error}"[:_LONGEST_WORDS] if str(error) else type(error).__name__
+    # What is wrong with a request of ours may quote its headers, the token among them.
+    words = "" if isinstance(error, httpx.LocalProtocolError) else one_line(str(error))
+    reason = f"{type(error).__name__}: {words}"[:_LONGEST_WORDS] if words else type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         raise ConfigurationError(f"{whom}: its certificate is not trusted; see ca_file: {reason}") from error
     if isinstance(error, httpx.UnsupportedProtocol) or (
@@ -125,6 +141,6 @@ def http_date(value: str | None) -> datetime | None:
         return None
     try:
         moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)

@@ -38,6 +38,8 @@ _KINDS: dict[str, Kind] = {
     "set": "set",
 }
 _LONG_TEXTS = ("text", "clob")
+_LONGEST_TEXT = 10_485_760
+"""Of PostgreSQL's varchar(n)."""
 DEFAULT_SCALE = 10
 """Digits after the point of a number whose description names none. A value with more is refused, never rounded."""
 
@@ -87,11 +89,14 @@ def read_description(entity: str, body: bytes | bytearray, types: Mapping[str, s
     """
     try:
         said = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigurationError(f"{entity}: its describe is no JSON") from error
     described = _described_fields(said)
     if not described:
         raise ConfigurationError(f"{entity}: its describe names no fields")
+    odd = [name for name, _ in described if not name.isprintable() or '"' in name or "\\" in name]
+    if odd:
+        raise ConfigurationError(f"{entity}: its describe names a field {odd[0][:60]!r}: no name of a field")
     better = dict(types or {})
     fields, unknown = [], []
     for name, about in described:
@@ -112,7 +117,7 @@ def is_description(body: bytes | bytearray) -> bool:
     """Whether the body is a `describe`, if of an entity we cannot read: and not half a JSON, or a server's excuse."""
     try:
         said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     described = _described_fields(said)
     return bool(described) and (
@@ -181,7 +186,7 @@ def _type(kind: Kind, declared: str, about: Mapping[str, Any]) -> ColumnType:
     if kind in ("boolean", "date"):
         return ColumnType(kind)
     length = _number(about, "max_length", "length")
-    if kind == "text" and length and declared not in _LONG_TEXTS:
+    if kind == "text" and length and length <= _LONGEST_TEXT and declared not in _LONG_TEXTS:
         return ColumnType("varchar", length=length)
     return ColumnType("text")
 

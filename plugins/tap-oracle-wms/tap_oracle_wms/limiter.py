@@ -91,10 +91,14 @@ class HostLimiter:
             raise ConfigurationError(f"no folder for the limits can be made below {root}: {error.strerror}") from error
 
     @contextmanager
-    def request(self, patience_seconds: float) -> Iterator[None]:
-        """A place in flight, from the moment the rate allows. Raises Stalled when there is none for that long."""
+    def request(self, patience_seconds: float, check: Callable[[float], None] = lambda _: None) -> Iterator[None]:
+        """A place in flight, from the moment the rate allows. Raises Stalled when there is none for that long.
+
+        `check` is told for how many seconds the host wants no request, each time before they are waited for, and may
+        raise: a hold can grow meanwhile.
+        """
         while True:
-            self._wait_out_hold()  # without a place: others that wait for one would take the wait for a stall
+            self._wait_out_hold(check)  # without a place: others that wait for one would take the wait for a stall
             place = self._place(patience_seconds)
             try:
                 if not self._take_turn():
@@ -132,8 +136,9 @@ class HostLimiter:
                 pace = min(_SLOWEST_PACE, 2 * max(pace, self._interval or _FIRST_PACE))
             self._write(file, replace(shared, held_until=max(until, shared.held_until), pace=pace))
 
-    def _wait_out_hold(self) -> None:
+    def _wait_out_hold(self, check: Callable[[float], None]) -> None:
         while (seconds := self.held_for()) > 0:
+            check(seconds)
             if seconds > _SILENT_SECONDS and self._clock() >= self._told_until:
                 self._told_until = self._clock() + seconds
                 self._log.info("the API asked for patience: no request goes for %.0f s", seconds)

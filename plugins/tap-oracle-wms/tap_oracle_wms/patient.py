@@ -63,10 +63,18 @@ def patient_arrays(
         except (_Unfit, pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataRefused(
                 f"{entity}.{part.column.name}: the API answered a value that is no {part.column.type} (declared"
-                f" {part.field.declared}); say a wider type in the setting types: {{{entity}: {{{part.field.name}:"
-                " text}}"
+                f" {part.field.declared}); {_advice(entity, part)}"
             ) from error
     return arrays
+
+
+def _advice(entity: str, part: Part) -> str:
+    if part.field.name == "id":
+        return "rows are known by their id: the API has to answer a whole number, and never null"
+    wider = f"say a wider type in the setting types: {{{entity}: {{{part.field.name}: text}}}}"
+    if part.field.kind == "datetime":
+        return f"a time has to have an offset; where it can have none, {wider} (it is then no cursor any more)"
+    return wider
 
 
 def is_storable(number: Decimal) -> bool:

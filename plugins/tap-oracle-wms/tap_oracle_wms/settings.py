@@ -240,6 +240,8 @@ def is_loopback(host: str | None) -> bool:
 
 
 def _address_problems(name: str, address: str, allow_http: bool) -> list[str]:
+    if not address.isprintable() or " " in address:
+        return [f"setting {name} must hold no spaces and no control characters"]
     try:
         split = urlsplit(address)
         host, _ = split.hostname, split.port

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,6 +17,7 @@ from sync_rules.full import Beginning, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, fingerprint
 from sync_rules.spans import SpanPage, SpanReader
+from sync_rules.workers import Workers
 
 from tap_oracle_wms import whole
 from tap_oracle_wms.changes import ChangePage, ChangeReader, Changes, with_offset
@@ -51,6 +51,7 @@ class EntitySource:
         self._closed = False
         self._not_found = False
         self._looked = False
+        self._undated = False
 
     @property
     def name(self) -> str:
@@ -84,7 +85,10 @@ class EntitySource:
 
     def begin(self) -> Beginning:
         """Small requests: the clock and the highest id, then at once the lowest id and how many rows there are."""
-        upper, now = self._edge("-id")
+        upper, said = self._edge("-id")
+        now = self._now(said)
+        if upper is None:
+            self._check_empty()
         estimate = None if upper is None else self._plan(upper + 1)[1]
         return Beginning(
             started_at=now.isoformat(timespec="seconds"),
@@ -116,7 +120,7 @@ class EntitySource:
 
     def clock(self) -> Clock:
         """The server's clock to the end of its second: it tells whole seconds, and rows of this one must not wait."""
-        _, now = self._edge("-id")
+        now = self._now(self._edge("-id")[1])
         end = now + timedelta(microseconds=999_999)
         return Clock(end.isoformat(timespec="microseconds"), 0, now.isoformat(timespec="seconds"))
 
@@ -158,9 +162,9 @@ class EntitySource:
 
     def bounds(self) -> tuple[int, int | None, int | None, datetime]:
         """How many rows there are, the lowest and the highest id, and the server's clock."""
-        highest, now = self._edge("-id")
+        highest, said = self._edge("-id")
         lowest, _ = self._edge("id")
-        return self.count(), lowest, highest, now
+        return self.count(), lowest, highest, self._now(said)
 
     def ascending(self, at_least: int | None, below: int | None, since: str | None) -> Iterator[pa.RecordBatch]:
         """The rows with `at_least <= id < below` and, with `since`, a cursor not before it, one page after another.
@@ -225,10 +229,14 @@ class EntitySource:
     def _plan(self, below: int) -> tuple[int | None, int | None]:
         """The lowest id, and how many rows there are below that one: asked once, both at once."""
         if self._planned is None:
-            with ThreadPoolExecutor(1) as other:
-                counting = other.submit(self._count_leniently, optional=True, id__lt=below)
+            other: Workers[None, int | None] = Workers(1)
+            try:
+                other.submit(None, lambda: self._count_leniently(optional=True, id__lt=below))
                 bottom, _ = self._edge("id")
-                self._planned = bottom, counting.result()
+                counted = other.result()
+            finally:
+                other.close()
+            self._planned = bottom, None if counted is None else counted[1]
         return self._planned
 
     def _spans(self, below: int) -> Iterator[pa.RecordBatch]:
@@ -323,17 +331,50 @@ class EntitySource:
         for name in sorted(field_names(body) - known):
             self._log.warning("%s: the answers have a field %s, which describe has not: not copied", self._entity, name)
 
-    def _edge(self, ordering: str) -> tuple[int | None, datetime]:
-        """The first id in that order, and the server's clock."""
+    def _edge(self, ordering: str) -> tuple[int | None, datetime | None]:
+        """The first id in that order, and the server's clock where it tells it."""
         query = {**self._choices.query.ask(ordering), "page_size": "1", "fields": KEY}
-        now = datetime.now(tz=timezone.utc).replace(microsecond=0)
 
-        def read(answer: Answer) -> tuple[int | None, datetime]:
+        def read(answer: Answer) -> tuple[int | None, datetime | None]:
             rows = self._id_decoder.decode(answer.body).batch
-            return (int(rows.column(0)[0].as_py()) if rows.num_rows else None), http_date(answer.date) or now
+            return (int(rows.column(0)[0].as_py()) if rows.num_rows else None), http_date(answer.date)
 
-        none: tuple[int | None, datetime] = (None, now)
-        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=none)
+        def nothing(date: str | None) -> tuple[int | None, datetime | None]:
+            return None, http_date(date)
+
+        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=nothing)
+
+    def _now(self, said: datetime | None) -> datetime:
+        """The server's clock.
+
+        Where it does not tell it, this machine's, but no later than the newest row: what changes from now on comes
+        after that one, whatever the two clocks' difference.
+        """
+        if said is not None:
+            return said
+        if not self._undated:
+            self._undated = True
+            self._log.warning(
+                "%s: the answers have no Date: the newest row's time is taken for the clock", self._entity
+            )
+        ours = datetime.now(tz=timezone.utc)
+        newest = self._newest()
+        return min(ours, newest or ours).replace(microsecond=0)
+
+    def _newest(self) -> datetime | None:
+        """The highest cursor."""
+        if self.cursor is None:
+            return None
+        parts = [part for part in self._choices.parts if part.column.name == self.cursor]
+        asked = {f"{self.cursor}__gte": datetime(1970, 1, 1, tzinfo=timezone.utc).isoformat()}
+        query = {**self._choices.query.ask(f"-{self.cursor}", **asked), "page_size": "1", "fields": self.cursor}
+
+        def read(answer: Answer) -> datetime | None:
+            rows = PageDecoder(self._entity, parts, self._losses).decode(answer.body).batch
+            found: datetime | None = rows.column(0)[0].as_py() if rows.num_rows else None
+            return found
+
+        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=lambda _: None)
 
     @property
     def _id_decoder(self) -> PageDecoder:
@@ -350,6 +391,14 @@ class EntitySource:
         except SyncError as error:
             self._log.warning("%s: not counted: %s", self._entity, error)
             return None
+
+    def _check_empty(self) -> None:
+        """An entity without rows is counted: one 404, which an API in trouble may give, must not empty a table."""
+        self._not_found = True
+        self._check_entity()
+        counted = self._count_leniently()
+        if counted:
+            raise SourceUnreachable(f"{self._entity}: the API answered that there are no rows, and counts {counted}")
 
     def _check_entity(self) -> None:
         """Tell an empty list from an entity that went away meanwhile: the API answers both with 404."""

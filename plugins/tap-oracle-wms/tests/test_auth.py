@@ -72,3 +72,15 @@ def test_a_connection_that_breaks_may_pass() -> None:
 def test_a_refusal_is_none_that_passes(status: int, body: bytes) -> None:
     with pytest.raises(ConfigurationError, match=r"id\.example answered"):
         credentials(lambda _: httpx.Response(status, content=body), Clock()).header()
+
+
+@pytest.mark.parametrize("token", ["a\nb", "a\n", "ção", "\x1b[31m"])
+def test_a_token_that_no_header_can_hold_is_refused_unseen(token: str) -> None:
+    with pytest.raises(ConfigurationError, match="no header can hold") as error:
+        credentials(lambda _: httpx.Response(200, json={"access_token": token}), Clock()).header()
+    assert token not in str(error.value)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(Passing, match="answered over"):
+        credentials(lambda _: httpx.Response(200, content=(b" " * 65536 for _ in iter(int, 1))), Clock()).header()

@@ -254,7 +254,9 @@ def test_a_relations_key_that_is_a_number_keeps_its_digits(key: str) -> None:
     assert decoded(body)[0][0]["item_key"] == key
 
 
-@pytest.mark.parametrize("number", ["1e-999999999", "1e-2147483647", "1e999999999", "1e3000000", "1e80000000", "0e-999999"])
+@pytest.mark.parametrize(
+    "number", ["1e-999999999", "1e-2147483647", "1e999999999", "1e3000000", "1e80000000", "0e-999999"]
+)
 @pytest.mark.parametrize("field", ["qty", "count", "line_set", "item_id"])
 def test_an_exponent_beyond_reason_is_refused(field: str, number: str) -> None:
     """Arrow crashes at one, and the interpreter writes out the digits of the other."""
@@ -268,3 +270,9 @@ def test_an_exponent_beyond_reason_is_refused(field: str, number: str) -> None:
 def test_a_number_with_underscores_is_none(field: str) -> None:
     with pytest.raises(DataRefused):
         decoded([{**FULL, field: "1_000"}])
+
+
+def test_json_without_a_bottom_is_no_page() -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    with pytest.raises((BadAnswer, Passing)):
+        decoded(json.dumps({"next_page": None, "results": [{**FULL, "odd": 987654321}]}).replace("987654321", deep))

@@ -159,3 +159,16 @@ def test_types_can_be_said_better() -> None:
 def test_what_cannot_be_read_is_said(body: bytes, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         read_description("thing", body)
+
+
+def test_a_text_longer_than_postgresql_bounds_one_has_no_bound() -> None:
+    fields = {"id": {"type": "pk"}, "a": {"type": "varchar", "max_length": 10_485_760}}
+    assert columns({"fields": fields})["a"] == "varchar(10485760)"
+    fields["a"]["max_length"] = 10_485_761
+    assert columns({"fields": fields})["a"] == "text"
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\0", "a\nb", "a\\b"])
+def test_what_is_no_name_of_a_field_is_told(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="no name of a field"):
+        columns({"fields": {"id": {"type": "pk"}, name: {"type": "integer"}}})

@@ -101,6 +101,23 @@ def test_a_hold_longer_than_the_patience_is_no_stall(tmp_path: Path) -> None:
         assert clock.now >= 1_600
 
 
+def test_a_hold_that_grows_while_it_is_waited_for_is_told_again(tmp_path: Path) -> None:
+    clock = Clock()
+    told: list[float] = []
+
+    def check(seconds: float) -> None:
+        told.append(seconds)
+        if seconds > 100:
+            raise TimeoutError
+        other.hold(600)
+
+    one, other = limiter(tmp_path, clock), limiter(tmp_path, clock)
+    one.hold(5)
+    with pytest.raises(TimeoutError), one.request(1, check):
+        raise AssertionError
+    assert told == [pytest.approx(5), pytest.approx(595)]
+
+
 def test_refusals_slow_all_jobs_down_until_requests_pass_again(tmp_path: Path) -> None:
     clock = Clock()
     one, other = limiter(tmp_path, clock, per_second=50), limiter(tmp_path, clock, per_second=50)

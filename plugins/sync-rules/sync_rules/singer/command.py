@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import click
 from singer_sdk.plugin_base import SingerCommand
 
-from sync_rules.exits import Exit, SyncError, end
+from sync_rules.exits import Exit, SyncError, end, end_at_once
 
 
 class Ended(SystemExit):
@@ -60,6 +60,8 @@ class OneLineErrors(SingerCommand):
             if ended.why:
                 self.logger.log(ended.level, "%s", ended.why, exc_info=ended.__cause__ if _wants_traceback() else None)
             Ended.told = True
+            if ended.exit_code:
+                end_at_once()  # threads that fetch may be within a library that crashes when the interpreter goes
             end(ended.exit_code)
 
     def _first(self, *args: Any, **kwargs: Any) -> Any:

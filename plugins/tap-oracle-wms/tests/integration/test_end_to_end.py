@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tap_oracle_wms.limiter import HostLimiter, host_of
 from tap_oracle_wms.sweep import main as sweep_main
 from wms_sides import ROWS, copied, difference, expected
 
@@ -167,6 +169,21 @@ def test_an_ended_tap_ends_at_once(wms: WmsServer, pipeline: Pipeline) -> None:
     """Even while the API takes its time: a request may have an hour."""
     wms.faults.set([Fault("slow", query="id__lt", skip=12, times=100, seconds=120)])
     end_at(pipeline, 1)
+
+
+def test_a_tap_that_waits_as_the_api_asked_ends_at_once(
+    wms: WmsServer, config: dict[str, Any], pipeline: Pipeline
+) -> None:
+    """Whatever it is at: two requests go side by side before the first page."""
+    wms.faults.set([Fault("status", query="page_mode=paged", status=429, retry_after="3600", times=100)])
+    running = pipeline.start()
+    limits = Path(config["limits_root"])
+    limiter = HostLimiter(limits, host_of(wms.base_url), in_flight=1, per_second=None)
+    while not limiter.held_for():
+        time.sleep(0.05)
+    running.kill("tap", signal.SIGTERM)
+    ended = running.wait()
+    assert ended.tap in (128 + signal.SIGTERM, -signal.SIGTERM), ended.explain()
 
 
 def test_the_sweep_without_a_target_finds_rows_the_api_leaves_out(

@@ -160,6 +160,23 @@ def test_rows_without_a_cursor_are_told_by_a_full_sync(
     assert "2 rows have no mod_ts: incremental syncs never see them" in caplog.text
 
 
+def test_a_server_that_tells_no_time_is_taken_to_stand_at_its_newest_row(wms: WmsServer, source: Make) -> None:
+    """Our clock may be ahead of it, and what changed in between would never be read."""
+    wms.faults.set([Fault("undated", times=100_000)])
+    newest = max(row["mod_ts"] for row in expected(wms, "allocation").values())
+    opened = source()
+    beginning = opened.begin()
+    assert datetime.fromisoformat(str(beginning.cursor_at_start)) == newest.replace(microsecond=0)
+    assert newest <= datetime.fromisoformat(str(opened.clock().now)) < newest + timedelta(seconds=1)
+    assert full(opened) == sorted(expected(wms, "allocation"), reverse=True)
+
+
+def test_a_list_that_is_answered_empty_once_is_no_empty_entity(wms: WmsServer, source: Make) -> None:
+    wms.faults.set([Fault("nothing", query="ordering=-id", times=1)])
+    with pytest.raises(SourceUnreachable, match="there are no rows, and counts"):
+        source().begin()
+
+
 def test_a_request_that_hangs_ends_with_the_whole_syncs_time(wms: WmsServer, config: dict[str, Any]) -> None:
     tap = TapOracleWms(config={**config, "request_timeout_seconds": 1, "retries": 50})
     client = tap.client()

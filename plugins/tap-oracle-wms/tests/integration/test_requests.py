@@ -107,6 +107,7 @@ def test_logs_hold_no_secret_and_no_query(wms: WmsServer, source: Make, caplog: 
     [
         ({"page_size": 1_251}, "page_size must be at most 1250"),
         ({"base_url": "http://wms.example/x"}, "https://"),
+        ({"base_url": "https://wms.example/x\n"}, "no control characters"),
         ({"base_url": "https://me:word@wms.example/x"}, "no credentials"),
         ({"key_columns": ["code"]}, "must be \\[id\\]"),
         ({"tables": ["order_hdr"]}, "are the same"),
