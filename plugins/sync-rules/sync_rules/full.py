@@ -21,7 +21,9 @@ from sync_rules.exits import LimitReached
 class Beginning:
     """What the source says before the first page: its clock, its highest key, about how many rows.
 
-    `started_at` is UTC, ISO 8601 with an offset. `upper_key` is None for an empty or a keyless table.
+    `started_at` is UTC, ISO 8601 with an offset. `upper_key` is None for an empty or a keyless table. `instant` is the
+    milliseconds that the source's clock leaves open, where it tells whole seconds: of any clock, so that two syncs
+    begun within one second are two versions.
     """
 
     started_at: str
@@ -30,6 +32,7 @@ class Beginning:
     cursor_at_start: KeyValue | None = None
     cursor_column: str | None = None
     utc_offset_minutes: int = 0
+    instant: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Deadline:
 def begin(saved: FullBookmark | None, fingerprint: str, ask: Callable[[], Beginning]) -> tuple[FullBookmark, str]:
     """The bookmark to go on from, and in words why: a saved one that is unfinished and still fits, or a new version.
 
-    A version is the source's clock in milliseconds, and always above the one before.
+    A version is the source's clock in milliseconds, as far as it tells them, and always above the one before.
     """
     if saved is not None and not saved.done:
         if saved.fingerprint == fingerprint and saved.last_key is not None:
@@ -92,7 +95,7 @@ def begin(saved: FullBookmark | None, fingerprint: str, ask: Callable[[], Beginn
     else:
         reason = "no unfinished sync" if saved is None else "the last one finished"
     beginning = ask()
-    version = _milliseconds(beginning.started_at)
+    version = _milliseconds(beginning.started_at) + beginning.instant
     if saved is not None:
         version = max(version, saved.version + 1)
     started = FullBookmark(

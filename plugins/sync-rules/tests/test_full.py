@@ -56,6 +56,8 @@ def test_versions_grow_even_when_the_clock_stands_still() -> None:
     second, _ = full.begin(full.finish(first), "f", Table({(1,)}, 1).begin)
     assert first.version == 1763846923123
     assert second.version == first.version + 1
+    coarse = replace(Table({(1,)}, 1).begin(), instant=456)
+    assert full.begin(None, "f", lambda: coarse)[0].version == first.version + 456
 
 
 @pytest.mark.parametrize("fingerprint", ["f", "other"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -96,6 +97,7 @@ class EntitySource:
             estimate=estimate,
             cursor_at_start=now.isoformat(timespec="microseconds"),
             cursor_column=self.cursor,
+            instant=time.time_ns() // 1_000_000 % 1_000,
         )
 
     def read_page(self, key_range: KeyRange) -> Page:

@@ -143,6 +143,20 @@ def test_after_rows_were_left_out_the_next_run_begins_anew(
     assert not difference(expected(wms, "allocation"), copied(postgres, "allocation"))
 
 
+def test_a_full_sync_after_a_lost_state_takes_effect_within_the_same_second(
+    wms: WmsServer, pipeline: Pipeline, postgres: dict[str, Any]
+) -> None:
+    versions = set()
+    for seed in range(4):
+        pipeline.state_file.unlink(missing_ok=True)
+        ended = pipeline.run(entities=["order_hdr"])
+        assert ended.ok, ended.explain()
+        versions.add(pipeline.bookmark("order_hdr")["version"])
+        assert not difference(expected(wms, "order_hdr"), copied(postgres, "order_hdr"))
+        wms.mutate("order_hdr", updates=9, seed=300 + seed)
+    assert len(versions) == 4
+
+
 def end_at(pipeline: Pipeline, batch: int) -> None:
     """A run with one request at a time, whose tap is told to end when so many batches are saved."""
 
