@@ -155,7 +155,8 @@ SETTINGS: dict[str, Any] = th.PropertiesList(
         "request_timeout_seconds",
         integer(1, 86_400),
         title="Request time-out",
-        description="Most seconds for one request. Default: 3,600 for full, 2,700 for incremental syncs.",
+        description="Most seconds for one request, to the last byte of its answer. Default: 3,600 for full, 2,700 for"
+        " incremental syncs.",
     ),
     th.Property(
         "connect_timeout_seconds",
