@@ -59,6 +59,7 @@ class ClientCredentials:
         self._http = http
         self._url = token_url
         self._who = Basic(client_id, client_secret).header()
+        self._secret = client_secret
         self._form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
         self._clock = clock
         self._lock = threading.Lock()
@@ -99,10 +100,9 @@ class ClientCredentials:
             what = "no JSON" if answer.status_code == 200 else answer.status_code
             raise Passing(f"the token server {host} answered {what}", asked)
         if answer.status_code != 200 or said is None:
-            words = (said or {}).get("error_description") or (said or {}).get("error") or "no reason given"
-            raise ConfigurationError(
-                f"the token server {host} answered {answer.status_code}: {one_line(str(words))[:200]}"
-            )
+            words = str((said or {}).get("error_description") or (said or {}).get("error") or "no reason given")
+            words = one_line(words.replace(self._secret, "***"))
+            raise ConfigurationError(f"the token server {host} answered {answer.status_code}: {words[:200]}")
         token = said.get("access_token")
         if not isinstance(token, str) or not token:
             raise ConfigurationError(f"the token server {host} answered no access_token")

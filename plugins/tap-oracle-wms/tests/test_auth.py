@@ -81,6 +81,12 @@ def test_a_token_that_no_header_can_hold_is_refused_unseen(token: str) -> None:
     assert token not in str(error.value)
 
 
+def test_a_token_server_that_repeats_the_secret_is_not_quoted() -> None:
+    said = {"error_description": "client_secret=secret is wrong"}
+    with pytest.raises(ConfigurationError, match=r"client_\*\*\*=\*\*\* is wrong"):
+        credentials(lambda _: httpx.Response(401, json=said), Clock()).header()
+
+
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     with pytest.raises(Passing, match="answered over"):
         credentials(lambda _: httpx.Response(200, content=(b" " * 65536 for _ in iter(int, 1))), Clock()).header()
