@@ -10,10 +10,10 @@ from typing import Any
 
 from sync_rules.exits import ConfigurationError
 from sync_rules.singer.settings import refuse
-from target_postgres.names import fold, fold_all
+from target_postgres.names import fold_all, table_of
 from target_postgres.postgres_types import PostgresType
 
-from paralelo import progress
+from paralelo import progress, project
 from paralelo.propose import ColumnPlan, Proposal, says_changed, slug
 from paralelo.verify.settings import typed
 
@@ -21,27 +21,34 @@ log = logging.getLogger("add-table")
 
 
 def proposals(
-    source: str, names: Sequence[str], pattern: str, *, key: Sequence[str] = (), cursor: str | None = None
+    source: str,
+    names: Sequence[str],
+    pattern: str,
+    *,
+    key: Sequence[str] = (),
+    cursor: str | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> list[Proposal]:
     """Those for the names, or for everything that is like the pattern.
+
+    `own` are a table's settings as Meltano knows them; without them those of the environment count.
 
     Raises ConfigurationError where a setting or a table is missing, SourceUnreachable where nobody answers.
     """
     settings = progress.settings()
     if source == "sqlite":
-        return _sqlite(settings, names, pattern, key, cursor)
+        return _sqlite(_config("tap-sqlite", settings, cursor, "path", own), names, pattern, key, cursor)
     if key:
         raise ConfigurationError("the key of an entity of Oracle WMS is always id: leave out --key")
-    return _wms(settings, names, pattern, cursor)
+    return _wms(_config("tap-oracle-wms", settings, cursor, "base_url", own), names, pattern)
 
 
-def _wms(settings: Mapping[str, str], names: Sequence[str], pattern: str, cursor: str | None) -> list[Proposal]:
+def _wms(config: dict[str, Any], names: Sequence[str], pattern: str) -> list[Proposal]:
     from tap_oracle_wms.choices import choose
     from tap_oracle_wms.client import Client
     from tap_oracle_wms.discovery import describe, entities
     from tap_oracle_wms.settings import problems
 
-    config = _config("tap-oracle-wms", settings, cursor, "base_url")
     refuse(problems(config))
     config["retries"] = 1  # somebody waits for the answer
     client = Client(config, log)
@@ -59,19 +66,19 @@ def _wms(settings: Mapping[str, str], names: Sequence[str], pattern: str, cursor
         notes = [f"{', '.join(one.unknown)}: of a type that is not known, copied as text"] if one.unknown else []
         if chosen.cursor is None:
             notes.append(f"no timestamp {config['cursor_column']}: full syncs only")
-        made.append(_proposal(one.name, "tap-oracle-wms", ("id",), chosen.cursor, columns, notes))
+        made.append(_proposal(one.name, one.name, "tap-oracle-wms", ("id",), chosen.cursor, columns, notes))
     return made
 
 
 def _sqlite(
-    settings: Mapping[str, str], names: Sequence[str], pattern: str, key: Sequence[str], cursor: str | None
+    config: dict[str, Any], names: Sequence[str], pattern: str, key: Sequence[str], cursor: str | None
 ) -> list[Proposal]:
     from tap_sqlite.catalog import describe, natural_key, table_names
     from tap_sqlite.choices import choose
     from tap_sqlite.database import Database
 
-    config = _config("tap-sqlite", settings, cursor, "path")
-    database = Database(config["path"], immutable=False, busy_timeout_seconds=10)
+    # As the tap, which runs in the project's folder.
+    database = Database(str(project.root() / config["path"]), immutable=False, busy_timeout_seconds=10)
     made = []
     try:
         for name in list(names) or _like(table_names(database, views=False), pattern):
@@ -93,7 +100,8 @@ def _sqlite(
             loose = [name for name, _, kind in columns if not kind]
             if loose:
                 notes.append(f"{', '.join(loose)}: the declaration leaves the type open; each sync looks at every row")
-            made.append(_proposal(one.name, "tap-sqlite", keyed, found if keyed else None, columns, notes))
+            stream = f"main-{config.get('table_prefix') or ''}{one.name}"
+            made.append(_proposal(one.name, stream, "tap-sqlite", keyed, found if keyed else None, columns, notes))
     except sqlite3.Error as error:
         raise ConfigurationError(f"{config['path']} is no SQLite file that can be read: {error}") from error
     finally:
@@ -103,6 +111,7 @@ def _sqlite(
 
 def _proposal(
     table: str,
+    stream: str,
     plugin: str,
     key: tuple[str, ...],
     cursor: str | None,
@@ -112,20 +121,22 @@ def _proposal(
     try:
         folded = fold_all([name for name, _, _ in columns], table)
     except ConfigurationError as error:
-        return Proposal(table, fold(table), slug(table), plugin, problem=str(error))
+        return Proposal(table, table_of(stream), slug(table), plugin, problem=str(error))
     plans = tuple(ColumnPlan(name, declared, folded[name], kind) for name, declared, kind in columns)
-    return Proposal(table, fold(table), slug(table), plugin, key, cursor, columns=plans, notes=tuple(notes))
+    return Proposal(table, table_of(stream), slug(table), plugin, key, cursor, columns=plans, notes=tuple(notes))
 
 
-def _config(plugin: str, settings: Mapping[str, str], cursor: str | None, needed: str) -> dict[str, Any]:
-    """The tap's settings: its defaults, over them the environment's."""
+def _config(
+    plugin: str, settings: Mapping[str, str], cursor: str | None, needed: str, own: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The tap's settings: its defaults, over them the table's own or else the environment's."""
     if plugin == "tap-sqlite":
         from tap_sqlite.settings import SETTINGS
     else:
         from tap_oracle_wms.settings import SETTINGS
     prefix = f"{plugin.upper().replace('-', '_')}_"
     config = {name: given["default"] for name, given in SETTINGS["properties"].items() if "default" in given}
-    config.update(typed(settings, prefix, SETTINGS["properties"]))
+    config.update(typed(settings, prefix, SETTINGS["properties"]) if own is None else own)
     if not config.get(needed):
         raise ConfigurationError(f"not set, neither in the environment nor in .env: {prefix}{needed.upper()}")
     return {**config, **({"cursor_column": cursor} if cursor else {}), "sync_mode": "full"}

@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from dotenv import dotenv_values
 from psycopg.rows import dict_row
 from sync_rules.exits import ConfigurationError, SyncError, TargetUnreachable
 from target_postgres.errors import tell_connecting
@@ -23,6 +21,7 @@ from paralelo.queries import query
 
 Connection = psycopg.Connection[dict[str, Any]]
 T = TypeVar("T")
+settings = project.settings
 WINDOW = timedelta(seconds=15)
 # What libpq says of settings before any server has.
 _OF_SETTINGS = re.compile(
@@ -82,19 +81,6 @@ class Covered:
     def lag_seconds(self) -> float | None:
         """How far the target's table is behind, at most."""
         return None if self.covered_until is None else max(0.0, (self.now - self.covered_until).total_seconds())
-
-
-def settings(env: Mapping[str, str] | None = None, root: Path | None = None) -> dict[str, str]:
-    """The environment as Meltano sees it: the project's `.env`, over it the process's, over that `env`.
-
-    Raises ConfigurationError for a `.env` that is not in UTF-8.
-    """
-    path = (root or project.root()) / ".env"
-    try:
-        values = {name: value for name, value in dotenv_values(path).items() if value}
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path.name} is not in UTF-8: save it so (byte {error.start} is none)") from error
-    return {**values, **os.environ, **(env or {})}
 
 
 def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> Connection:

@@ -5,21 +5,28 @@ Read from `extract/*.meltano.yml`, so adding a table there is all it takes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dotenv import dotenv_values
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from sync_rules.exits import ConfigurationError
 from tap_mssql.discovery import TableName
-from target_postgres.names import fold, table_of
+from target_postgres.names import table_of
 
 Mode = Literal["full", "incremental"]
 MODES: tuple[Mode, ...] = ("full", "incremental")
 QUERY_SECONDS: Mapping[Mode, int] = {"full": 3_600, "incremental": 2_700}
 """The taps' `query_timeout_seconds`; theirs is not asked, for it would load all of singer-sdk."""
+_PLACES = ("host", "dsn", "path", "base_url")
+"""The taps' settings that say where a source is."""
+_Chain = list[tuple[str, Mapping[str, Any]]]
+"""An extractor and what it inherits from, nearest first: the name of each and what its file sets."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class Table:
     """One table to copy.
 
     `name` is how jobs spell it (`bi-credores`), `source` how the source does (`dbo.bi_credores`), `target` how the
-    target does (`bi_credores`). `jobs` and `extractors` hold one Meltano name for each mode the table has.
+    target does (`bi_credores`), `stream` how the tap does, but for the case. `jobs` and `extractors` hold one Meltano
+    name for each mode the table has. `placed` is whether the project's files themselves say where its source is.
     """
 
     name: str
@@ -40,18 +48,19 @@ class Table:
     cursor_column: str | None = None
     loader: str = "target-postgres"
     plugin: str = ""
+    placed: bool = False
 
     def configured(self, settings: Mapping[str, str]) -> bool:
         """Whether its source has any setting: a project may hold sources that a site does not use."""
-        prefix = self.plugin.upper().replace("-", "_") + "_"
-        return any(name.startswith(prefix) and value for name, value in settings.items())
+        prefix = variable(self.plugin, "")
+        return self.placed or any(name.startswith(prefix) and value for name, value in settings.items())
 
     def query_seconds(self, mode: Mode, settings: Mapping[str, str]) -> float:
         """How long one query to its source may take; 0 for a source that answers page by page."""
         if self.plugin not in ("tap-mssql", "tap-sqlite"):
             return 0.0
         for plugin in (self.extractors.get(mode, ""), self.plugin):
-            given = settings.get(f"{plugin}_query_timeout_seconds".upper().replace("-", "_"), "")
+            given = settings.get(variable(plugin, "query_timeout_seconds"), "")
             if given.isdigit():
                 return float(given)
         return float(QUERY_SECONDS[mode])
@@ -70,6 +79,24 @@ class Table:
 def root() -> Path:
     """The folder of meltano.yml: the one this package was installed from, editable."""
     return Path(__file__).resolve().parent.parent
+
+
+def settings(env: Mapping[str, str] | None = None, project: Path | None = None) -> dict[str, str]:
+    """The environment as Meltano sees it: the project's `.env`, over it the process's, over that `env`.
+
+    Raises ConfigurationError for a `.env` that is not in UTF-8.
+    """
+    path = (project or root()) / ".env"
+    try:
+        values = {name: value for name, value in dotenv_values(path).items() if value}
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path.name} is not in UTF-8: save it so (byte {error.start} is none)") from error
+    return {**values, **os.environ, **(env or {})}
+
+
+def variable(plugin: str, setting: str) -> str:
+    """The environment's name for a plugin's setting."""
+    return f"{plugin}_{setting}".upper().replace("-", "_")
 
 
 def state_uri(folder: Path) -> str:
@@ -94,17 +121,18 @@ def main_file(project: Path | None = None) -> Mapping[str, Any]:
 
 def tables(project: Path | None = None) -> list[Table]:
     """Every table below extract/, by name. Raises ConfigurationError for a file that cannot be read."""
-    found = [table for path in _paths(project) for table in tables_of(path)]
+    contents, values = _contents(project), settings(project=project)
+    found = [table for path in contents for table in _tables_in(path, contents, values)]
     return sorted(found, key=lambda table: table.name)
 
 
 def files(project: Path | None = None) -> list[Mapping[str, Any]]:
     """What each file below extract/ holds. Raises ConfigurationError for one that cannot be read."""
-    return [read(path) for path in _paths(project)]
+    return list(_contents(project).values())
 
 
-def _paths(project: Path | None) -> list[Path]:
-    return sorted(((project or root()) / "extract").glob("*.meltano.yml"))
+def _contents(project: Path | None) -> dict[Path, Mapping[str, Any]]:
+    return {path: read(path) for path in sorted(((project or root()) / "extract").glob("*.meltano.yml"))}
 
 
 def read(path: Path) -> Mapping[str, Any]:
@@ -120,8 +148,15 @@ def read(path: Path) -> Mapping[str, Any]:
 
 def tables_of(path: Path) -> list[Table]:
     """The tables of one file. Raises ConfigurationError where it cannot be read, or is not as Meltano's files are."""
+    folder = path.parent.parent
+    return _tables_in(path, _contents(folder), settings(project=folder))
+
+
+@contextmanager
+def _as_meltanos(path: Path) -> Iterator[None]:
+    """Blames a file that is not as Meltano's are."""
     try:
-        return list(_tables_in(read(path)))
+        yield
     except KeyError as error:
         raise ConfigurationError(f"{path.name}: an extractor or a job in it has no {error}") from error
     except (AttributeError, TypeError, ValueError) as error:
@@ -141,47 +176,77 @@ def named(wanted: str, among: Iterable[Table]) -> list[Table]:
     raise ConfigurationError(f"there is no table {wanted}; known: {names}")
 
 
-def _tables_in(content: Mapping[str, Any]) -> Iterator[Table]:
-    declared = (content.get("plugins") or {}).get("extractors") or []
-    extractors = {extractor["name"]: extractor.get("config") or {} for extractor in declared}
-    plugins = {extractor["name"]: extractor.get("inherit_from") or extractor["name"] for extractor in declared}
-    by_source: dict[str, dict[str, tuple[str, str]]] = {}
+def _tables_in(path: Path, contents: Mapping[Path, Mapping[str, Any]], values: Mapping[str, str]) -> list[Table]:
+    declared: dict[str, Mapping[str, Any]] = {}
+    for other, content in contents.items():
+        with _as_meltanos(other):
+            declared.update({one["name"]: one for one in (content.get("plugins") or {}).get("extractors") or []})
+    with _as_meltanos(path):
+        mine = [one["name"] for one in (contents[path].get("plugins") or {}).get("extractors") or []]
+        return list(_tables_of({name: _chain(name, declared) for name in mine}, contents[path], values))
+
+
+def _chain(name: str, declared: Mapping[str, Mapping[str, Any]]) -> _Chain:
+    chain: _Chain = []
+    while name and name not in (known for known, _ in chain):
+        one = declared.get(name) or {}
+        chain.append((name, one.get("config") or {}))
+        name = one.get("inherit_from") or ""
+    return chain
+
+
+def _setting(name: str, chain: _Chain, values: Mapping[str, str]) -> str:
+    """As Meltano finds it: an extractor's own variable, what its file sets, then the same of what it inherits from."""
+    given = (values.get(variable(extractor, name)) or config.get(name) for extractor, config in chain)
+    return unescaped(next((one for one in given if one), ""))
+
+
+def _tables_of(chains: Mapping[str, _Chain], content: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[Table]:
+    by_source: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     loaders: dict[str, str] = {}
     for job in content.get("jobs") or []:
         for task in job.get("tasks") or []:
             extractor, *others = str(task).split()
             loaders[extractor] = next((other for other in others if other.startswith("target-")), "target-postgres")
-            config = extractors.get(extractor) or {}
-            mode, sources = config.get("sync_mode"), config.get("tables") or []
+            chain = chains.get(extractor) or [("", {})]
+            mode, sources = chain[0][1].get("sync_mode"), chain[0][1].get("tables") or []
             if mode in MODES and len(sources) == 1:
-                by_source.setdefault(sources[0], {})[mode] = (job["name"], extractor)
-    for source, modes in by_source.items():
-        config = extractors[next(iter(modes.values()))[1]]
-        plugin = plugins[next(iter(modes.values()))[1]]
+                # One project may copy the same table of several files, each under a prefix of its own.
+                key = (sources[0], _setting("table_prefix", chain, values))
+                by_source.setdefault(key, {})[mode] = (job["name"], extractor)
+    for (source, prefix), modes in by_source.items():
+        job_name, extractor = next(iter(modes.values()))
+        chain = chains[extractor]
+        config, plugin = chain[0][1], chain[-1][0]
         source = unescaped(source)
-        schema, bare = _parts(source, plugin)
-        job_name = next(iter(modes.values()))[0]
+        bare, stream = _stream(source, prefix, plugin)
         yield Table(
             name=job_name.removeprefix("parallel-").partition("-sync-")[2] or bare.replace("_", "-"),
             source=source,
-            target=table_of(f"{schema}-{bare}") if plugin == "tap-mssql" else fold(bare),
-            stream=f"{schema}-{bare}" if schema else bare,
+            target=table_of(stream),
+            stream=stream,
             jobs={mode: names[0] for mode, names in modes.items()},
             extractors={mode: names[1] for mode, names in modes.items()},
             key_columns=tuple(unescaped(name) for name in config.get("key_columns") or ()),
             cursor_column=unescaped(config["cursor_column"]) if config.get("cursor_column") else None,
-            loader=loaders[next(iter(modes.values()))[1]],
+            loader=loaders[extractor],
             plugin=plugin,
+            placed=any(given.get(place) for _, given in chain for place in _PLACES),
         )
 
 
-def _parts(source: str, plugin: str) -> tuple[str, str]:
-    """Schema and table of a source's name; SQL Server's may be in brackets."""
+def _stream(source: str, prefix: str, plugin: str) -> tuple[str, str]:
+    """A table's bare name, and the stream its tap makes of it. Names in SQLite and entities of Oracle WMS have no
+    schema, whatever dots are in them; SQL Server's may be in brackets."""
     if plugin == "tap-mssql":
         name = TableName.parse(source)
-        return name.schema, name.table
+        return name.table, f"{name.schema}-{name.table}"
+    if plugin == "tap-sqlite":
+        return source, f"main-{prefix}{source}"
+    if plugin == "tap-oracle-wms":
+        return source, source
     schema, _, bare = source.rpartition(".")
-    return schema, bare
+    return bare, f"{schema}-{bare}" if schema else bare
 
 
 def unescaped(text: str) -> str:

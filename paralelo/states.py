@@ -36,6 +36,11 @@ def bookmarks(state_ids: Iterable[str], root: Path, env: Mapping[str, str] | Non
     return found
 
 
+def of_stream(bookmarks: State, stream: str) -> State | None:
+    """A stream's bookmark. The tap goes by how the source spells a table; the project's file may spell it otherwise."""
+    return next((found for name, found in bookmarks.items() if name.casefold() == stream.casefold()), None)
+
+
 def _print(state_ids: Iterable[str]) -> int:
     from meltano.core.db import project_engine
     from meltano.core.project import Project

@@ -139,7 +139,7 @@ def _same(table: Table, proposal: Proposal) -> bool:
 
 
 def _path_of(table: Table, root: Path) -> Path:
-    return next(path for path in _files(root) if any(one.source == table.source for one in project.tables_of(path)))
+    return next(path for path in _files(root) if table in project.tables_of(path))
 
 
 def _free_path(proposal: Proposal, root: Path) -> Path:

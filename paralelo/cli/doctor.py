@@ -57,7 +57,7 @@ def findings(wanted: str = "all") -> list[Finding]:
     ]
     groups: list[list[Check]] = [
         here,
-        [("source", lambda: source.checks(tables, values)), ("other sources", lambda: source.other(tables))],
+        [("source", lambda: source.checks(tables, values)), ("other sources", lambda: source.other(tables, values))],
         [("target", lambda: target.checks(tables, values))],
     ]
     clean = redact.redactor(redact.secrets(values))

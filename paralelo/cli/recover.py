@@ -127,7 +127,7 @@ def standings(tables: Sequence[Table], modes: Sequence[Mode]) -> tuple[list[dict
     found, last, locks, trouble = _from_target(wanted)
     entries = []
     for table, mode in wanted:
-        bookmark = saved.get(table.state_id(mode, environment), {}).get(table.stream)
+        bookmark = states.of_stream(saved.get(table.state_id(mode, environment), {}), table.stream)
         newest, run_ = found.get((table.name, mode)), last.get((table.name, mode), {})
         if trouble is not None:
             begun = bookmark is not None and not bookmark.get("done")

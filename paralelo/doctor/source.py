@@ -12,7 +12,7 @@ from tap_mssql.client import Connection
 from tap_mssql.discovery import TableName
 from tap_mssql.table import choose
 
-from paralelo import other_sources, source
+from paralelo import other_sources, project, source
 from paralelo.doctor.finding import Check, Finding, gathered, ok, problem, skipped, warning
 from paralelo.project import Table
 from paralelo.propose import Looked
@@ -44,16 +44,23 @@ def checks(tables: Sequence[Table], env: Mapping[str, str]) -> Iterator[Finding]
         yield from gathered(looks)
 
 
-def other(tables: Sequence[Table]) -> Iterator[Finding]:
-    """Oracle WMS and SQLite: their tables are described as a sync would."""
+def other(tables: Sequence[Table], env: Mapping[str, str]) -> Iterator[Finding]:
+    """Oracle WMS and SQLite: their tables are described as a sync would, each from its own file or server."""
     for plugin in ("oracle-wms", "sqlite"):
-        names = [table.source for table in tables if table.plugin == f"tap-{plugin}"]
-        if names:
-            yield from gathered([(plugin, lambda plugin=plugin, names=names: _described(plugin, names))])  # type: ignore[misc]
+        mine = [table for table in tables if table.plugin == f"tap-{plugin}"]
+        groups = [[table for table in mine if not table.placed], *([table] for table in mine if table.placed)]
+        looks = [
+            (plugin, lambda plugin=plugin, group=group: _described(plugin, group, env)) for group in groups if group
+        ]
+        yield from gathered(looks)
 
 
-def _described(plugin: str, names: Sequence[str]) -> Iterator[Finding]:
-    found = other_sources.proposals(plugin, names, "*")
+def _described(plugin: str, tables: Sequence[Table], env: Mapping[str, str]) -> Iterator[Finding]:
+    from paralelo.verify.oracle_wms import settings_of
+
+    [first, *_] = tables
+    own = settings_of(next(iter(first.extractors.values())), project.root(), env) if first.placed else None
+    found = other_sources.proposals(plugin, [table.source for table in tables], "*", own=own)
     yield ok(plugin, f"{', '.join(one.source for one in found)}: described")
 
 

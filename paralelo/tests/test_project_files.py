@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from sync_rules.exits import ConfigurationError
+from tap_sqlite.tap import TapSqlite
+from target_postgres.names import fold
 
-from paralelo import progress, project
+from paralelo import progress, project, states, units
+from paralelo.cli.recover import standings
+from paralelo.doctor import source
+from paralelo.verify.oracle_wms import settings_of
 
 PLUGINS = "plugins: {extractors: [{name: tap-x, config: {sync_mode: full, tables: [dbo.x]}}]}\n"
 
@@ -35,3 +42,97 @@ def test_an_environment_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes("TAP_MSSQL_PASSWORD=senhaç\n".encode("latin-1"))
     with pytest.raises(ConfigurationError, match=r"\.env is not in UTF-8"):
         progress.settings({}, tmp_path)
+
+
+def _sqlite(root: Path, config: str, more: str = "") -> Path:
+    """A project with tap-sqlite as it is shipped, a file with two tables, and a table's own file."""
+    (root / "extract").mkdir()
+    (root / "data").mkdir()
+    (root / "meltano.yml").write_text("default_environment: dev\nenvironments: [{name: dev}]\nproject_id: x\n"
+                                      "include_paths: ['./extract/*.meltano.yml']\n")  # fmt: skip
+    shutil.copy(project.root() / "extract" / "sqlite.meltano.yml", root / "extract")
+    with sqlite3.connect(root / "data" / "jobs.db") as connection:
+        connection.executescript('CREATE TABLE Jobs (id INTEGER PRIMARY KEY); CREATE TABLE "../a.b" (id INTEGER)')
+    path = root / "extract" / "jobs.meltano.yml"
+    path.write_text(f"""
+plugins:
+  extractors:
+  - {{name: tap-sqlite-full-jobs, inherit_from: {"tap-shop" if more else "tap-sqlite"}, config: {{{config}}}}}
+  {more}
+jobs: [{{name: parallel-full-sync-jobs, tasks: [tap-sqlite-full-jobs target-postgres]}}]
+schedules: [{{name: full-jobs-weekly, interval: 0 4 * * 0, job: parallel-full-sync-jobs}}]
+""")
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["", "own_"])
+@pytest.mark.parametrize("name", ["Jobs", "../a.b"])
+def test_a_table_of_sqlite_is_called_as_its_tap_and_the_target_call_it(tmp_path: Path, prefix: str, name: str) -> None:
+    own = f"path: data/jobs.db, sync_mode: full, tables: ['{name}'], table_prefix: '{prefix}'"
+    _sqlite(tmp_path, own)
+    [table] = project.tables(tmp_path)
+    config = {"path": str(tmp_path / "data" / "jobs.db"), "tables": [name], "sync_mode": "full", "table_prefix": prefix}
+    [stream] = TapSqlite(config=config).discover_streams()
+    assert (table.stream, table.target) == (stream.name, fold(f"{prefix}{name}"))
+    assert (table.source, table.plugin) == (name, "tap-sqlite")
+
+
+def test_a_prefix_of_the_environment_counts_below_a_tables_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Meltano has it: its own `meltano invoke --dump=config` says the same."""
+    monkeypatch.setenv("TAP_SQLITE_TABLE_PREFIX", "env_")
+    path = _sqlite(tmp_path, "sync_mode: full, tables: [jobs]")
+    assert [table.target for table in project.tables(tmp_path)] == ["env_jobs"]
+    assert settings_of("tap-sqlite-full-jobs", tmp_path, progress.settings({}, tmp_path))["table_prefix"] == "env_"
+    path.write_text(path.read_text().replace("tables: [jobs]", "tables: [jobs], table_prefix: own_"))
+    assert [table.target for table in project.tables(tmp_path)] == ["own_jobs"]
+    assert settings_of("tap-sqlite-full-jobs", tmp_path, progress.settings({}, tmp_path))["table_prefix"] == "own_"
+
+
+@pytest.mark.parametrize(
+    ("config", "more", "configured"),
+    [
+        ("path: data/jobs.db, sync_mode: full, tables: [jobs]", "", True),
+        ("sync_mode: full, tables: [jobs]", "- {name: tap-shop, inherit_from: tap-sqlite, config: {path: x}}", True),
+        ("sync_mode: full, tables: [jobs]", "", False),
+    ],
+)
+def test_a_source_that_the_projects_files_name_is_configured(
+    tmp_path: Path, config: str, more: str, configured: bool
+) -> None:
+    _sqlite(tmp_path, config, more)
+    [table] = project.tables(tmp_path)
+    assert table.plugin == "tap-sqlite"
+    assert table.configured({"TAP_MSSQL_HOST": "h"}) is configured
+    (tmp_path / "extract" / "x.meltano.yml").write_text(
+        "plugins: {extractors: [{name: tap-mssql-full-x, inherit_from: tap-mssql,"
+        " config: {sync_mode: full, tables: [x]}}]}\n"
+        "jobs: [{name: parallel-full-sync-x, tasks: [tap-mssql-full-x target-postgres]}]\n"
+    )
+    kept = [schedule.name for schedule in units.schedules(tmp_path, {"TAP_MSSQL_HOST": "h"})]
+    assert kept == (["full-jobs-weekly"] if configured else [])
+
+
+def test_the_doctor_describes_a_table_from_the_file_that_its_own_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _sqlite(tmp_path, "path: data/jobs.db, sync_mode: full, tables: [jobs]")
+    monkeypatch.setattr(project, "root", lambda: tmp_path)
+    monkeypatch.delenv("TAP_SQLITE_PATH", raising=False)
+    [found] = source.other(project.tables(), progress.settings())
+    assert (found.level, found.said) == ("ok", "Jobs: described")
+    path.write_text(path.read_text().replace("jobs.db", "none.db"))
+    [found] = source.other(project.tables(), progress.settings())
+    assert (found.level, "none.db" in found.said) == ("problem", True)
+
+
+def test_how_a_table_of_sqlite_stands_is_read_from_its_own_bookmark(
+    tmp_path: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sqlite(tmp_path, "path: data/jobs.db, sync_mode: full, tables: [jobs], table_prefix: own_")
+    monkeypatch.setattr(project, "root", lambda: tmp_path)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    saved = {"dev:tap-sqlite-full-jobs-to-target-postgres": {"main-own_Jobs": {"mode": "full", "done": True}}}
+    monkeypatch.setattr(states, "bookmarks", lambda *_: saved)
+    [standing], trouble = standings(project.tables(), project.MODES)
+    assert (standing["state"], standing["would"].split(";")[0], trouble) == ("finished", "begin a new full sync", None)
