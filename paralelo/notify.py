@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, SyncError
 
-from paralelo.redact import Redactor
+from paralelo import project
+from paralelo.redact import Redactor, redactor, secrets
 from paralelo.supervise import Event
 
 URLS = "PARALELO_NOTIFY_URLS"
@@ -81,12 +84,31 @@ def from_settings(settings: Mapping[str, str], redact: Redactor, tell_trouble: C
     return Notifier(send, occasions, redact, tell_trouble)
 
 
+@contextmanager
+def of_settings(table: str, mode: str) -> Iterator[None]:
+    """Sends the notice of a failure for settings that end a run before its syncs begin. It is all that a schedule's
+    owner hears of it: no table has a supervisor yet, and the history may be what cannot be reached."""
+    try:
+        yield
+    except ConfigurationError as error:
+        settings: Mapping[str, str] = os.environ
+        with suppress(SyncError, OSError):
+            settings = project.settings()
+        with suppress(ConfigurationError):  # the notices' own settings may be what is wrong
+            notifier = from_settings(settings, redactor(secrets(settings)), lambda _: None)
+            what = "all tables" if table == "all" else table
+            notifier.about(Event("failed", what, mode, 0, str(error), error.exit))
+            notifier.finish()
+        raise
+
+
 def worded(event: Event) -> tuple[str, str]:
     """A notice's title and text."""
     what = f"{event.mode} sync of {event.table}"
     if event.kind == "failed":
         code = f" (exit {int(event.exit)})" if event.exit is not None else ""
-        return f"Paralelo: {what} failed", f"{event.reason}{code}, after {_times(event.attempt)}."
+        when = f"after {_times(event.attempt)}" if event.attempt else "before the first attempt"
+        return f"Paralelo: {what} failed", f"{event.reason}{code}, {when}."
     if event.kind == "recovering":
         pause = f"{event.pause:.0f} seconds" if event.pause else "no pause"
         return f"Paralelo: {what} is restarted", f"{event.reason}. Attempt {event.attempt} begins after {pause}."

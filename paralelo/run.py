@@ -112,7 +112,8 @@ class Run:
             try:
                 self._prepare()
                 show(self._look, self._over, self.console, sleep=self._sleep)
-            except ConfigurationError:
+            except ConfigurationError as error:
+                self._refused(error)
                 raise
             except Exception as error:
                 self._broke(error)
@@ -137,6 +138,14 @@ class Run:
         for track in self.tracks:
             track.stop_for_certain()
             track.supervisor.give_up(Outcome(Exit.UNEXPECTED, why))
+
+    def _refused(self, error: ConfigurationError) -> None:
+        """Report settings that keep every table from beginning; whoever called tells of them."""
+        for track in self.tracks:
+            track.stop_for_certain()
+            track.supervisor.outcome = track.supervisor.outcome or Outcome(error.exit, str(error))
+        self.log.event(str(error), level="error")
+        self._report()
 
     def _over(self) -> bool:
         return all(track.supervisor.over for track in self.tracks)

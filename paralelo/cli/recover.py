@@ -13,7 +13,7 @@ import psycopg
 from rich.text import Text
 from sync_rules.exits import AlreadyRunning, ConfigurationError, SyncError, TargetUnreachable
 
-from paralelo import history, progress, project, runlock, snapshot, states
+from paralelo import history, notify, progress, project, runlock, snapshot, states
 from paralelo.cli.options import Parser, add_recovery, first_line, guarded, policy
 from paralelo.forecast import Forecast, forecast, key_text
 from paralelo.live import terminal_console
@@ -33,7 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == [CHECK]:
         return guarded(lambda: _check(_check_parser().parse_args(given[1:])))
-    return guarded(lambda: _recover(parser().parse_args(given)))
+    return guarded(lambda: _told(parser().parse_args(given)))
+
+
+def _told(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        return _recover(options)
+    with notify.of_settings(options.table, options.mode):
+        return _recover(options)
 
 
 def parser() -> argparse.ArgumentParser:

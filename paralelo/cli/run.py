@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
-from sync_rules.exits import ConfigurationError, TargetUnreachable
+from sync_rules.exits import ConfigurationError
 
-from paralelo import progress, project
+from paralelo import notify, progress, project
 from paralelo.cli.options import Parser, add_recovery, guarded, policy
 from paralelo.live import terminal_console, unfailing
 from paralelo.project import MODES, Mode
@@ -50,7 +49,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; returns the exit code."""
-    return guarded(lambda: _run(parser().parse_args(arguments)))
+    return guarded(lambda: _told(parser().parse_args(arguments)))
+
+
+def _told(options: argparse.Namespace) -> int:
+    with notify.of_settings(options.table, options.mode):
+        return _run(options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -70,9 +74,6 @@ def _run(options: argparse.Namespace) -> int:
     plan = Plan(
         mode, tuple(tables), at_once, policy(options, settings, tables, mode), metrics_port=options.metrics_port
     )
-    # Settings that are wrong are told now, not by eight jobs in turn. A target that is away may be back at a restart.
-    with suppress(TargetUnreachable):
-        progress.ask(lambda _: None)
     console = unfailing(terminal_console(errors=options.json))
     names = ", ".join(table.name for table in tables)
     environment = project.environment(settings)

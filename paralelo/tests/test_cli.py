@@ -133,6 +133,41 @@ def test_a_target_that_refuses_us_is_a_setting_to_mend(
     assert "refuses us" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("main", "words"), [(run.main, "full toy true"), (recover.main, f"full toy {FULL}")])
+@pytest.mark.parametrize(
+    ("name", "value", "reported"),
+    [("TARGET_POSTGRES_PASSWORD", "a-planted-wr0ng-one", True), ("TARGET_POSTGRES_DATABASE", "nosuch", True),
+     ("PARALELO_STALL", "x", False), ("PARALELO_MEMORY_LIMIT_MB", "x", False)],
+)  # fmt: skip
+def test_settings_that_end_a_run_before_it_begins_are_told_in_a_notice_and_a_report(
+    here: Toy, webhook: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch,
+    main: Callable[[list[str]], int], words: str, name: str, value: str, reported: bool,
+) -> None:  # fmt: skip
+    pytest.importorskip("apprise")
+    url, received = webhook
+    monkeypatch.setenv("PARALELO_NOTIFY_URLS", url)
+    monkeypatch.setenv(name, value)
+    assert main(words.split()) == Exit.CONFIGURATION
+    [notice] = received
+    assert notice["title"] == "Paralelo: full sync of toy failed"
+    assert notice["message"].endswith("(exit 2), before the first attempt.")
+    assert "planted" not in notice["message"]
+    reports = [json.loads(path.read_text()) for path in here.root.glob("logs/*/report.json")]
+    assert [(one["exit_code"], one["tables"][0]["outcome"]) for one in reports] == [(2, "failed")] * reported
+
+
+def test_a_dry_run_and_a_failure_that_nobody_wants_to_hear_of_send_no_notice(
+    here: Toy, webhook: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, received = webhook
+    monkeypatch.setenv("PARALELO_NOTIFY_URLS", url)
+    monkeypatch.setenv("PARALELO_STALL", "x")
+    assert recover.main(["full", "toy", FULL, "--dry-run"]) == Exit.CONFIGURATION
+    monkeypatch.setenv("PARALELO_NOTIFY_ON", "success")
+    assert run.main(["full", "toy", "true"]) == Exit.CONFIGURATION
+    assert received == []
+
+
 @pytest.mark.parametrize(
     ("main", "words"),
     [(run.main, "full toy true"), (recover.main, "check_recovery"), (units.main, "--cron"), (accept.main, "")],

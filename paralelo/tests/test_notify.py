@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from sync_rules.exits import ConfigurationError, Exit
@@ -19,25 +15,6 @@ pytest.importorskip("apprise")
 FAILED = Event("failed", "bi-credores", "full", 4, "login failed with a-planted-secret", Exit.SOURCE_UNREACHABLE)
 RECOVERING = Event("recovering", "bi-credores", "full", 2, "stalled", Exit.STALLED, 300.0)
 FINISHED = Event("finished", "bi-credores", "full", 1, "finished", Exit.FINISHED)
-
-
-@pytest.fixture
-def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    received: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"json://127.0.0.1:{server.server_port}/", received
-    server.shutdown()
 
 
 def send(url: str, when: str = "") -> list[str]:
