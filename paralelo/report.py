@@ -28,7 +28,8 @@ WIDE = 100
 
 @dataclass(frozen=True)
 class TableReport:
-    """One table's part. Counts are None where the ledger could not be read; `read` counts this run only."""
+    """One table's part. Counts are None where the ledger could not be read, and where another sync kept this one from
+    beginning; `read` counts this run only."""
 
     table: str
     mode: str

@@ -96,6 +96,12 @@ class Track:
         """Its process group while it runs."""
         return self.job.process.pid if self.job is not None and self.busy else None
 
+    @property
+    def refused(self) -> bool:
+        """Whether another sync of the table kept each of its attempts out: what the ledger counts is that one's."""
+        attempts = self.supervisor.attempts
+        return bool(attempts) and not self.busy and all(one.exit is Exit.ALREADY_RUNNING for one in attempts)
+
     def begin(self) -> None:
         """Start it, and write down that it began."""
         self.began, self._began_at = self.run.clock.now(), self.run.clock.monotonic()
@@ -118,6 +124,8 @@ class Track:
         note = f"next attempt in {span(left)}: {supervisor.attempts[-1].reason}" if left is not None else ""
         if supervisor.outcome is not None and not supervisor.outcome.ok:
             note = supervisor.outcome.reason
+        if self.refused:
+            return Line(self.table.name, self.mode, supervisor.phase, attempt=max(1, supervisor.attempt), note=note)
         return self.run.view.line(
             self.table,
             self.mode,
@@ -146,7 +154,7 @@ class Track:
         """Its part of the report."""
         supervisor, began = self.supervisor, self.began or self.run.began
         outcome = supervisor.outcome
-        found = self.run.view.entry(self.table, self.mode, began) if self.began else None
+        found = self.run.view.entry(self.table, self.mode, began) if self.began and not self.refused else None
         until = self.run.clock.monotonic() if self._ended_at is None else self._ended_at
         seconds = until - self._began_at if self.began else 0.0
         counts = report.counts(found)

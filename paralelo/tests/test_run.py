@@ -120,6 +120,18 @@ def test_settings_that_are_wrong_are_not_tried_again(toy: Toy) -> None:
     assert "(exit 2)" in output
 
 
+def test_a_run_that_another_kept_out_has_no_figures(toy: Toy) -> None:
+    """What is in the ledger meanwhile, here by the same toy, is the other's."""
+    found, output = run(toy, target_exit=int(Exit.ALREADY_RUNNING))
+    [part] = found.tables
+    assert (part.outcome, part.exit, part.sync_id) == ("failed", Exit.ALREADY_RUNNING, None)
+    assert (part.read, part.written, part.committed, part.rows_per_second) == (None, None, None, None)
+    assert "failed, 300 rows" not in output
+    with progress.connect(toy.env) as connection:
+        [kept] = history.listed(connection)
+    assert (kept["outcome"], kept["rows_read"], kept["rows_written"]) == ("failed", None, None)
+
+
 def test_a_killed_meltano_leaves_nothing_behind_and_the_next_attempt_passes_its_lock(
     toy: Toy, db: psycopg.Connection[Any]
 ) -> None:
