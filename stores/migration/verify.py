@@ -233,7 +233,7 @@ def _landing_against_model(connection: Connection, store: Store, table: SourceTa
     source = source_of(store, table)
     shape = connection.execute(
         sql.SQL(
-            "WITH source AS (SELECT s._rowid, paralelo_stores.as_row(row_to_json(s)) AS r FROM {} AS s LIMIT 0),"
+            "WITH source AS (SELECT s._rowid, paralelo_stores.as_row(row_to_json(s.*)) AS r FROM {} AS s LIMIT 0),"
             " mapped AS ({}) SELECT * FROM mapped LIMIT 0"
         ).format(source, query)
     )

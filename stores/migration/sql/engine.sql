@@ -3,7 +3,7 @@
 -- the end, not at the start: a mapping may count over all of them.
 CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
 WITH source AS (
-    SELECT s._rowid, paralelo_stores.as_row(row_to_json(s)) AS r, md5(row_to_json(s)::text) AS row_hash FROM {source} AS s
+    SELECT s._rowid, paralelo_stores.as_row(row_to_json(s.*)) AS r, md5(row_to_json(s.*)::text) AS row_hash FROM {source} AS s
 ), mapped AS (
     {mapping}
 )
@@ -62,13 +62,13 @@ WHERE NOT EXISTS (
 
 -- name: note_archived
 INSERT INTO paralelo_stores.migrated_row (store, source_table, source_rowid, outcome, target, row_hash)
-SELECT %(store)s, %(table)s, s._rowid, 'archived', %(target)s, md5(row_to_json(s)::text) FROM {source} AS s
+SELECT %(store)s, %(table)s, s._rowid, 'archived', %(target)s, md5(row_to_json(s.*)::text) FROM {source} AS s
 ON CONFLICT DO NOTHING;
 
 -- name: compare
 -- The mapping worked out again, against what the target holds. Differences per source row.
 WITH source AS (
-    SELECT s._rowid, paralelo_stores.as_row(row_to_json(s)) AS r FROM {source} AS s
+    SELECT s._rowid, paralelo_stores.as_row(row_to_json(s.*)) AS r FROM {source} AS s
 ), mapped AS (
     {mapping}
 ), wanted AS (
@@ -87,7 +87,7 @@ SELECT count(*) AS compared,
     count(*) FILTER (WHERE NOT EXISTS (
         SELECT FROM archive.rejected_rows AS k
         WHERE k.store = l.store AND k.source_table = l.source_table AND k.source_rowid = l.source_rowid
-            AND k.row_data = paralelo_stores.as_row(row_to_json(s)))) AS different
+            AND k.row_data = paralelo_stores.as_row(row_to_json(s.*)))) AS different
 FROM paralelo_stores.migrated_row AS l JOIN {source} AS s ON s._rowid = l.source_rowid
 WHERE l.store = %(store)s AND l.source_table = %(table)s AND l.outcome = 'rejected';
 
@@ -96,6 +96,6 @@ WHERE l.store = %(store)s AND l.source_table = %(table)s AND l.outcome = 'reject
 SELECT count(*) AS compared,
     count(*) FILTER (WHERE NOT EXISTS (
         SELECT FROM {archive} AS a
-        WHERE a._rowid = s._rowid AND md5(row_to_json(a)::text) = md5(row_to_json(s)::text))) AS different
+        WHERE a._rowid = s._rowid AND md5(row_to_json(a.*)::text) = md5(row_to_json(s.*)::text))) AS different
 FROM paralelo_stores.migrated_row AS l JOIN {source} AS s ON s._rowid = l.source_rowid
 WHERE l.store = %(store)s AND l.source_table = %(table)s AND l.outcome = 'archived';

@@ -62,7 +62,7 @@ SELECT EXISTS (SELECT FROM paralelo_stores.migrated_store WHERE store = %(store)
 -- name: gone
 -- Rows of the ledger whose source row is gone, or is another than it was.
 SELECT count(*) FILTER (WHERE s._rowid IS NULL) AS gone,
-    count(*) FILTER (WHERE s._rowid IS NOT NULL AND md5(row_to_json(s)::text) <> m.row_hash) AS changed
+    count(*) FILTER (WHERE s._rowid IS NOT NULL AND md5(row_to_json(s.*)::text) <> m.row_hash) AS changed
 FROM paralelo_stores.migrated_row AS m LEFT JOIN {source} AS s ON s._rowid = m.source_rowid
 WHERE m.store = %(store)s AND m.source_table = %(table)s;
 

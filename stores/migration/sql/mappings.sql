@@ -262,8 +262,8 @@ SELECT _rowid,
     coalesce(as_number(r -> 'max_value'), 1) AS max_value,
     as_time(r -> 'last_updated') AS last_adjusted,
     with_legacy(jsonb_build_object('changes', coalesce((
-            SELECT jsonb_agg(rest(paralelo_stores.as_row(row_to_json(a)), 'threshold_name') ORDER BY a._rowid)
-            FROM {audit_log} AS a WHERE to_jsonb(a.threshold_name) = r -> 'name'), '[]')),
+            SELECT jsonb_agg(rest(paralelo_stores.as_row(row_to_json(a.*)), 'threshold_name') ORDER BY a._rowid)
+            FROM {audit_log} AS a WHERE to_jsonb(a.threshold_name) = source.r -> 'name'), '[]')),
         rest(r, 'name', 'current_value', 'min_value', 'max_value', 'last_updated')) AS adjustment_history,
     coalesce(as_time(r -> 'last_updated'), timestamptz 'epoch') AS created_at,
     coalesce(as_time(r -> 'last_updated'), timestamptz 'epoch') AS updated_at
