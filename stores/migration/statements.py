@@ -31,7 +31,16 @@ def _statements(name: str) -> dict[str, str]:
 def statement(name: str, **parts: sql.Composable) -> sql.Composed:
     """`ledger.store` is the statement `store` of `sql/ledger.sql`; `{placeholders}` take names or pieces of SQL."""
     file, _, heading = name.partition(".")
-    return sql.SQL(_statements(file)[heading]).format(**parts)
+    text = _statements(file)[heading]
+    beside_values = "%(" in text
+    return sql.SQL(text).format(**{name: _doubled(part) if beside_values else part for name, part in parts.items()})
+
+
+def _doubled(part: sql.Composable) -> sql.Composable:
+    """The part with each % of a name twice: where values are bound, psycopg takes a single one for a placeholder."""
+    if isinstance(part, sql.Composed):
+        return sql.Composed([_doubled(one) for one in part])
+    return sql.SQL(part.as_string().replace("%", "%%")) if isinstance(part, sql.Identifier) else part
 
 
 def functions() -> sql.SQL:

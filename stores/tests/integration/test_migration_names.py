@@ -19,6 +19,8 @@ TABLES = {
     "columns like aliases": "CREATE TABLE x (s, a, r, k, l, m, n, t, w, g, key, source, last);"
     "INSERT INTO x VALUES ('1', 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13);"
     "CREATE TABLE y (s, a, t, k, key, PRIMARY KEY (s, k)) WITHOUT ROWID; INSERT INTO y VALUES ('1', 2, 3, 4, 5);",
+    "percent signs": 'CREATE TABLE "100%_done" ("%s" TEXT, "50%" TEXT); INSERT INTO "100%_done" VALUES (\'1\', \'2\');'
+    'CREATE TABLE "%(store)s {x}" ("%" TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO "%(store)s {x}" VALUES (\'1\');',
 }
 
 
