@@ -10,13 +10,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from target_postgres.names import shorten
+
 from stores.migration.layouts import Layout, recognise
 
 LANDING = "landing"
 """The schema the old tables land in."""
 
 _MAGIC = b"SQLite format 3\0"
-_NAME_LENGTH = 36  # with a table's name behind it, it has to fit into 63 bytes
+_NAME_LENGTH = 36  # so that with a table's name behind it, it seldom has to be shortened
 _ROWIDS = ("rowid", "_rowid_", "oid")
 _SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
@@ -57,8 +59,8 @@ class Store:
         return f"{self.name}__"
 
     def landing_table(self, table: str) -> str:
-        """The name a table lands under, and is archived under."""
-        return f"{self.prefix}{table}".lower()
+        """The name a table lands under, and is archived under: target-postgres shortens what PostgreSQL would cut."""
+        return shorten(f"{self.prefix}{table}".lower())
 
     @property
     def rows(self) -> int:

@@ -15,10 +15,14 @@ from stores.tests.migrating import migrate
 
 pytestmark = pytest.mark.usefixtures("empty")
 STORE = "CREATE TABLE job_patterns (pattern_key TEXT PRIMARY KEY, pattern_data TEXT);"
+LONG = "L" * 70
 TABLES = {
     "columns like aliases": "CREATE TABLE x (s, a, r, k, l, m, n, t, w, g, key, source, last);"
     "INSERT INTO x VALUES ('1', 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13);"
     "CREATE TABLE y (s, a, t, k, key, PRIMARY KEY (s, k)) WITHOUT ROWID; INSERT INTO y VALUES ('1', 2, 3, 4, 5);",
+    "names over 63 bytes, alike for longer": f"CREATE TABLE {LONG}a (s TEXT); INSERT INTO {LONG}a VALUES (1);"
+    f"CREATE TABLE {LONG}b (s TEXT); INSERT INTO {LONG}b VALUES (2), (3); CREATE TABLE {LONG}c (s TEXT);"
+    f"CREATE TABLE é{LONG[:50]} (k INTEGER PRIMARY KEY) WITHOUT ROWID; INSERT INTO é{LONG[:50]} VALUES (4);",
     "percent signs": 'CREATE TABLE "100%_done" ("%s" TEXT, "50%" TEXT); INSERT INTO "100%_done" VALUES (\'1\', \'2\');'
     'CREATE TABLE "%(store)s {x}" ("%" TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO "%(store)s {x}" VALUES (\'1\');',
 }
