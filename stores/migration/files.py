@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from target_postgres.names import shorten
@@ -19,6 +20,8 @@ LANDING = "landing"
 
 _MAGIC = b"SQLite format 3\0"
 _NAME_LENGTH = 36  # so that with a table's name behind it, it seldom has to be shortened
+ROWID = "_rowid"
+"""The column that a row's number is copied under."""
 _ROWIDS = ("rowid", "_rowid_", "oid")
 _SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
@@ -28,7 +31,8 @@ class SourceTable:
     """One old table. `target` is the model's table, or None for one that is archived.
 
     `rowid` is how SQL spells its hidden row number, or None where there is none to be had: in a WITHOUT ROWID table, or
-    one whose columns took every name of it. Then `key` are the columns that tell its rows apart, as they land.
+    one whose columns took every name of it, or the one that it is copied under. Then `key` are the columns that tell
+    its rows apart, as they land.
     """
 
     name: str
@@ -36,6 +40,14 @@ class SourceTable:
     target: str | None
     rowid: str | None = "rowid"
     key: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def own_rowid(self) -> str | None:
+        """What its own column `_rowid`, if it has one, is called beside the row number that this migration gives."""
+        if ROWID not in self.columns:
+            return None
+        return next(name for n in count() if (name := f"{ROWID}_{n or 'own'}") not in self.columns)
 
     @property
     def kind(self) -> str:
@@ -60,7 +72,7 @@ class Store:
 
     def landing_table(self, table: str) -> str:
         """The name a table lands under, and is archived under: target-postgres shortens what PostgreSQL would cut."""
-        return shorten(f"{self.prefix}{table}".lower())
+        return _landed(f"{self.prefix}{table}")
 
     @property
     def rows(self) -> int:
@@ -139,9 +151,14 @@ def _look(path: Path, folder: Path) -> Store | Unknown:
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    """Names of the columns, in lower case, as they land."""
-    sql = "SELECT lower(name) FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid"
-    return [name for (name,) in connection.execute(sql, (table,))]
+    """Names of the columns, as they land."""
+    sql = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid"
+    return [_landed(name) for (name,) in connection.execute(sql, (table,))]
+
+
+def _landed(name: str) -> str:
+    """A name in the database. SQLite's own lower() knows ASCII only."""
+    return shorten(name.lower())
 
 
 def _table(connection: sqlite3.Connection, table: str, layout: Layout, *, without_rowid: bool) -> SourceTable:
@@ -150,12 +167,13 @@ def _table(connection: sqlite3.Connection, table: str, layout: Layout, *, withou
     destination = layout.mapped.get(table.lower())
     target = destination.target if destination else None
     names = _columns(connection, table)
-    rowid = None if without_rowid else next((name for name in _ROWIDS if name not in names), None)
+    taken = without_rowid or ROWID in names
+    rowid = None if taken else next((name for name in _ROWIDS if name not in names), None)
     if rowid is not None:
         return SourceTable(table, rows, target, rowid)
-    sql = "SELECT lower(name) FROM pragma_table_info(?) WHERE pk ORDER BY pk"
-    key = tuple(name for (name,) in connection.execute(sql, (table,)))
-    return SourceTable(table, rows, target, None, key if without_rowid else tuple(names))
+    sql = "SELECT name FROM pragma_table_info(?) WHERE pk ORDER BY pk"
+    key = tuple(_landed(name) for (name,) in connection.execute(sql, (table,)))
+    return SourceTable(table, rows, target, None, key if without_rowid else tuple(names), tuple(names))
 
 
 def _name(path: Path, folder: Path) -> str:

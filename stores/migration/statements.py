@@ -9,7 +9,7 @@ from string import Formatter
 
 from psycopg import sql
 
-from stores.migration.files import LANDING, SourceTable, Store
+from stores.migration.files import LANDING, ROWID, SourceTable, Store
 
 _NOTHING = sql.SQL("(SELECT NULL::bigint AS _rowid, NULL::text AS threshold_name WHERE false)")
 """In place of a table that a mapping looks into, and that is not in the file or empty."""
@@ -66,6 +66,18 @@ def source_of(store: Store, table: SourceTable) -> sql.Composable:
         return landing
     key = sql.SQL(", ").join(sql.Identifier("t", name) for name in table.key)
     return sql.SQL(
-        "(SELECT hashtextextended(k.key || ' ' || row_number() OVER (PARTITION BY k.key), 0) AS _rowid, t.*"
+        "(SELECT hashtextextended(k.key || ' ' || row_number() OVER (PARTITION BY k.key), 0) AS _rowid, {}"
         " FROM {} AS t CROSS JOIN LATERAL (SELECT json_build_array({})::text AS key) AS k)"
-    ).format(landing, key)
+    ).format(_others(table), landing, key)
+
+
+def _others(table: SourceTable) -> sql.Composable:
+    """All columns of a table whose rows are given their number; one of its own that is called so gives way."""
+    if table.own_rowid is None:
+        return sql.SQL("t.*")
+    renamed = {ROWID: table.own_rowid}
+    names = [
+        sql.SQL("{} AS {}").format(sql.Identifier("t", name), sql.Identifier(renamed.get(name, name)))
+        for name in table.columns
+    ]
+    return sql.SQL(", ").join(names)

@@ -16,7 +16,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import set_json_loads
 
-from stores.migration.files import LANDING, SourceTable, Store
+from stores.migration.files import LANDING, ROWID, SourceTable, Store
 from stores.migration.mapping import Connection, in_order
 from stores.migration.statements import mapping, source_of, statement
 
@@ -188,10 +188,13 @@ def _from_landing(connection: Connection, store: Store, table: SourceTable) -> I
         row[0]
         for row in connection.execute(
             "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
-            " AND attname <> '_rowid' ORDER BY attnum",
+            " ORDER BY attnum",
             [landing.as_string(connection)],
         )
     ]
+    if table.own_rowid is not None:
+        names = [table.own_rowid if name == ROWID else name for name in names]
+    names = [name for name in names if name != ROWID]
     columns = sql.SQL(", ").join(map(sql.Identifier, ["_rowid", *names]))
     with connection.cursor(f"verify_{store.name}"[:60]) as cursor:
         cursor.itersize = _FETCH

@@ -23,6 +23,11 @@ TABLES = {
     "names over 63 bytes, alike for longer": f"CREATE TABLE {LONG}a (s TEXT); INSERT INTO {LONG}a VALUES (1);"
     f"CREATE TABLE {LONG}b (s TEXT); INSERT INTO {LONG}b VALUES (2), (3); CREATE TABLE {LONG}c (s TEXT);"
     f"CREATE TABLE é{LONG[:50]} (k INTEGER PRIMARY KEY) WITHOUT ROWID; INSERT INTO é{LONG[:50]} VALUES (4);",
+    "a column _rowid": "CREATE TABLE x (b TEXT, _rowid INTEGER); INSERT INTO x VALUES ('1', 1), ('2', 2);"
+    "CREATE TABLE y (_RowId, _rowid_own, b); INSERT INTO y VALUES (NULL, 1, 2), (1, 2, 3), (1, 2, 3), ('v', 2, 3);"
+    "CREATE TABLE z (_rowid INTEGER PRIMARY KEY, É TEXT); INSERT INTO z VALUES (7, 'v');"
+    "CREATE TABLE q (_rowid TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO q VALUES ('k');"
+    f"CREATE TABLE o (Ü{LONG} TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO o VALUES ('k');",
     "percent signs": 'CREATE TABLE "100%_done" ("%s" TEXT, "50%" TEXT); INSERT INTO "100%_done" VALUES (\'1\', \'2\');'
     'CREATE TABLE "%(store)s {x}" ("%" TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO "%(store)s {x}" VALUES (\'1\');',
 }
