@@ -8,9 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sync_rules.batch_files import BatchFolder
+from sync_rules.exits import ConfigurationError
 
 from stores.migration.files import LANDING, Store
 from stores.settings import DatabaseSettings
@@ -51,8 +55,7 @@ def land(stores: Sequence[Store], settings: DatabaseSettings) -> None:
     configs = [config for store in stores for config in _tap_configs(store)]
     if not configs:
         return
-    with tempfile.TemporaryDirectory(prefix="paralelo-landing-") as name:
-        folder = Path(name)
+    with _folder() as folder:
         for config in configs:
             config["batch_root"] = str(folder / "batches")
         logs = {plugin: folder / f"{plugin}.log" for plugin in ("tap-sqlite", "target-postgres")}
@@ -69,6 +72,22 @@ def land(stores: Sequence[Store], settings: DatabaseSettings) -> None:
         for plugin in ("target-postgres", "tap-sqlite"):
             if ended[plugin]:
                 raise LandingFailed(f"{plugin} ended with {ended[plugin]}: {_last_words(logs[plugin])}", ended[plugin])
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A private folder for the plugins' files, gone at the end. Batch files hold rows: what a killed migration left of
+    them is removed by the next, as the taps' own are."""
+    root = Path(tempfile.gettempdir()) / f"paralelo-landing-{os.getuid()}"
+    try:
+        held = BatchFolder(root, max_ahead=1, patience_seconds=0)
+    except ConfigurationError as error:
+        raise LandingFailed(str(error), int(error.exit)) from error
+    with held:
+        try:
+            yield held.path
+        finally:
+            shutil.rmtree(held.path, ignore_errors=True)
 
 
 def _pipe(

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +279,32 @@ def test_killed_in_the_middle_and_run_again(
     assert contents(db)["audit.audit_queue"] == kept["audit.audit_queue"]
     assert contents(db)["analytics.user_profiles"][0] > 0
     assert migrate(command_environment, folder, "--verify", *only).returncode == 0
+
+
+def test_batch_files_of_a_killed_migration_are_gone_after_the_next(
+    command_environment: dict[str, str], folder: Path, tmp_path: Path
+) -> None:
+    env = {**command_environment, "TMPDIR": str(tmp_path)}
+    only = ("--only", "audit_queue")
+    running = subprocess.Popen(
+        [sys.executable, SCRIPT, str(folder), *only],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while not list(tmp_path.rglob("*.arrow")):
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(0.02)
+            assert running.returncode is None, "it ended before it was killed"
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    assert list(tmp_path.rglob("*.arrow")), "nothing was left to be removed"
+    done = migrate(env, folder, *only)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
 
 
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'paralelo stores migration'"
