@@ -22,6 +22,8 @@ PLAIN_SECONDS = 5.0
 PLAIN_MOST_SECONDS = 60.0
 PLAIN_WIDTH = 110
 READ_WIDTH = 98
+LEAST_WIDTH = 20
+"""Room for the indents and a word: a terminal that has no size yet says that it has 0 columns."""
 
 
 class TerminalConsole(Console):
@@ -75,7 +77,7 @@ def terminal_console(*, errors: bool = False) -> Console:
 
 def wrapped(console: Console, text: str, *, initial_indent: str = "", subsequent_indent: str = "") -> str:
     """Lines as wide as the terminal, and no wider than people read."""
-    width = min(READ_WIDTH, console.width)
+    width = max(LEAST_WIDTH, min(READ_WIDTH, console.width))
     return textwrap.fill(text, width, initial_indent=initial_indent, subsequent_indent=subsequent_indent)
 
 

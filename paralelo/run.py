@@ -268,7 +268,8 @@ def run(plan: Plan, console: Console, say: Callable[[Report], None] | None = Non
         console.print(report.grid(found, console.width))
         total = f"{report.ended_tables(found.tables)} in {span(found.seconds)}, {len(found.tables)} tables"
         console.print(f"{total}; peak memory {found.peak_memory / 1e6:,.0f} MB", style="dim")
-        console.print(f"logs and report.json: {_short(Path(found.logs), plan.root)}", style="dim", markup=False)
+        if os.access(Path(found.logs) / status.REPORT, os.R_OK):
+            console.print(f"logs and report.json: {_short(Path(found.logs), plan.root)}", style="dim", markup=False)
     return found
 
 

@@ -17,6 +17,7 @@ from paralelo.project import MODES
 from paralelo.view import Cell, fitting, rows, size, span
 
 _STYLES = {"finished": "green", "failed": "red", "stopped": "yellow", "unfinished": "yellow", "running": "cyan"}
+_MOST = 1_000_000_000
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    if options.limit < 1:
-        raise ConfigurationError("--limit is at least 1")
+    if not 1 <= options.limit <= _MOST:
+        raise ConfigurationError(f"--limit is at least 1 and at most {_MOST:,}")
     with progress.connect() as connection:
         name = _name(options.table)
         found = history.listed(connection, name, options.mode, options.limit)

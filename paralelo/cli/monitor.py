@@ -23,6 +23,8 @@ from paralelo.snapshot import Snapshot
 from paralelo.view import grid
 from paralelo.watch import LedgerView
 
+_DAY_SECONDS = 86_400
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -100,8 +102,9 @@ class Monitor:
 
 
 def _monitor(options: argparse.Namespace) -> int:
-    if options.interval is not None and options.interval <= 0:
-        raise ConfigurationError("--interval is more than 0")
+    # Written so that what is no number (nan) is refused too.
+    if options.interval is not None and not 0 < options.interval <= _DAY_SECONDS:
+        raise ConfigurationError("--interval is more than 0 seconds, and a day at most")
     monitor = Monitor(options)
     if options.run and (Path(options.run).name != options.run or not (monitor.logs / options.run).is_dir()):
         raise ConfigurationError(f"there is no run {options.run} in logs/")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from math import inf
 
 from rich.console import Console
 from rich.table import Table as Grid
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    if options.probe < 0:
+    # Written so that what is no number (nan) is refused too.
+    if not 0 <= options.probe < inf:
         raise ConfigurationError("--probe is 0 or more seconds")
     tables = project.named(options.table, project.tables())
     mine = [table for table in tables if table.plugin == "tap-mssql" and "full" in table.jobs]

@@ -12,7 +12,7 @@ import pytest
 from sync_rules.exits import Exit
 
 from paralelo import history, jobs, project, status
-from paralelo.cli import accept, monitor, recover, run, units
+from paralelo.cli import accept, monitor, plan, recover, run, units
 from paralelo.cli import history as shown
 from paralelo.history import Record
 from paralelo.status import TableStatus
@@ -53,9 +53,14 @@ def here(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
         (recover.main, "check_recovery nosuch", "known: toy"),
         (monitor.main, "--run ../..", "no run"),
         (monitor.main, "--interval 0", "--interval"),
+        (monitor.main, "--interval nan", "--interval"),
+        (monitor.main, "--interval inf", "--interval"),
         (monitor.main, "--once --port 70000", "70000"),
         (shown.main, "nosuch", "known: toy"),
         (shown.main, "--limit 0", "--limit"),
+        (shown.main, "--limit 99999999999999999999999", "--limit"),
+        (plan.main, "toy --probe nan", "--probe"),
+        (plan.main, "toy --probe inf", "--probe"),
         (shown.main, "--mode bulk", "incremental"),
         (units.main, "--cron --to x", "--to"),
         (units.main, "--to /proc/nowhere", "/proc/nowhere"),

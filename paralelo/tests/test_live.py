@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
-from paralelo.live import PLAIN_WIDTH, can_redraw, terminal_console
+from paralelo.live import PLAIN_WIDTH, can_redraw, terminal_console, wrapped
 
 
 def test_colours_that_are_forced_into_a_file_make_no_terminal_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,3 +15,9 @@ def test_colours_that_are_forced_into_a_file_make_no_terminal_of_it(monkeypatch:
     console = terminal_console()
     assert not can_redraw(console)
     assert console.width == PLAIN_WIDTH
+
+
+@pytest.mark.parametrize("width", [0, 1, 14])
+def test_text_is_wrapped_for_a_terminal_that_has_no_size_yet(width: int) -> None:
+    text = wrapped(Console(width=width), "a check: all of it is well", initial_indent="  ", subsequent_indent=" " * 14)
+    assert text.split() == ["a", "check:", "all", "of", "it", "is", "well"]

@@ -220,6 +220,16 @@ def test_what_cannot_be_written_down_ends_no_sync(toy: Toy) -> None:
     assert shown.count("cannot be written") == 1
 
 
+@pytest.mark.parametrize("writable", [True, False])
+def test_logs_are_named_where_there_are_any(toy: Toy, writable: bool) -> None:
+    if not writable:
+        (toy.root / "logs").write_text("a file in their place")
+    output = io.StringIO()
+    plan = Plan("full", (toy.table,), 1, QUICK, toy.told(pages=1), toy.root)
+    assert run_and_tell(plan, Console(file=output, width=110)).exit_code == 0
+    assert ("report.json" in output.getvalue(), "cannot be written" in output.getvalue()) == (writable, not writable)
+
+
 def test_a_run_under_nohup_outlives_its_terminal(toy: Toy, db: psycopg.Connection[Any]) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
