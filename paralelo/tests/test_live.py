@@ -21,3 +21,11 @@ def test_colours_that_are_forced_into_a_file_make_no_terminal_of_it(monkeypatch:
 def test_text_is_wrapped_for_a_terminal_that_has_no_size_yet(width: int) -> None:
     text = wrapped(Console(width=width), "a check: all of it is well", initial_indent="  ", subsequent_indent=" " * 14)
     assert text.split() == ["a", "check:", "all", "of", "it", "is", "well"]
+
+
+def test_a_terminal_that_says_it_has_no_columns_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paralelo.live._on_terminal", lambda _: True)
+    monkeypatch.setenv("COLUMNS", "0")
+    assert terminal_console().width == PLAIN_WIDTH
+    monkeypatch.setenv("COLUMNS", "40")
+    assert terminal_console().width == 40
