@@ -16,6 +16,8 @@ from paralelo.verify.columns import Column, TablePair
 
 PRIME = 2_147_483_647
 """2**31 - 1: below it a number times itself fits a bigint."""
+ROW = "paralelo_row"
+"""What a row's number is called beside the columns of its table, of which none is likely to be called so."""
 
 _SAFE_PRECISION = 28
 """SUM of decimal(p, s) is decimal(38, s): ten digits stay for the number of rows."""
@@ -73,7 +75,7 @@ def measures_of(table: TablePair) -> tuple[Measure, ...]:
         here, there = bracket(column.source), quote(column.target)
         found.append(Measure(column.target, "values", f"COUNT_BIG({here})", f"count({there})"))
         found.extend(_sums(column))
-    folded = f"SUM(CAST((row_number_ * row_number_) % {PRIME} AS bigint))"
+    folded = f"SUM(CAST(({ROW} * {ROW}) % {PRIME} AS bigint))"
     found.append(Measure("", "row numbers", folded, folded))
     return tuple(found)
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from paralelo.verify.columns import Column, TablePair
-from paralelo.verify.measures import bracket, measures_of, number_of, quote, row_number
+from paralelo.verify.measures import ROW, bracket, measures_of, number_of, quote, row_number
 from paralelo.verify.segments import TableSegment, source_literal, target_literal
 
 Side = Literal["source", "target"]
 
-_BUCKET = "bucket_"
+_BUCKET = "paralelo_bucket"
 _SENT_AS_TEXT = frozenset({"text", "varchar", "bpchar", "json", "name"})
 """Types of PostgreSQL's that are sent as the text they are; others are cast to text."""
 
@@ -23,7 +23,7 @@ def measure(side: Side, segment: TableSegment, cuts: Sequence[int], since: str |
     table = segment.table
     chosen = ", ".join(getattr(measure, side) for measure in measures_of(table))
     number = row_number(table)[0 if side == "source" else 1]
-    inner = f"SELECT t.*, {_bucket(side, table, cuts)} AS {_BUCKET}, {number} AS row_number_ FROM {name(side, table)} t"
+    inner = f"SELECT t.*, {_bucket(side, table, cuts)} AS {_BUCKET}, {number} AS {ROW} FROM {name(side, table)} t"
     return f"SELECT {_BUCKET}, {chosen} FROM ({inner}{_where(side, segment, since)}) q GROUP BY {_BUCKET}"
 
 

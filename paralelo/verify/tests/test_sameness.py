@@ -178,6 +178,19 @@ def test_rows_that_occur_many_times_without_a_key(pair: Pair) -> None:
     assert [(cell.column, cell.source) for cell in report.differences[0].cells] == [("n", "1"), ("t", "a")]
 
 
+def test_columns_are_told_from_the_names_that_the_statements_give(pair: Pair) -> None:
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.nomes",
+        "CREATE TABLE dbo.nomes (id int NOT NULL PRIMARY KEY, bucket_ int, row_number_ int, t int, q int, rows int)",
+        "INSERT INTO dbo.nomes VALUES (1, 2, 3, 4, 5, 6), (2, 3, 4, 5, 6, 7)",
+    )
+    pair.copy("nomes", "id")
+    wanted = Wanted("dbo.nomes", "public", "nomes", ("id",))
+    assert verify_table(pair.source, pair.target, wanted, Options("quick")).verdict == "equal"
+    pair.sql("UPDATE nomes SET bucket_ = 9 WHERE id = 2")
+    assert verify_table(pair.source, pair.target, wanted, Options("quick")).verdict == "different"
+
+
 def test_a_staging_table_may_hold_rows_deleted_since(pair: Pair) -> None:
     pair.t_sql(
         "DROP TABLE IF EXISTS dbo.viva",
