@@ -18,6 +18,9 @@ ROWID_COLUMN = "_rowid"
 
 _SPELLINGS = ("rowid", "_rowid_", "oid")
 
+_AS = "t"
+"""What every statement calls its table."""
+
 
 @dataclass(frozen=True)
 class TableDescription:
@@ -138,8 +141,17 @@ def natural_key(table: TableDescription) -> tuple[str, ...]:
     return (ROWID_COLUMN,) if table.rowid and table.column(ROWID_COLUMN) is None else ()
 
 
+def source(table: TableDescription) -> str:
+    """How SQL spells the table where it is read from."""
+    return f"main.{quoted(table.name)} AS {_AS}"
+
+
 def source_name(table: TableDescription, column: TableColumn) -> str:
-    """How SQL spells the column."""
+    """How SQL spells the column.
+
+    With its table: SQLite takes a bare name in ORDER BY for a column of the result first, whatever the table has, and
+    a quoted name that it does not find for a text.
+    """
     if column.name == ROWID_COLUMN and column.is_rowid and table.column(ROWID_COLUMN) is None:
-        return table.rowid or ROWID
-    return quoted(column.name)
+        return f"{_AS}.{table.rowid or ROWID}"
+    return f"{_AS}.{quoted(column.name)}"

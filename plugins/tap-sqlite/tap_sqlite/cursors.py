@@ -15,6 +15,7 @@ from sync_rules.batch_info import KeyValue
 from sync_rules.exits import ConfigurationError
 from sync_rules.incremental import Clock
 
+from tap_sqlite.catalog import TableDescription, source, source_name
 from tap_sqlite.database import Database
 from tap_sqlite.declared import BIGINT, DOUBLE, TEXT, TableColumn
 
@@ -55,12 +56,13 @@ class Cursor:
         """A value of the column as the rules take it."""
         return value if isinstance(value, int) else str(value).replace(" ", "T", 1)
 
-    def clock(self, database: Database, source: str) -> Clock:
+    def clock(self, database: Database, table: TableDescription) -> Clock:
         """Now, by this machine: whoever writes the file does it on a machine with its clock."""
         now = datetime.now(tz=timezone.utc)
         started = now.isoformat(timespec="milliseconds")
         if self.counts:
-            highest = database.value(f"SELECT max({self.expression}) FROM {source} WHERE {self.condition}")  # noqa: S608
+            sql = f"SELECT max({self.expression}) FROM {source(table)} WHERE {self.condition}"  # noqa: S608 - quoted
+            highest = database.value(sql)
             return Clock(highest if highest is not None else 0, 0, started)
         if not self.is_text:
             return Clock(int(now.timestamp() * (self.ticks or 1)), 0, started)
@@ -71,29 +73,34 @@ class Cursor:
         )
 
 
-def cursor_of(column: TableColumn, spelled: str, database: Database, source: str, config: Any) -> Cursor:
+def cursor_of(column: TableColumn, table: TableDescription, database: Database, config: Any) -> Cursor:
     """How this column can be gone by. Raises ConfigurationError for a type that cannot."""
+    spelled = source_name(table, column)
     unit = config.get("cursor_unit") or "counter"
     if column.type == BIGINT:
         return Cursor(column, spelled, f"typeof({spelled}) = 'integer'", ticks=UNITS.get(unit), is_text=False)
     if column.type == DOUBLE:
         if unit not in UNITS:
-            raise ConfigurationError(f"{source}: {column.name} holds reals: say what they count by cursor_unit")
+            raise ConfigurationError(f"{table.name}: {column.name} holds reals: say what they count by cursor_unit")
         ticks = UNITS[unit]
         # Microseconds of the real's unit: an integer, so that the end of a page is exact.
         expression = f"CAST(round({spelled} * {1_000_000 // ticks}.0) AS INTEGER)"
         condition = f"typeof({spelled}) IN ('real', 'integer')"
         return Cursor(column, expression, condition, ticks=1_000_000, is_text=False)
     if column.type != TEXT:
-        raise ConfigurationError(f"{source}: {column.name} cannot be a cursor: it holds {column.type}")
-    example = database.value(f"SELECT max({spelled}) FROM {source} WHERE typeof({spelled}) = 'text'")  # noqa: S608
+        raise ConfigurationError(f"{table.name}: {column.name} cannot be a cursor: it holds {column.type}")
+    example = database.value(f"SELECT max({spelled}) FROM {source(table)} WHERE typeof({spelled}) = 'text'")  # noqa: S608
     match = _STYLE.fullmatch(example or "")
     if example is not None and match is None:
-        raise ConfigurationError(f"{source}: {column.name} cannot be a cursor: its highest text is no ISO 8601 time")
+        raise ConfigurationError(
+            f"{table.name}: {column.name} cannot be a cursor: its highest text is no ISO 8601 time"
+        )
     separator = (match and match[1]) or " "
     zone = (match and match[4]) or ""
     if zone not in ("", "Z", "+00:00", "+0000"):
-        raise ConfigurationError(f"{source}: {column.name} cannot be a cursor: its times have an offset other than UTC")
+        raise ConfigurationError(
+            f"{table.name}: {column.name} cannot be a cursor: its times have an offset other than UTC"
+        )
     glob = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]" + (f"{separator}*{zone}" if match and match[1] else "*")
     condition = f"(typeof({spelled}) = 'text' AND {spelled} GLOB '{glob}'"
     if not zone:

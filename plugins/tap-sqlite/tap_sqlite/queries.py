@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tap_sqlite.catalog import TableDescription, source_name
-from tap_sqlite.database import quoted
+from tap_sqlite.catalog import TableDescription, source, source_name
 from tap_sqlite.declared import BIGINT, BINARY, BOOLEAN, DOUBLE, JSON, TEXT, Affinity, TableColumn
 from tap_sqlite.stored import EXACT_INTEGER
 
@@ -41,7 +40,7 @@ class Queries:
     @property
     def source(self) -> str:
         """The table in SQL."""
-        return f"main.{quoted(self.table.name)}"
+        return source(self.table)
 
     def spelled(self, column: TableColumn) -> str:
         """The column in SQL."""
@@ -51,6 +50,13 @@ class Queries:
         """The highest key."""
         names = ", ".join(self.spelled(column) for column in self.key)
         return f"SELECT {names} FROM {self.source}{self._order('DESC')} LIMIT 1", ()
+
+    def rowid_ends(self) -> Statement | None:
+        """The lowest and the highest rowid, each from an end of the table; None where there are none."""
+        if self.table.rowid is None:
+            return None
+        ends = (f"(SELECT {end}({self.table.rowid}) FROM {self.source})" for end in ("min", "max"))
+        return f"SELECT {', '.join(ends)}", ()
 
     def page(self, rows: int, upper: Sequence[object], below: Sequence[object] | None, *, split: bool) -> Statement:
         """The next rows down."""

@@ -64,8 +64,7 @@ class SqliteTable:
                     f"{self.name}: {column.name} cannot be a key: it holds {column.settled}; set key_columns: [rowid]"
                 )
         if chosen.cursor is not None:
-            spelled = self._queries.spelled(chosen.cursor)
-            self._cursor = cursor_of(chosen.cursor, spelled, self.database, self._queries.source, self.config)
+            self._cursor = cursor_of(chosen.cursor, self.description, self.database, self.config)
             self._queries = Queries(
                 self.description,
                 chosen.columns,
@@ -123,17 +122,16 @@ class SqliteTable:
     def clock(self) -> Clock:
         """Now, in the cursor's terms."""
         if self._cursor is not None:
-            return self._cursor.clock(self.database, self._queries.source)
+            return self._cursor.clock(self.database, self.description)
         now = datetime.now(tz=timezone.utc)
         return Clock(now.isoformat(timespec="microseconds"), 0, now.isoformat(timespec="milliseconds"))
 
     def estimate(self) -> int | None:
         """From the highest and the lowest rowid, without counting; None where there are none."""
-        rowid = self.description.rowid
-        if rowid is None:
+        statement = self._queries.rowid_ends()
+        if statement is None:
             return None
-        source = self._queries.source
-        ends = self.database.rows(f"SELECT (SELECT min({rowid}) FROM {source}), (SELECT max({rowid}) FROM {source})")  # noqa: S608
+        ends = self.database.rows(*statement)
         low, high = ends[0]
         return 0 if high is None else int(high - low + 1)
 
