@@ -29,7 +29,10 @@ _STYLE = re.compile(r"\d{4}-\d{2}-\d{2}(?:([ T])\d{2}:\d{2}(:\d{2})?(\.\d+)?(Z|[
 
 @dataclass(frozen=True)
 class Cursor:
-    """A cursor column. `expression` is compared, `condition` says which rows have one at all."""
+    """A cursor column. `expression` is compared, `condition` says which rows have one at all.
+
+    `width` is how much every text of its style has: the day, the minute or the second.
+    """
 
     column: TableColumn
     expression: str
@@ -39,16 +42,31 @@ class Cursor:
     ticks: int | None = None
     is_text: bool = True
     local: bool = False
+    width: int = 19
 
     @property
     def counts(self) -> bool:
         """Whether it is a plain counter, no time."""
         return not self.is_text and self.ticks is None
 
-    def bound(self, value: KeyValue, lookback_minutes: int = 0) -> KeyValue:
-        """A rule's value in the column's spelling. Numbers get their lookback here: the rules have none for them."""
+    def start(self, value: KeyValue, lookback_minutes: int) -> KeyValue:
+        """Where to read from. Numbers get their lookback here: the rules have none for them.
+
+        A text is cut to what every time of the column's style has, a date to its day: as text, a shorter one of the
+        same moment or day is below a longer one, and a fraction of a second is below a zone.
+        """
         if isinstance(value, int):
             return value - (lookback_minutes * 60 * self.ticks if self.ticks else 0)
+        return value.replace("T", self.separator)[: self.width]
+
+    def end(self, value: KeyValue) -> KeyValue:
+        """Where to read to: of a text, all of that second, minute or day."""
+        return value if isinstance(value, int) else f"{self.start(value, 0)}~"
+
+    def bound(self, value: KeyValue) -> KeyValue:
+        """A rule's value in the column's spelling."""
+        if isinstance(value, int):
+            return value
         text = re.sub(r"(Z|[+-]\d{2}:?\d{2})$", "", value) if len(value) > 10 else value
         return text.replace("T", self.separator) + (self.zone if len(text) > 10 else "")
 
@@ -108,4 +126,5 @@ def cursor_of(column: TableColumn, table: TableDescription, database: Database, 
         condition += "".join(f" AND {spelled} NOT GLOB '{other}'" for other in _WITH_ZONE)
     condition += ")"
     local = config.get("cursor_clock") == "local" and not zone
-    return Cursor(column, spelled, condition, separator, zone, local=local)
+    width = 19 if match is None or match[2] else 16 if match[1] else 10
+    return Cursor(column, spelled, condition, separator, zone, local=local, width=width)

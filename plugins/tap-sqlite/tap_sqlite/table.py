@@ -170,10 +170,8 @@ class SqliteTable:
     def read_cursor_page(self, window: Window) -> CursorPage:
         """The next page up."""
         cursor, rows = self._gone_by(), self._rows_at_most()
-        low = cursor.bound(window.low, int(self.config["lookback_minutes"]))
-        high = cursor.bound(window.high)
-        if cursor.is_text:
-            high = f"{high}~"  # a time of the same second with more digits is not above it
+        low = cursor.start(window.low, int(self.config["lookback_minutes"]))
+        high = cursor.end(window.high)
         if window.after is None:
             self._check_window(low, high)
         if window.within is not None and window.after is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,34 @@ def test_a_run_that_was_cut_short_goes_on_within_its_window(
     second = tap(path, dict(first.of("STATE")[3]["value"]), **given)
     assert second.code == 0, second.log
     assert [row["id"] for row in second.rows][:4] == list(range(8, 12))
+
+
+@pytest.mark.parametrize("lookback", [0, 30])
+@pytest.mark.parametrize("style", ["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+def test_a_change_of_the_day_or_second_in_which_the_last_sync_began_is_read(
+    style: str, lookback: int, file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    """A date is less, as text, than any moment of its day."""
+    long_ago = datetime(2024, 2, 3, 4, 5, 6).strftime(style)
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT)", {"t": [(1, long_ago), (2, long_ago)]})
+
+    def change(row: int, moment: datetime) -> None:
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE t SET c = ? WHERE id = ?", (moment.strftime(style), row))
+        connection.close()
+
+    settings = {"cursor_column": "c", "lookback_minutes": lookback}
+    state = tap(path, sync_mode="full", **settings).state
+    change(1, datetime.fromisoformat(state["bookmarks"]["main-t"]["cursor_at_start"]))
+    for row in (1, 2):
+        run = tap(path, state, sync_mode="incremental", **settings)
+        assert run.code == 0, run.log
+        assert row in [row["id"] for row in run.rows], run.log
+        state = run.state
+        change(2, datetime.fromisoformat(state["bookmarks"]["main-t"]["clock"]))
+    # A run of yesterday's end: what yesterday's last seconds brought, and today's.
+    night = datetime.fromisoformat(state["bookmarks"]["main-t"]["clock"][:10]) - timedelta(seconds=1)
+    state["bookmarks"]["main-t"] |= {"clock": night.isoformat(), "cursor": night.isoformat()}
+    change(1, night)
+    change(2, night + timedelta(seconds=1))
+    assert {row["id"] for row in tap(path, state, sync_mode="incremental", **settings).rows} == {1, 2}
