@@ -21,12 +21,14 @@ class Clock:
     """The source's clock in the cursor column's terms, as exact text (or a number), and its zone's offset from UTC.
 
     `never_falls` says of a number that it goes back only where the database was restored: SQL Server's rowversion.
+    `may_fall` says of one that it is the highest of the table's own rows, whose numbers may be given anew.
     """
 
     now: KeyValue
     utc_offset_minutes: int
     started_at: str
     never_falls: bool = False
+    may_fall: bool = False
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Cursor:
         if self.counts:
             sql = f"SELECT max({self.expression}) FROM {source(table)} WHERE {self.condition}"  # noqa: S608 - quoted
             highest = database.value(sql)
-            return Clock(highest if highest is not None else 0, 0, started)
+            return Clock(highest if highest is not None else 0, 0, started, may_fall=True)
         if not self.is_text:
             return Clock(int(now.timestamp() * (self.ticks or 1)), 0, started)
         here = now.astimezone() if self.local else now

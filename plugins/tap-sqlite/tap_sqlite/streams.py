@@ -58,10 +58,7 @@ class TableStream(PagedStream):
             choices = self._settled(choose(description, self.config, self.selects), description, database)
             file = self.config.get("reject_file")
             rejects = Rejects(self.config["max_rejects"], self.logger, Path(file) if file else None)
-            saved = self.stream_state
-            same = saved.get("cursor_column") == self.config.get("cursor_column")
-            went_to = saved.get("cursor", saved.get("cursor_at_start")) if same else None
-            return SqliteTable(description, choices, self.config, database, rejects, self.logger, went_to)
+            return SqliteTable(description, choices, self.config, database, rejects, self.logger)
         except BaseException:
             database.close()
             raise

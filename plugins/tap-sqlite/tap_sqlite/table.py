@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sync_rules.batch_info import Key, KeyValue
+from sync_rules.batch_info import Key
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError
 from sync_rules.full import Beginning, KeyRange, Page
@@ -42,8 +42,6 @@ class SqliteTable:
     database: Database
     rejects: Rejects
     log: logging.Logger
-    went_to: KeyValue | None = None
-    """Where the last sync by the cursor ended."""
     columns: list[Column] = field(init=False)
     _largest: int | None = None
     _rejects_counted: bool = False
@@ -201,16 +199,8 @@ class SqliteTable:
         self.database.close()
 
     def _check_window(self, low: Any, high: Any) -> None:
-        """Before the first page. An older file, or numbers that are given anew, hold changes that are never selected.
-
-        Raises ConfigurationError for a counter: what is added from now on would not be seen either.
-        """
+        """Before the first page: what the window leaves out is told. A counter that fell was refused before."""
         highest = self.database.value(*self._queries.highest_cursor())
-        if isinstance(self.went_to, int) and self._gone_by().counts and (highest or 0) < self.went_to:
-            raise ConfigurationError(
-                f"{self.name}: its highest {self.cursor} is below where the last sync ended: an older file, or"
-                " numbers that are given anew; run a full sync"
-            )
         if highest is not None and highest < low:
             self.log.warning(
                 "%s: its newest %s is older than where the last sync ended: if it is an older file, run a full sync",

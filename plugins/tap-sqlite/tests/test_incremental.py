@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -74,6 +75,45 @@ def test_a_counter_that_fell_back_is_refused(file: Callable[..., Path], tap: Cal
     for state in (full.state, first.state):
         run = tap(path, state, sync_mode="incremental", **given)
         assert (run.code, "run a full sync" in run.log) == (2, True), run.log
+
+
+@pytest.mark.parametrize("passed", [False, True])
+def test_numbers_given_anew_are_gone_on_from_where_the_full_sync_after_them_began(
+    passed: bool, file: Callable[..., Path], tap: Callable[..., Any], tmp_path: Path
+) -> None:
+    """SPEC I11. Also where the numbers have passed the old bookmark before the next run."""
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, i) for i in range(1, 6)]})
+    meltano = tmp_path / "meltano"
+    settings = {"cursor_column": "n", "full_sync_state_id": "dev:full", "meltano_executable": str(meltano)}
+
+    def write(sql: str) -> None:
+        with sqlite3.connect(path) as connection:
+            connection.executescript(sql)
+        connection.close()
+
+    def full() -> None:
+        state = tap(path, sync_mode="full", **settings).state
+        meltano.write_text(f"#!/bin/sh\necho '{json.dumps(state)}'\n")
+        meltano.chmod(0o700)
+
+    def incremental(state: dict[str, Any]) -> Any:
+        return tap(path, state, sync_mode="incremental", **settings)
+
+    full()
+    bookmark = incremental({})
+    assert [row["n"] for row in bookmark.rows] == [5], bookmark.log
+    assert [row["n"] for row in incremental(bookmark.state).rows] == [5], "no newer full sync: the bookmark holds"
+    write("DELETE FROM t; INSERT INTO t VALUES (1, 1), (2, 2)")
+    for state in ({}, bookmark.state):
+        refused = incremental(state)
+        assert (refused.code, "run a full sync" in refused.log) == (2, True), refused.log
+    full()
+    write("INSERT INTO t VALUES (3, 3)" + ("; INSERT INTO t VALUES (4, 4), (7, 7)" if passed else ""))
+    run = incremental(bookmark.state)
+    assert run.code == 0, run.log
+    assert [row["n"] for row in run.rows] == ([2, 3, 4, 7] if passed else [2, 3])
+    write("INSERT INTO t VALUES (8, 8)")
+    assert [row["n"] for row in incremental(run.state).rows] == ([7, 8] if passed else [3, 8])
 
 
 def test_reals_need_a_unit(file: Callable[..., Path], tap: Callable[..., Any]) -> None:

@@ -34,15 +34,16 @@ def last_full_sync(
 ) -> FullBookmark | None:
     """The last full sync of the stream, from the tap's own state or from Meltano's.
 
-    None, and a line in the log, when there is none. Raises ConfigurationError when Meltano cannot be asked: going on
-    without an answer could lose changes.
+    None when there is none, and a line in the log where that is not known yet. Raises ConfigurationError when Meltano
+    cannot be asked: going on without an answer could lose changes.
     """
     bookmark = FullBookmark.from_state(own_state)
     state_id = config.get("full_sync_state_id")
     if bookmark is None and state_id:
         bookmark = FullBookmark.from_state(stream_in(read_meltano_state(state_id, config), stream))
     if bookmark is None:
-        log.warning("%s: no full sync went before, as far as the state tells", stream)
+        if own_state.get("mode") != "incremental":
+            log.warning("%s: no full sync went before, as far as the state tells", stream)
         return None
     if not bookmark.done:
         log.info("%s: the last full sync is not finished; what changed since it began is read all the same", stream)

@@ -130,7 +130,7 @@ def plan_incremental(
 ) -> IncrementalPlan:
     """Where the window begins: the bookmark, else the last full sync, else the start date, else now; less the lookback.
 
-    `full_sync` is asked only when there is no bookmark.
+    `full_sync` is asked only when there is no bookmark, or when its numbers may have been given anew.
     """
     if saved is not None and saved.cursor_column not in (None, source.cursor):
         log.warning(
@@ -140,11 +140,17 @@ def plan_incremental(
     if saved is not None and saved.fingerprint not in (None, source.fingerprint):
         saved = replace(saved, unfinished=None)  # the key it stands at may be another one's
     clock = source.clock()
+    before = full_sync() if saved is None or clock.may_fall else None
+    if saved is not None and before is not None and _begins_below(before, saved, source.cursor):
+        log.warning("%s: the last full sync began below the bookmark of %s: it is not used", source.name, source.cursor)
+        saved = None
     if saved is not None:
-        _check_bookmark(saved, clock, source)
-    before = full_sync() if saved is None else None
+        before = None
+        _check_bookmark(saved.cursor, clock, source)
     if before is not None:
         before = in_terms_of(clock, before, source.name, source.cursor)
+        if clock.may_fall and before.cursor_at_start is not None:
+            _check_bookmark(before.cursor_at_start, clock, source)
     window, bookmark = incremental.plan(
         saved,
         clock,
@@ -179,17 +185,36 @@ def plan_incremental(
     return replace(plan, then=then)
 
 
-def _check_bookmark(saved: IncrementalBookmark, clock: incremental.Clock, source: Source) -> None:
+def _begins_below(full_sync: FullBookmark, saved: IncrementalBookmark, cursor: str | None) -> bool:
+    """Whether a full sync that began after the bookmark's run did so below it.
+
+    The numbers were given anew in between: whether they have passed the bookmark again tells nothing.
+    """
+    at_start = full_sync.cursor_at_start
+    if full_sync.cursor_column != cursor or not isinstance(at_start, int) or not isinstance(saved.cursor, int):
+        return False
+    return at_start < saved.cursor and full_sync.started_at > (saved.started_at or "")
+
+
+def _check_bookmark(at: KeyValue, clock: incremental.Clock, source: Source) -> None:
     """Raise ConfigurationError for a bookmark from which changes would be lost: of another kind, or ahead of all."""
     anew = "run a full sync, and clear this job's state (`meltano state clear`): it begins where that sync did"
-    if isinstance(saved.cursor, int) is not isinstance(clock.now, int):
+    if isinstance(at, int) is not isinstance(clock.now, int):
         raise ConfigurationError(
-            f"{source.name}: the bookmark {saved.cursor} is none of {source.cursor}, whose type has changed: {anew}"
+            f"{source.name}: the bookmark {at} is none of {source.cursor}, whose type has changed: {anew}"
         )
-    if clock.never_falls and isinstance(clock.now, int) and isinstance(saved.cursor, int) and clock.now < saved.cursor:
+    if not isinstance(clock.now, int) or not isinstance(at, int) or clock.now >= at:
+        return
+    if clock.never_falls:
         raise ConfigurationError(
-            f"{source.name}: {source.cursor} stands at {clock.now}, below the bookmark {saved.cursor}: the database was"
+            f"{source.name}: {source.cursor} stands at {clock.now}, below the bookmark {at}: the database was"
             f" restored or is another one; {anew}"
+        )
+    if clock.may_fall:
+        raise ConfigurationError(
+            f"{source.name}: its highest {source.cursor} is below where the last sync ended: an older file, or numbers"
+            " that are given anew; run a full sync. Where full_sync_state_id is not set, clear this job's state after"
+            " it (`meltano state clear`): else rows are lost once the numbers have passed the old ones"
         )
 
 
