@@ -37,7 +37,9 @@ class Database:
         if immutable:
             _check_nobody_writes(self.path)
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
-        address = f"file:{quote(str(self.path.resolve()))}?{mode}"
+        self.real = self.path.resolve()
+        address = f"file:{quote(str(self.real))}?{mode}"
+        found = _device_and_inode(self.path)
         try:
             self._connection = sqlite.connect(address, autocommit=True)
             self._set(f"PRAGMA busy_timeout = {round(busy_timeout_seconds * 1000)}")
@@ -47,6 +49,11 @@ class Database:
             self.value("SELECT count(*) FROM sqlite_schema")
         except DriverError as error:
             raise self._told(error, "it cannot be opened") from error
+        if _device_and_inode(self.path) != found:
+            self.close()
+            raise SourceUnreachable(f"{self.path}: another file was put in its place while it was opened; run again")
+        self.inode = found[1]
+        """Of the file that is open, whatever stands at its path by now."""
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Every row of a small result."""
@@ -138,6 +145,14 @@ def check_file(path: Path) -> None:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
     if start and start != _MAGIC:
         raise ConfigurationError(f"{path}: is no SQLite file (or an encrypted one)")
+
+
+def _device_and_inode(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    return found.st_dev, found.st_ino
 
 
 def _beside(path: Path) -> list[str]:

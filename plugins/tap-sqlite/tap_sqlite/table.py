@@ -93,9 +93,8 @@ class SqliteTable:
 
         VACUUM counts the schema's version up, and may give hidden row numbers anew.
         """
-        path = self.database.path.resolve()
         schema = self.database.value("PRAGMA schema_version")
-        return fingerprint(self.columns, self.key, str(path), path.stat().st_ino, schema)
+        return fingerprint(self.columns, self.key, str(self.database.real), self.database.inode, schema)
 
     def begin(self) -> Beginning:
         """This machine's clock, then the file's highest key."""

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 import pytest
+from tap_sqlite.catalog import describe
+from tap_sqlite.choices import choose
+from tap_sqlite.database import Database
+from tap_sqlite.declared import TEXT
+from tap_sqlite.rejects import Rejects
+from tap_sqlite.table import SqliteTable
 
 from tests import loaded
 
@@ -87,6 +94,21 @@ def tap(tmp_path: Path) -> Callable[..., Run]:
             return Run(process.wait(60), messages, log.read(), rows)
 
     return run
+
+
+@pytest.fixture
+def opened() -> Callable[..., SqliteTable]:
+    """Opens the table `t` of a file in this process; columns without a promise are taken for text."""
+
+    def open_(path: Path, **config: Any) -> SqliteTable:
+        defaults = {"page_size": 3, "page_bytes": 1_000_000, "lookback_minutes": 0, "cursor_unit": "counter"}
+        database, log = Database(path), logging.getLogger()
+        table, settings = describe(database, "t"), {**defaults, **config}
+        chosen = choose(table, settings, lambda _: True)
+        chosen = replace(chosen, columns=tuple(c if c.type else c.of_type(TEXT) for c in chosen.columns))
+        return SqliteTable(table, chosen, settings, database, Rejects(0, log), log)
+
+    return open_
 
 
 def _take(address: str) -> list[dict[str, Any]]:

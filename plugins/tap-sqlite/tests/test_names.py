@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
-from tap_sqlite.catalog import describe
-from tap_sqlite.choices import choose
-from tap_sqlite.database import Database, quoted
-from tap_sqlite.declared import TEXT
-from tap_sqlite.rejects import Rejects
+from tap_sqlite.database import quoted
 from tap_sqlite.table import SqliteTable
 
-CONFIG = {"page_size": 3, "page_bytes": 1_000_000, "lookback_minutes": 0, "cursor_unit": "counter"}
 OURS = ["c0", "C0", "c1", "c2", "c3", "size", "t", "T", "main", "rowid", "_rowid", "_rowid_", "oid", "1", "''"]
 
 names = st.lists(
@@ -29,15 +24,6 @@ names = st.lists(
     max_size=4,
     unique_by=str.casefold,
 )
-
-
-def opened(path: Path, **config: Any) -> SqliteTable:
-    """The table `t` with its types as they are declared."""
-    database, log = Database(path), logging.getLogger()
-    table, given_ = describe(database, "t"), {**CONFIG, **config}
-    chosen = choose(table, given_, lambda _: True)
-    chosen = replace(chosen, columns=tuple(c if c.type else c.of_type(TEXT) for c in chosen.columns))
-    return SqliteTable(table, chosen, given_, database, Rejects(0, log), log)
 
 
 def of_pages(source: SqliteTable) -> list[tuple[Any, ...]]:
@@ -70,7 +56,12 @@ def of_cursor_pages(source: SqliteTable) -> list[tuple[Any, ...]]:
     key=st.sampled_from(["INTEGER PRIMARY KEY", "TEXT PRIMARY KEY", "INT UNIQUE"]),
 )
 def test_columns_of_any_name_and_order(
-    names: list[str], order: list[int], rows: list[tuple[int, int]], key: str, tmp_path: Path
+    names: list[str],
+    order: list[int],
+    rows: list[tuple[int, int]],
+    key: str,
+    opened: Callable[..., SqliteTable],
+    tmp_path: Path,
 ) -> None:
     """A result of ours that is called like a column would be what its rows are sorted by."""
     path = tmp_path / "names.db"
@@ -97,7 +88,7 @@ def test_columns_of_any_name_and_order(
 
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("key", ["INTEGER PRIMARY KEY", "TEXT PRIMARY KEY", "TEXT PRIMARY KEY) WITHOUT ROWID"])
-def test_pages_go_by_the_index(key: str, split: bool, tmp_path: Path) -> None:
+def test_pages_go_by_the_index(key: str, split: bool, opened: Callable[..., SqliteTable], tmp_path: Path) -> None:
     path = tmp_path / "plans.db"
     with sqlite3.connect(path) as connection:
         table, _, ending = key.partition(")")

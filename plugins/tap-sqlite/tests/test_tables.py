@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sync_rules.exits import ConfigurationError
+import tap_sqlite.database
+from sync_rules.exits import ConfigurationError, SourceUnreachable
 from tap_sqlite.catalog import describe, natural_key, table_names
 from tap_sqlite.database import Database
+from tap_sqlite.table import SqliteTable
 
 KINDS = """
 CREATE TABLE plain (id INTEGER PRIMARY KEY, t TEXT);
@@ -129,6 +131,31 @@ c.execute("INSERT INTO t VALUES (1)"); c.commit(); os.kill(os.getpid(), signal.S
     assert path.read_bytes() == before
     with pytest.raises(Exception, match=r"readonly|query_only"):
         Database(path).rows("INSERT INTO t VALUES (2)")
+
+
+def test_a_file_that_is_replaced_is_told_from_the_one_that_is_open(
+    file: Callable[..., Path], opened: Callable[..., SqliteTable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resume would go on in the old file's rows with the new file's name on them."""
+    path, script = file("CREATE TABLE t (id INTEGER PRIMARY KEY)"), "CREATE TABLE t (id INTEGER PRIMARY KEY)"
+    first = opened(path, sync_mode="full")
+    before = first.fingerprint
+    file(script, name="b.db").rename(path)
+    assert first.fingerprint == before
+    first.close()
+    second = opened(path, sync_mode="full")
+    assert second.fingerprint != before
+    second.close()
+    connect = tap_sqlite.database.sqlite.connect
+
+    def replaced(*given: Any, **more: Any) -> Any:
+        connection = connect(*given, **more)
+        file(script, name="c.db").rename(path)
+        return connection
+
+    monkeypatch.setattr(tap_sqlite.database.sqlite, "connect", replaced)
+    with pytest.raises(SourceUnreachable, match="put in its place while it was opened"):
+        Database(path)
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "no such file"), (b"not a database at all", "no SQLite file")])
