@@ -124,13 +124,14 @@ class SqliteTable:
         return Clock(now.isoformat(timespec="microseconds"), 0, now.isoformat(timespec="milliseconds"))
 
     def estimate(self) -> int | None:
-        """From the highest and the lowest rowid, without counting; None where there are none."""
+        """From the highest and the lowest rowid, without counting; None where there are none, or they are far apart."""
         statement = self._queries.rowid_ends()
         if statement is None:
             return None
         ends = self.database.rows(*statement)
         low, high = ends[0]
-        return 0 if high is None else int(high - low + 1)
+        apart = 0 if high is None else int(high - low + 1)
+        return apart if apart < 2**63 else None
 
     def read_page(self, key_range: KeyRange) -> Page:
         """The next page down, cut by rows or bytes. A page all of whose rows are rejected is passed over."""

@@ -175,6 +175,14 @@ def test_large_values_make_small_pages(file: Callable[..., Path], tap: Callable[
     assert len(run.of("BATCH")) >= 8
 
 
+def test_row_numbers_as_far_apart_as_can_be(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    """What they make together is more than a bigint of the ledger holds."""
+    ends = [-(2**63), 0, 2**63 - 1]
+    run = tap(file("CREATE TABLE t (id INTEGER PRIMARY KEY)", {"t": [(end,) for end in ends]}), page_size=1)
+    assert [row["id"] for row in run.rows] == ends[::-1], run.log
+    assert run.of("SCHEMA")[0]["schema"]["x-paralelo"]["estimate"] is None
+
+
 def test_discovery_lists_what_the_tap_reads(file: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps({"path": str(file(KINDS))}))
     command = [sys.executable, "-m", "tap_sqlite.tap", "--config", str(tmp_path / "c.json"), "--discover"]
