@@ -6,6 +6,7 @@ the first to close a file drops the locks of both: a writer could then change pa
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,8 @@ class MixedTypes(SyncError):
 def check_file(path: Path) -> None:
     """Raise ConfigurationError for what is no SQLite file, before the driver makes one of it."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigurationError(f"{path}: is no file")  # a pipe would be waited for
         with path.open("rb") as file:
             start = file.read(16)
     except FileNotFoundError as error:

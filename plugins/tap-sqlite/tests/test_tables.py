@@ -168,6 +168,13 @@ def test_what_is_no_sqlite_file(content: bytes | None, words: str, tmp_path: Pat
     assert words in run.log.strip().splitlines()[-1]
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, tap: Callable[..., Any]) -> None:
+    os.mkfifo(tmp_path / "pipe.db")
+    for path in (tmp_path / "pipe.db", tmp_path):
+        run = tap(path)
+        assert (run.code, f"{path}: is no file" in run.log) == (2, True), run.log
+
+
 def test_large_values_make_small_pages(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
     path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, b BLOB)", {"t": [(i, bytes(100_000)) for i in range(40)]})
     run = tap(path, page_bytes=500_000)
