@@ -48,7 +48,7 @@ class Database:
             self._set("PRAGMA mmap_size = 268435456")
             self._set("BEGIN")
             self.value("SELECT count(*) FROM sqlite_schema")
-        except DriverError as error:
+        except (DriverError, OSError) as error:
             raise self._told(error, "it cannot be opened") from error
         if _device_and_inode(self.path) != found:
             self.close()
@@ -80,8 +80,8 @@ class Database:
         try:
             with self._connection.cursor() as cursor:
                 cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(rows)})
-                cursor.execute(sql, tuple(values) or None)
-                yield from cursor.fetch_record_batch()
+                with _answer(cursor, sql, values) as reader:
+                    yield from reader
         except DriverError as error:
             raise self._told(error, "reading failed") from error
         except pa.ArrowException as error:
@@ -94,15 +94,12 @@ class Database:
         self._connection.close()
 
     def _set(self, sql: str) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql)
-            cursor.fetchall()
+        with self._connection.cursor() as cursor, _answer(cursor, sql, ()) as reader:
+            reader.read_all()
 
     def _all(self, sql: str, values: Sequence[Any]) -> tuple[list[pa.RecordBatch], pa.Schema]:
         try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(sql, tuple(values) or None)
-                reader = cursor.fetch_record_batch()
+            with self._connection.cursor() as cursor, _answer(cursor, sql, values) as reader:
                 return list(reader), reader.schema
         except DriverError as error:
             raise self._told(error, "reading failed") from error
@@ -129,6 +126,21 @@ class Database:
         if "unable to open" in lower or "readonly" in lower:
             return ConfigurationError(f"{self.path}: {what}; {_why_not(self.path)} ({text})")
         return SourceUnreachable(f"{self.path}: {what} ({text})")
+
+
+def _answer(cursor: sqlite.Cursor, sql: str, values: Sequence[Any]) -> pa.RecordBatchReader:
+    """By the driver's statement, as the cursor's own `execute` would.
+
+    That one takes SIGINT for itself as long as it waits, and makes an error of the driver of it, or nothing.
+    """
+    statement = cursor.adbc_statement
+    statement.set_sql_query(sql)
+    statement.prepare()
+    if values:
+        bound = pa.RecordBatch.from_pydict({str(number): [value] for number, value in enumerate(values)})
+        statement.bind(bound)
+    stream, _ = statement.execute_query()
+    return pa.RecordBatchReader.from_stream(stream)
 
 
 class MixedTypes(SyncError):

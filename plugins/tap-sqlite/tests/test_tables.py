@@ -117,6 +117,25 @@ print(database.rows("SELECT count(*), sum(n) FROM t")[0], flush=True)
     writer.close()
 
 
+def test_a_signal_in_a_query_reaches_its_handler(file: Callable[..., Path]) -> None:
+    """The driver's own handler made another error of SIGINT: the run ended with exit 3, as if the file had failed."""
+    code = f"""
+import os, signal, sys, threading
+from tap_sqlite.database import Database
+database, asked = Database({str(file("CREATE TABLE t (a)"))!r}), threading.Event()
+signal.signal(signal.SIGINT, lambda number, frame: sys.exit(130))
+def interrupt():
+    asked.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+sys.setswitchinterval(60)  # the thread's turn is when the query lets go
+asked.set()
+database.value("WITH RECURSIVE n AS (SELECT 1 i UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT sum(i) FROM n")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 130, run.stderr
+
+
 def test_wal_is_read_and_nothing_is_written(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
     path = file("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY)")
     code = f"""
