@@ -30,6 +30,8 @@ class Database:
     A read transaction is begun with the first statement and held until the end: whatever other processes commit
     meanwhile, this connection goes on seeing the same rows, in WAL mode without standing in their way. In the older
     journal modes a writer has to wait for the end. `immutable` promises that nobody writes, and takes no locks.
+
+    The file is not mapped into memory: where somebody cuts it short a read fails, and a mapped page would kill us.
     """
 
     def __init__(self, path: str | Path, *, immutable: bool = False, busy_timeout_seconds: float = 60) -> None:
@@ -45,7 +47,6 @@ class Database:
             self._connection = sqlite.connect(address, autocommit=True)
             self._set(f"PRAGMA busy_timeout = {round(busy_timeout_seconds * 1000)}")
             self._set("PRAGMA query_only = ON")
-            self._set("PRAGMA mmap_size = 268435456")
             self._set("BEGIN")
             self.value("SELECT count(*) FROM sqlite_schema")
         except (DriverError, OSError) as error:

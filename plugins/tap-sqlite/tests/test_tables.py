@@ -117,6 +117,25 @@ print(database.rows("SELECT count(*), sum(n) FROM t")[0], flush=True)
     writer.close()
 
 
+@pytest.mark.parametrize("left", [0, 8192])
+def test_a_file_that_is_cut_short_while_it_is_read_is_told(left: int, file: Callable[..., Path]) -> None:
+    path = file("CREATE TABLE t (a TEXT)", {"t": [("x" * 1000,)] * 5000})
+    code = f"""
+import os
+from sync_rules.exits import ConfigurationError
+from tap_sqlite.database import Database
+database = Database({str(path)!r})
+assert database.value("SELECT a FROM t LIMIT 1") == "x" * 1000
+os.truncate({str(path)!r}, {left})
+try:
+    database.value("SELECT sum(length(a)) FROM t")
+except ConfigurationError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, "the file is damaged" in run.stdout) == (0, True), run.stderr
+
+
 def test_a_signal_in_a_query_reaches_its_handler(file: Callable[..., Path]) -> None:
     """The driver's own handler made another error of SIGINT: the run ended with exit 3, as if the file had failed."""
     code = f"""
