@@ -79,9 +79,12 @@ def describe(database: Database, name: str) -> TableDescription:
     real, kind, without_rowid = found[0]
     if kind == "shadow":
         raise ConfigurationError(f"{database.path}: {real} is where a virtual table keeps its data; it is not copied")
-    rows = database.rows(
-        'SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid', (real,)
-    )
+    try:
+        rows = database.rows(
+            'SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid', (real,)
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{kind} {real}: its columns cannot be told: {error}") from error
     key = [row for row in rows if row[3]]
     ordinary = kind == "table"
     is_alias = ordinary and not without_rowid and len(key) == 1 and str(key[0][1]).upper() == "INTEGER"

@@ -20,6 +20,8 @@ from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 _MAGIC = b"SQLite format 3\0"
 _BUSY = ("database is locked", "database table is locked", "database schema is locked", "locking protocol")
 _BROKEN = ("malformed", "not a database", "disk i/o error", "corrupt")
+_REFUSED = ("failed to prepare", "no such ")
+"""A table too wide, a view of a table that is gone: it would be refused again."""
 
 Row = tuple[Any, ...]
 
@@ -126,6 +128,8 @@ class Database:
             )
         if "unable to open" in lower or "readonly" in lower:
             return ConfigurationError(f"{self.path}: {what}; {_why_not(self.path)} ({text})")
+        if any(words in lower for words in _REFUSED):
+            return ConfigurationError(f"{self.path}: {what}: SQLite refuses the statement ({text})")
         return SourceUnreachable(f"{self.path}: {what} ({text})")
 
 

@@ -22,7 +22,9 @@ SEED = 2
 """The flag of the first row."""
 
 _SEEDS = {BIGINT: "0", BOOLEAN: "0", DOUBLE: "0.0", TEXT: "''", BINARY: "x'00'"}
-_SPLIT_COLUMNS = 400
+_WIDEST = 1_900
+"""Columns of an answer: SQLite gives 2,000, the cursor and the flag among them."""
+_IN_A_CHAIN = 100
 _SPLIT = (("integer", "0"), ("real", "0.0"), ("text", "''"), ("blob", "x'00'"))
 
 
@@ -108,10 +110,18 @@ class Queries:
         """How many rows are ahead of this run's upper end."""
         return f"SELECT count(*) FROM {self.source} WHERE {self.cursor_condition} AND {self.cursor} > ?", (high,)
 
-    def parts(self) -> list[Queries]:
-        """The same rows with some of the columns each: split by kind, a column takes four of SQLite's 2,000."""
-        starts = range(0, len(self.columns), _SPLIT_COLUMNS)
-        return [replace(self, columns=self.columns[start : start + _SPLIT_COLUMNS]) for start in starts]
+    def parts(self, *, split: bool) -> list[Queries]:
+        """The same rows with some of the columns each, where all of them are more than SQLite answers at once."""
+        parts: list[list[TableColumn]] = [[]]
+        room = _WIDEST
+        for column in self.columns:
+            takes = len(_SPLIT) if split or column.type == JSON else 1
+            if takes > room:
+                parts.append([])
+                room = _WIDEST
+            parts[-1].append(column)
+            room -= takes
+        return [replace(self, columns=tuple(part)) for part in parts]
 
     def repeated_keys(self) -> Statement:
         """Whether a key is there twice."""
@@ -147,7 +157,7 @@ class Queries:
         long = [column for column in self.columns if column.type not in (BIGINT, BOOLEAN, DOUBLE)]
         if not long:
             return None
-        return " + ".join(f"coalesce(octet_length({self.spelled(column)}), 0)" for column in long)
+        return _joined(" + ", [f"coalesce(octet_length({self.spelled(column)}), 0)" for column in long])
 
     def _seeded(self, inner: str, *, split: bool, extra: str | None = None) -> str:
         seeds: list[str] = []
@@ -170,7 +180,7 @@ class Queries:
 
     def _flag(self) -> str:
         wrong = [text for text in map(self._wrong, self.columns) if text]
-        return f"CASE WHEN {' OR '.join(wrong)} THEN 1 END" if wrong else "NULL"
+        return f"CASE WHEN {_joined(' OR ', wrong)} THEN 1 END" if wrong else "NULL"
 
     def _wrong(self, column: TableColumn) -> str | None:
         """True for a value that is not of the column's type. Cheap where the affinity rules most kinds out: numbers
@@ -202,3 +212,9 @@ class Queries:
 
     def _order(self, direction: str) -> str:
         return " ORDER BY " + ", ".join(f"{self.spelled(column)} {direction}" for column in self.key)
+
+
+def _joined(sign: str, parts: Sequence[str]) -> str:
+    """In groups: an expression may be 1,000 levels deep, and a chain has a level for each of its parts."""
+    groups = [sign.join(parts[start : start + _IN_A_CHAIN]) for start in range(0, len(parts), _IN_A_CHAIN)]
+    return sign.join(f"({group})" for group in groups)

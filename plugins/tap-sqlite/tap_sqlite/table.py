@@ -220,7 +220,7 @@ class SqliteTable:
 
     def _read(self, ask: Ask, rows: int, *, extra: bool = False) -> tuple[pa.RecordBatch, list[pa.Array], int]:
         """One page: its rows without the rejected ones, the key's columns with them, and how many rows were read."""
-        raw = self._page_of_types(ask(self._queries, False), rows)
+        raw = self._page_of_types(ask, rows, extra=extra)
         split = raw is None
         if raw is None:
             raw = self._raw_split(ask, rows, extra=extra)
@@ -233,13 +233,15 @@ class SqliteTable:
         keys += [raw.column(raw.num_columns - 2)] if extra else []
         return self._without(wrong, arrays, keys, raw.num_rows), keys, raw.num_rows
 
-    def _page_of_types(self, statement: Statement, rows: int) -> pa.RecordBatch | None:
+    def _page_of_types(self, ask: Ask, rows: int, *, extra: bool) -> pa.RecordBatch | None:
         """The page if every value in it is of its column's type, else None."""
         try:
-            raw = self._raw(statement, rows)
+            read = [self._raw(ask(queries, False), rows) for queries in self._queries.parts(split=False)]
         except MixedTypes:
             return None
-        return raw if raw.column(raw.num_columns - 1).null_count == raw.num_rows else None
+        if any(raw.column(raw.num_columns - 1).null_count < raw.num_rows for raw in read):
+            return None
+        return read[0] if len(read) == 1 else _side_by_side(read, extra=extra)
 
     def _without(
         self, wrong: Mapping[int, values.Rejected], arrays: list[pa.Array], keys: Sequence[pa.Array], count: int
@@ -262,12 +264,9 @@ class SqliteTable:
         return batch.slice(1)
 
     def _raw_split(self, ask: Ask, rows: int, *, extra: bool) -> pa.RecordBatch:
-        """The page by kind, of a wide table in several readings: they are of one moment, and in the key's order."""
-        read = [self._raw(ask(queries, True), rows) for queries in self._queries.parts()]
-        behind = 2 if extra else 1
-        columns = [column for raw in read for column in raw.columns[: raw.num_columns - behind]]
-        columns += read[-1].columns[-behind:]
-        return pa.RecordBatch.from_arrays(columns, names=[f"c{number}" for number in range(len(columns))])
+        """The page by kind."""
+        read = [self._raw(ask(queries, True), rows) for queries in self._queries.parts(split=True)]
+        return _side_by_side(read, extra=extra)
 
     def _columns(self, raw: pa.RecordBatch, *, split: bool) -> tuple[list[pa.Array], dict[int, values.Rejected]]:
         arrays: list[pa.Array] = []
@@ -354,3 +353,11 @@ class SqliteTable:
                     f"{self.name}: a key is stored as {kind}, which no bookmark holds: set key_columns: [rowid]"
                 )
         return tuple(found)
+
+
+def _side_by_side(read: Sequence[pa.RecordBatch], *, extra: bool) -> pa.RecordBatch:
+    """A wide table's page from several readings: they are of one moment, and in the key's order."""
+    behind = 2 if extra else 1
+    columns = [column for raw in read for column in raw.columns[: raw.num_columns - behind]]
+    columns += read[-1].columns[-behind:]
+    return pa.RecordBatch.from_arrays(columns, names=[f"c{number}" for number in range(len(columns))])

@@ -308,3 +308,43 @@ def test_a_wide_table_with_a_value_of_another_type(file: Callable[..., Path], ta
     run = tap(path, max_rejects=1)
     assert run.code == 0, run.log
     assert [(row["id"], row["n0"], row["n599"]) for row in run.rows] == [(2, 0, 599), (0, 0, 599)]
+
+
+@pytest.mark.parametrize(
+    ("count", "declared", "kind"), [(400, "DATETIME", "bigint"), (1100, "TEXT", "text"), (1998, "INT", "bigint"),
+                                    (600, "TEXT", "json")]
+)  # fmt: skip
+def test_a_table_as_wide_as_sqlite_has_them(
+    count: int, declared: str, kind: str, file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    """More columns than one statement answers, longer conditions than one expression holds."""
+    names = [f"n{number}" for number in range(count)]
+    path = file(f"CREATE TABLE t (id INTEGER PRIMARY KEY, c INT, {', '.join(f'{name} {declared}' for name in names)})")
+    with sqlite3.connect(path) as connection:
+        connection.executemany("INSERT INTO t (id, c, n0, n300) VALUES (?, ?, ?, ?)", [(n, -n, n, n) for n in range(5)])
+    connection.close()
+    as_json = {"column_types": dict.fromkeys(names, "json")} if kind == "json" else {}
+    run = tap(path, page_size=2, **as_json)
+    assert run.code == 0, run.log
+    value = {"bigint": int, "text": str, "json": lambda number: f'"{number}"'}[kind]
+    assert [(row["id"], row["n0"], row["n300"], row["n301"]) for row in run.rows] == [
+        (number, value(number), value(number), None) for number in reversed(range(5))
+    ]
+    assert run.types["n300"] == kind
+    state = {"bookmarks": {"main-t": {"mode": "incremental", "cursor": -3, "cursor_column": "c"}}}
+    changed = tap(path, state, sync_mode="incremental", cursor_column="c", page_size=2, **as_json)
+    assert [row["id"] for row in changed.rows] == [3, 2, 1, 0], changed.log
+
+
+def test_what_sqlite_refuses_to_read_is_no_matter_of_trying_again(
+    file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    columns = ", ".join(f"1 AS c{number}" for number in range(600))
+    path = file(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE gone (a);"
+        f"CREATE VIEW broken AS SELECT * FROM gone; CREATE VIEW wide AS SELECT {columns}; DROP TABLE gone;"
+    )
+    for tables, words in ([], "broken: its columns cannot be told"), (["wide"], "too many columns"):
+        run = tap(path, include_views=True, **({"tables": tables} if tables else {}))
+        assert (run.code, words in run.log) == (2, True), run.log
+    assert tap(path).code == 0
