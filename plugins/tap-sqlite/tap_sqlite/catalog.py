@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sync_rules.exits import ConfigurationError
 
-from tap_sqlite.database import Database, quoted
+from tap_sqlite.database import Database, folded, quoted
 from tap_sqlite.declared import Affinity, TableColumn, affinity, promised
 
 ROWID = "rowid"
@@ -39,8 +39,8 @@ class TableDescription:
 
     def column(self, name: str) -> TableColumn | None:
         """The column of that name, in any case, as SQLite itself finds it."""
-        wanted = name.casefold()
-        return next((column for column in self.columns if column.name.casefold() == wanted), None)
+        wanted = folded(name)
+        return next((column for column in self.columns if folded(column.name) == wanted), None)
 
     @property
     def primary_key(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def describe(database: Database, name: str) -> TableDescription:
         _column(column, declared or "", bool(not_null), position or 0, is_alias=is_alias and bool(position))
         for column, declared, not_null, position in rows
     )
-    taken = {column.name.casefold() for column in columns}
+    taken = {folded(column.name) for column in columns}
     has_rowid = kind != "view" and not without_rowid
     rowid = next((name for name in _SPELLINGS if name not in taken), None) if has_rowid else None
     return TableDescription(

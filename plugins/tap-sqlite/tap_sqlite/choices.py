@@ -9,6 +9,7 @@ from typing import Any
 from sync_rules.exits import ConfigurationError
 
 from tap_sqlite.catalog import ROWID, ROWID_COLUMN, TableDescription, natural_key, rowid_column
+from tap_sqlite.database import folded
 from tap_sqlite.declared import TableColumn
 
 
@@ -42,7 +43,7 @@ def _found(table: TableDescription, name: str, setting: str) -> TableColumn:
     column = table.column(name)
     if column is not None:
         return column
-    if name.casefold() in (ROWID, ROWID_COLUMN):
+    if folded(name) in (ROWID, ROWID_COLUMN):
         if table.rowid is None:
             raise ConfigurationError(f"{table.name}: has no rowid: set key_columns to columns of its own")
         if table.column(ROWID_COLUMN) is not None:

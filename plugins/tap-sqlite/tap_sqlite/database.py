@@ -9,6 +9,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +23,8 @@ _BUSY = ("database is locked", "database table is locked", "database schema is l
 _BROKEN = ("malformed", "not a database", "disk i/o error", "corrupt")
 _REFUSED = ("failed to prepare", "no such ")
 """A table too wide, a view of a table that is gone: it would be refused again."""
+
+_LOWER = {ord(upper): upper.lower() for upper in ascii_uppercase}
 
 Row = tuple[Any, ...]
 
@@ -207,3 +210,8 @@ def _why_not(path: Path) -> str:
 def quoted(name: str) -> str:
     """An identifier in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def folded(name: str) -> str:
+    """The name as SQLite compares names: the letters of ASCII in any case, all others as they are."""
+    return name.translate(_LOWER)

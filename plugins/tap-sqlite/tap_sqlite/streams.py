@@ -14,7 +14,7 @@ from sync_rules.singer.stream import PagedStream
 from tap_sqlite import stored
 from tap_sqlite.catalog import TableDescription, describe, natural_key
 from tap_sqlite.choices import Choices, choose
-from tap_sqlite.database import Database
+from tap_sqlite.database import Database, folded
 from tap_sqlite.declared import BIGINT, BINARY, BOOLEAN, DOUBLE, JSON, TEXT, TableColumn, for_nothing_stored
 from tap_sqlite.queries import Queries
 from tap_sqlite.rejects import Rejects
@@ -66,13 +66,13 @@ class TableStream(PagedStream):
     def _settled(self, chosen: Choices, table: TableDescription, database: Database) -> Choices:
         """The choices with every type known; one look at the whole table where that is needed."""
         as_json = self.config["off_type_values"] == "json"
-        given = {name.casefold(): _type(name, text) for name, text in (self.config.get("column_types") or {}).items()}
-        types = {column.name: given.get(column.name.casefold(), column.type) for column in chosen.columns}
+        given = {folded(name): _type(name, text) for name, text in (self.config.get("column_types") or {}).items()}
+        types = {column.name: given.get(folded(column.name), column.type) for column in chosen.columns}
         keyed = {column.name for column in chosen.key}
         open_ones = [
             column
             for column in chosen.columns
-            if column.name.casefold() not in given
+            if folded(column.name) not in given
             and not column.is_rowid
             and (column.type is None or (as_json and column.name not in keyed))
         ]

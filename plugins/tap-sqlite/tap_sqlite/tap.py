@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sync_rules.singer.tap import PagedTap
 
 from tap_sqlite.catalog import describe, table_names
-from tap_sqlite.database import Database
+from tap_sqlite.database import Database, folded
 from tap_sqlite.settings import SETTINGS
 from tap_sqlite.streams import TableStream
 
@@ -32,7 +32,7 @@ class TapSqlite(PagedTap):
         """From the catalog where one is given; else from the file, only the tables asked for."""
         if self.input_catalog is not None:
             prefix = self.config["table_prefix"]
-            wanted = {name.casefold() for name in self.config.get("tables") or ()}
+            wanted = {folded(name) for name in self.config.get("tables") or ()}
             entries = [
                 (entry.table or entry.tap_stream_id.partition("-")[2].removeprefix(prefix), entry)
                 for entry in self.input_catalog.streams
@@ -40,7 +40,7 @@ class TapSqlite(PagedTap):
             return [
                 TableStream(self, name, schema=entry.schema.to_dict())
                 for name, entry in entries
-                if not wanted or name.casefold() in wanted
+                if not wanted or folded(name) in wanted
             ]
         database = self.database()
         try:
