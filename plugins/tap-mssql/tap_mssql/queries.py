@@ -90,8 +90,8 @@ class TableQueries:
         self, large: Sequence[SqlColumn], rows: int, condition: Condition, *, by_cursor: bool = False
     ) -> Statement:
         """How many bytes the large columns of one row hold, at most, over the rows of a page."""
-        page, values = self._top(rows, condition, f"{_sizes(large)} AS n", by_cursor=by_cursor)
-        return f"SELECT MAX(v.n) FROM ({page}) v", values
+        page, values = self._top(rows, condition, f"{_sizes(large)} AS _paralelo_bytes", by_cursor=by_cursor)
+        return f"SELECT MAX(v._paralelo_bytes) FROM ({page}) v", values
 
     def largest_value_of_all(self, large: Sequence[SqlColumn]) -> Statement:
         """The same over the whole table."""

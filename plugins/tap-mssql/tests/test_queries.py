@@ -140,7 +140,8 @@ def test_the_size_of_large_values_is_asked_of_the_same_rows() -> None:
     asked = queries((ID,))
     sql, values = asked.largest_value([large], 10, asked.below((9,), (5,))[0])
     assert sql == (
-        "SELECT MAX(v.n) FROM (SELECT TOP (10) COALESCE(CAST(DATALENGTH([doc]) AS bigint), 0) AS n FROM [dbo].[t]"
+        "SELECT MAX(v._paralelo_bytes) FROM (SELECT TOP (10) COALESCE(CAST(DATALENGTH([doc]) AS bigint), 0)"
+        " AS _paralelo_bytes FROM [dbo].[t]"
         " WHERE [Id] < CAST(? AS int) ORDER BY [Id] DESC) v"
     )
     assert values == [5]
