@@ -40,7 +40,10 @@ class Deadline(threading.local):
         return timeout if math.isinf(left) else left if timeout is None else min(timeout, left)
 
     def hold(self, http: httpx.Client) -> None:
-        """Have every connection of the client keep to it."""
+        """Have every connection of the client keep to it.
+
+        httpx takes no network backend to hand on: it is put in from outside, hence the narrow bounds of its release.
+        """
         for transport in (http._transport, *http._mounts.values()):
             if isinstance(transport, httpx.HTTPTransport):
                 pool = transport._pool
