@@ -146,11 +146,11 @@ def plan_incremental(
         saved = None
     if saved is not None:
         before = None
-        _check_bookmark(saved.cursor, clock, source)
+        _check_bookmark(saved.cursor, clock, source, log)
     if before is not None:
         before = in_terms_of(clock, before, source.name, source.cursor)
         if clock.may_fall and before.cursor_at_start is not None:
-            _check_bookmark(before.cursor_at_start, clock, source)
+            _check_bookmark(before.cursor_at_start, clock, source, log)
     window, bookmark = incremental.plan(
         saved,
         clock,
@@ -196,8 +196,11 @@ def _begins_below(full_sync: FullBookmark, saved: IncrementalBookmark, cursor: s
     return at_start < saved.cursor and full_sync.started_at > (saved.started_at or "")
 
 
-def _check_bookmark(at: KeyValue, clock: incremental.Clock, source: Source) -> None:
-    """Raise ConfigurationError for a bookmark from which changes would be lost: of another kind, or ahead of all."""
+def _check_bookmark(at: KeyValue, clock: incremental.Clock, source: Source, log: logging.Logger) -> None:
+    """Raise ConfigurationError for a bookmark from which changes would be lost: of another kind, or ahead of all.
+
+    Where that may be, and may as well not be, it is warned of.
+    """
     anew = "run a full sync, and clear this job's state (`meltano state clear`): it begins where that sync did"
     if isinstance(at, int) is not isinstance(clock.now, int):
         raise ConfigurationError(
@@ -216,6 +219,15 @@ def _check_bookmark(at: KeyValue, clock: incremental.Clock, source: Source) -> N
             " that are given anew; run a full sync. Where full_sync_state_id is not set, clear this job's state after"
             " it (`meltano state clear`): else rows are lost once the numbers have passed the old ones"
         )
+    log.warning(
+        "%s: %s stands at %s, below the bookmark %s. Where its newest rows were deleted that is well; where numbers are"
+        " given anew, %s",
+        source.name,
+        source.cursor,
+        clock.now,
+        at,
+        anew,
+    )
 
 
 def run_incremental(

@@ -144,6 +144,21 @@ def test_a_counter_is_a_cursor(source: Any, table: Make) -> None:
         assert 2 in ids(source.tap(sync_mode="incremental", state=changed.state, **settings), "dbo.counted")
 
 
+def test_a_number_that_fell_below_the_bookmark_is_warned_of(source: Any, table: Make) -> None:
+    """Its newest row may have been deleted, or a backup restored: nobody can tell."""
+    table("dbo.counted", "id int NOT NULL PRIMARY KEY, n bigint NOT NULL", "(1, 1)", "(2, 9)")
+    settings = {"tables": ["dbo.counted"], "cursor_column": "n", "sync_mode": "incremental", "start_date": None}
+    full = source.tap(**{**settings, "sync_mode": "full"})
+    changed = source.tap(state=full.state, **settings)
+    assert "below the bookmark" not in changed.log
+    source.execute("DELETE FROM dbo.counted WHERE id = 2")
+    fell = source.tap(state=changed.state, **settings)
+    assert fell.exit_code == 0, fell.log
+    assert "dbo.counted: n stands at 1, below the bookmark 9" in fell.log
+    source.execute("INSERT INTO dbo.counted VALUES (3, 10)")
+    assert 3 in ids(source.tap(state=fell.state, **settings), "dbo.counted")
+
+
 def test_rows_stamped_after_the_clock_wait(source: Any, table: Make) -> None:
     """SPEC I1."""
     table("dbo.live", "id int NOT NULL PRIMARY KEY, mod_ts datetime2(7) NOT NULL", "(1, '2999-01-01')")
