@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 from sqlglot import exp
 
 from ..tds.errors import SqlError
@@ -17,6 +18,8 @@ from .script import PREFIX
 if TYPE_CHECKING:
     from .translate import Scope, Translator
 
+_DIVIDES_BY_ZERO = int(duckdb.__version__.partition(".")[0]) < 2
+"""The DuckDB that Python 3.10 has makes infinity or NULL of a division that SQL Server refuses."""
 VERSION_TEXT = "Microsoft SQL Server 2022 (RTM) - 16.0.1000.6 (X64) \n\tParalelo stand-in\n\tDeveloper Edition (64-bit)"
 
 
@@ -134,6 +137,10 @@ def add(tr: Translator, node: exp.Binary, scope: Scope) -> Typed:
         )
         return exp.Paren(this=type(node)(this=base[0], expression=shift)), base[1]
     one, other, kind = unify(left[0], left[1], right[0], right[1])
+    if _DIVIDES_BY_ZERO and isinstance(node, (exp.Div, exp.Mod)):
+        zero = exp.EQ(this=exp.Paren(this=other.copy()), expression=exp.Literal.number(0))
+        refusal = call("error", "Division by zero")
+        other = exp.Paren(this=exp.Case(ifs=[exp.If(this=zero, true=refusal)], default=other))
     if isinstance(node, exp.Div) and kind is not None and kind.family == "int":
         return exp.IntDiv(this=one, expression=other), kind
     if isinstance(node, exp.Div) and kind is not None and kind.family == "decimal":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
+from singer_sdk.helpers._compat import SingerSDKPythonEOLWarning
 from singer_sdk.plugin_base import SingerCommand
 
 from sync_rules.exits import Exit, SyncError, end, end_at_once
@@ -54,6 +56,8 @@ class OneLineErrors(SingerCommand):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command. Discovery and `--test` run while the options are read, so `invoke` would be too late."""
+        # The SDK's word on Python 3.10, which this project is for as well, in the log of every run.
+        warnings.filterwarnings("ignore", category=SingerSDKPythonEOLWarning)
         try:
             return self._first(*args, **kwargs)
         except Ended as ended:  # perhaps while another end was being weighed
