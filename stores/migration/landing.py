@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sync_rules.batch_files import BatchFolder
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, Exit
 
 from stores.migration.files import LANDING, Store
 from stores.settings import DatabaseSettings
@@ -74,11 +75,23 @@ def land(stores: Sequence[Store], settings: DatabaseSettings) -> None:
                 raise LandingFailed(f"{plugin} ended with {ended[plugin]}: {_last_words(logs[plugin])}", ended[plugin])
 
 
+def _check_own(root: Path) -> None:
+    """Raises LandingFailed for a folder that somebody else made where all may, or may write to."""
+    try:
+        root.mkdir(mode=0o700, exist_ok=True)
+        found = root.lstat()
+    except OSError as error:
+        raise LandingFailed(f"{root} cannot be made: {error.strerror}", int(Exit.CONFIGURATION)) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise LandingFailed(f"{root} is not a folder of this user alone: remove it", int(Exit.CONFIGURATION))
+
+
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A private folder for the plugins' files, gone at the end. Batch files hold rows: what a killed migration left of
     them is removed by the next, as the taps' own are."""
     root = Path(tempfile.gettempdir()) / f"paralelo-landing-{os.getuid()}"
+    _check_own(root)
     try:
         held = BatchFolder(root, max_ahead=1, patience_seconds=0)
     except ConfigurationError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from enum import IntEnum
 from typing import NoReturn
 
@@ -119,7 +120,8 @@ def end_at_once() -> None:
 def end(code: int) -> NoReturn:
     """End the process with the code, as `sys.exit` does, or at once where that was asked for."""
     if _AT_ONCE[0]:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # nobody reads it any more
+                stream.flush()
         os._exit(code)
     sys.exit(code)

@@ -281,6 +281,21 @@ def test_killed_in_the_middle_and_run_again(
     assert migrate(command_environment, folder, "--verify", *only).returncode == 0
 
 
+@pytest.mark.parametrize("kind", ["writable by all", "a link"])
+def test_a_folder_that_others_may_write_to_takes_no_rows(
+    command_environment: dict[str, str], folder: Path, tmp_path: Path, kind: str
+) -> None:
+    theirs = tmp_path / f"paralelo-landing-{os.getuid()}"
+    if kind == "a link":
+        theirs.symlink_to(tmp_path)
+    else:
+        theirs.mkdir()
+        theirs.chmod(0o777)
+    done = migrate({**command_environment, "TMPDIR": str(tmp_path)}, folder, "--only", "audit_queue")
+    assert done.returncode == 2, done.stderr
+    assert "is not a folder of this user alone" in done.stderr
+
+
 def test_batch_files_of_a_killed_migration_are_gone_after_the_next(
     command_environment: dict[str, str], folder: Path, tmp_path: Path
 ) -> None:
