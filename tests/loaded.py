@@ -17,12 +17,13 @@ from typing import IO, Any, TextIO
 
 from singer_sdk.singerlib.encoding.simple import SimpleSingerReader
 
-_SERVER = multiprocessing.get_context("forkserver")
+SERVER = multiprocessing.get_context("forkserver")
+"""Nothing is forked from the tests' own process, whose threads may hold a lock just then."""
 PLUGINS = ("tap-mssql", "tap-oracle-wms", "tap-sqlite", "target-postgres")
 COMMANDS = {entry.name: entry for entry in entry_points(group="console_scripts") if entry.name in PLUGINS}
 _STREAMS: list[TextIO] = []
 """Those of a plugin, held for as long as it lives, as `sys.__stdout__` holds one."""
-_SERVER.set_forkserver_preload([__name__, *(entry.module for entry in COMMANDS.values())])
+SERVER.set_forkserver_preload([__name__, *(entry.module for entry in COMMANDS.values())])
 
 
 class Plugin:
@@ -49,7 +50,7 @@ class Plugin:
         )
         name, *arguments = command
         how = (COMMANDS[name], arguments, given, dict(os.environ if env is None else env))
-        self._process = _SERVER.Process(target=_run, args=how)
+        self._process = SERVER.Process(target=_run, args=how)
         self._process.start()
         self.pid = self._process.pid
         for passed in given:

@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
 
 import click
 import pytest
 from sync_rules.exits import ConfigurationError
 from sync_rules.singer.command import Ended, end_by, one_line_errors
+
+from tests.loaded import SERVER
 
 KILLED = f"ended by {signal.SIGTERM}"
 
@@ -92,7 +93,7 @@ def test_the_first_end_is_told_once(
     tmp_path: Path, program: Callable[[], None], said: str, code: int, before: int, after: int
 ) -> None:
     output = tmp_path / "output"
-    process = get_context("fork").Process(target=plugin, args=(output, program, before, after))
+    process = SERVER.Process(target=plugin, args=(output, program, before, after))
     process.start()
     process.join(60)
     assert process.exitcode == code
