@@ -37,7 +37,12 @@ _STARTING = (
     "being recovered",
     "in transition",
     "not currently available",
+    "not currently accessible",
+    "currently not accessible",
+    "primary or secondary role",
+    "middle of a restore",
     "currently busy",
+    "login failed due to timeout",
 )
 """Of a server or database that starts, stops or moves: some of these say `Login failed`, and a restart helps."""
 _CERTIFICATE = ("certificate", "target principal name")
@@ -53,12 +58,27 @@ _NO_COMMON_TLS = (
 """OpenSSL's words where the two sides' rules for TLS do not meet. Its others are of a connection that was lost."""
 _PASSING = {
     "kill state": "the session was killed on the server",
+    "session is terminated": "the server ended the session: it took too much of what others share",
+    "session has been terminated": "the server ended the session: it took too much of what others share",
     "lock request time out": "a lock was not given within the session's LOCK_TIMEOUT",
     "deadlock": "the server chose the query as a deadlock victim",
     "snapshot isolation transaction": "the table or the database was altered beneath a snapshot",
     "accessing versioned row": "the server's version store lost a row: tempdb may be full",
+    "insufficient system memory": "the server is short of memory",
+    "insufficient memory available": "the server is short of memory",
+    "memory resources": "the server is short of memory",
+    "memory grant": "the server is short of memory",
+    "cannot obtain a lock resource": "the server is short of memory",
+    "request limit": "the server takes no more requests just now",
+    "too busy": "the server takes no more requests just now",
+    "not enough resources": "the server takes no more requests just now",
+    "waiting to optimize": "the server takes no more requests just now",
+    "please try again": "the server asks to try again later",
 }
 """What others do on the server while a query runs, in its words and ours: the next run goes on."""
+_NO_ACCESS = "is not able to access the database"
+_VALUE = re.compile(r"(?<=\bvalue)(?: is|:| =)? *(?='|\(|[-+.\d])", re.IGNORECASE)
+"""Where a value begins in a message of the server: `value 'x'`, `value: 'x'`, `value = 7`, `value is (7)`."""
 _PREFIXES = re.compile(r"^(\[[^\]]*\]\s*)+")
 
 
@@ -95,10 +115,14 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
             return NoDatabase(_no_database(server, database, user))
         if "login failed" not in low:  # before the session begins the server speaks its own language
             return ConfigurationError(f"{server}: user {user} was not let in: {_short(text)}")
+        if reason := re.search(r"(?:reason:|because) *(.+)", text, re.IGNORECASE):
+            return ConfigurationError(f"{server}: login failed for user {user}: {_short(reason[1])}")
         return ConfigurationError(
             f"{server}: login failed for user {user}: check user, password, and that database {database} exists"
         )
-    if "cannot open database" in low or "cannot open server" in low:
+    if "not allowed to access the server" in low:
+        return ConfigurationError(f"{server}: its firewall lets this address not in: {_short(text)}")
+    if "cannot open database" in low or "cannot open server" in low or _NO_ACCESS in low:
         return NoDatabase(_no_database(server, database, user))
     if any(words in low for words in _CERTIFICATE):
         return ConfigurationError(
@@ -131,6 +155,8 @@ def reading(error: Exception, table: str, timeout_seconds: int | None = None) ->
     for words, told in _PASSING.items():
         if words in low and "not allowed in this database" not in low:
             return SourceUnreachable(f"{table}: {told}; the next run goes on")
+    if any(words in low for words in _STARTING):
+        return SourceUnreachable(f"{table}: the server or the database stops or moves: {_without_values(text)}")
     refused = _refused(table, state, text)
     if refused:
         return ConfigurationError(f"{table}: {refused}")
@@ -162,6 +188,9 @@ def _refused(table: str, state: str, text: str) -> str:
     itself = not name or table.casefold().endswith(name.rpartition(".")[2].strip("[]").casefold())
     if "binding errors" in low:
         return "the view no longer fits what it reads: mend it, or have its owner run sp_refreshview"
+    if _NO_ACCESS in low:
+        other = re.search(r'the database "([^"]*)"', text)
+        return f"the user may not open database {other[1] if other else ''}, which it reads"
     if "could not find server" in low:
         return f"it reads the linked server {name}, which is not there"
     if state == "42S02" or "invalid object name" in low:
@@ -185,7 +214,10 @@ def _short(text: str) -> str:
 def _without_values(text: str) -> str:
     """SQL Server quotes values in its messages ("converting the varchar value '...'"): they are left out.
 
-    Not the word of our own query that it could not read: its values are bound.
+    What a value holds is anything: quotes, line breaks, more than fits. So nothing after its beginning is shown. Not
+    left out is the word of our own query that the server could not read: its values are bound.
     """
-    first = _short(text)
-    return first if first.lower().startswith("incorrect syntax near") else re.sub(r"'[^']*'", "'...'", first)
+    if text.lower().startswith("incorrect syntax near"):
+        return _short(text)
+    before = _VALUE.split(text, maxsplit=1)
+    return _short(re.sub(r"'[^']*'", "'...'", before[0])) + (" '...'" if len(before) > 1 else "")

@@ -68,6 +68,41 @@ def snapshot(why: str) -> Exception:
         ),
         (theirs("28000", "Fehler bei der Anmeldung für den Benutzer 'sa'.", 18456), 2, "Fehler bei der Anmeldung"),
         (theirs("42000", "Database 'X' is being recovered. Waiting until recovery is finished.", 922), 3, "not ready"),
+        (theirs("28000", "Login failed due to timeout; the connection has been closed.", 17197), 3, "not ready"),
+        (
+            theirs("42000", "Database 'X' cannot be opened. It is in the middle of a restore.", 927),
+            3,
+            "not ready",
+        ),
+        (
+            theirs("28000", "Login failed for user 'sa'. Reason: The account is disabled.", 18470),
+            2,
+            "login failed for user sa: The account is disabled",
+        ),
+        (
+            theirs("28000", "Login failed for user 'sa' because the account is currently locked out.", 18486),
+            2,
+            "login failed for user sa: the account is currently locked out",
+        ),
+        (
+            theirs(
+                "42000",
+                "Cannot open server 's' requested by the login. Client with IP address '10.0.0.1' is not allowed to"
+                " access the server.",
+                40615,
+            ),
+            2,
+            "its firewall",
+        ),
+        (
+            theirs(
+                "42000",
+                'The server principal "sa" is not able to access the database "X" under the current security context.',
+                916,
+            ),
+            2,
+            "user sa may not open it",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -123,6 +158,29 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
         (theirs("42S02", "Could not find server 'LNK' in sys.servers.", 7202), 2, "linked server LNK"),
         (theirs("42000", "Could not use view or function 'dbo.t' because of binding errors.", 4413), 2, "mend it"),
         (theirs("40001", "Transaction was deadlocked on lock resources", 1205), 3, "deadlock"),
+        (theirs("42000", "A timeout occurred while waiting for memory resources to execute", 8645), 3, "memory"),
+        (theirs("42000", "There is insufficient system memory in resource pool 'default'", 701), 3, "memory"),
+        (theirs("HY000", "The service has encountered an error. Please try again. Error code 1", 40197), 3, "later"),
+        (ours("", "The service is currently busy. Retry the request after 10 seconds."), 3, "stops or moves"),
+        (ours("", "Database 'X' on server 's' is not currently available."), 3, "stops or moves"),
+        (theirs("HY000", "Resource ID: 1. The request limit for the database is 60", 10928), 3, "no more requests"),
+        (theirs("HY000", "Session is terminated because you have a long-running transaction.", 40549), 3, "ended the"),
+        (theirs("42000", "SHUTDOWN is in progress.", 6005), 3, "stops or moves"),
+        (theirs("42000", "Database 'X' is in transition. Try the statement later.", 952), 3, "stops or moves"),
+        (
+            theirs("42000", "The target database, 'X', is currently not accessible for queries.", 976),
+            3,
+            "stops or moves",
+        ),
+        (
+            theirs(
+                "42000",
+                'The server principal "u" is not able to access the database "Y" under the current security context.',
+                916,
+            ),
+            2,
+            "may not open database Y, which it reads",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -137,6 +195,24 @@ def test_a_value_in_the_servers_message_is_left_out() -> None:
     found = str(errors.reading(error, "dbo.t"))
     assert "123" not in found
     assert "varchar value '...'" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Conversion failed when converting the varchar value 'Ann O'Neil 7' to data type int.", "varchar value '...'"),
+        ("Conversion failed when converting the varchar value 'Ann\n7' to data type int.", "varchar value '...'"),
+        ("Conversion failed when converting the nvarchar value 'Ann " + 500 * "7", "nvarchar value '...'"),
+        ("Arithmetic overflow error for data type tinyint, value = 777.", "tinyint, value '...'"),
+        ("Truncated in table 'X', column 'y'. Truncated value: 'Ann 7'.", "column '...'. Truncated value '...'"),
+    ],
+)
+def test_no_part_of_a_value_is_told(text: str, told: str) -> None:
+    """Nothing in the server's message marks a quote within a value (SPEC O3)."""
+    found = str(errors.reading(theirs("22018", text, 245), "dbo.t"))
+    assert found.endswith(told)
+    assert "Ann" not in found
+    assert "7" not in found
 
 
 def test_the_word_of_a_query_that_the_server_cannot_read_is_told() -> None:
