@@ -184,30 +184,34 @@ def describe(
     """The wanted tables, or all of the given schemas, or all. Raises ConfigurationError for one that is not there."""
     columns: dict[TableName, list[SqlColumn]] = {}
     views: set[TableName] = set()
-    listed = _asked(connection, _COLUMNS, standard_views.COLUMNS, wanted, schemas)
+    listed, standard = _columns(connection, wanted, schemas)
     for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in listed:
         if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
             continue
         owner = TableName(schema, table)
-        columns.setdefault(owner, []).append(
-            SqlColumn(
-                name,
-                base.lower().partition("(")[0].strip(),  # some servers write decimal(18,2)
-                int(length),
-                int(precision),
-                int(scale),
-                bool(nullable),
-                collation,
-                bool(computed),
-            )
+        column = SqlColumn(
+            name,
+            base.lower().partition("(")[0].strip(),  # some servers write decimal(18,2)
+            int(length),
+            int(precision),
+            int(scale),
+            bool(nullable),
+            collation,
+            bool(computed),
         )
+        members = columns.setdefault(owner, [])
+        if column in members:  # some servers list what other databases have, too
+            continue
+        if any(one.name == name for one in members):
+            raise ConfigurationError(f"{owner}: the server lists its column {name} twice, and not as the same")
+        members.append(column)
         if kind.strip() == "V":
             views.add(owner)
     missing = [name for name in wanted if not any(_same(name, found) for found in columns)]
     if missing:
         names = ", ".join(str(name) for name in missing)
         raise ConfigurationError(f"{names}: no such table or view in the database, or no right to see it")
-    indexes = _indexes(connection, wanted, schemas)
+    indexes = _indexes(connection, wanted, schemas, standard=standard)
     condition, values = named(wanted, schemas)
     rows = {
         TableName(schema, table): int(count)
@@ -250,27 +254,40 @@ def describe_one(connection: Connection, name: TableName) -> TableDescription:
     return next((one for one in found if one.name == name), found[0])
 
 
-def _asked(
-    connection: Connection, own: str, standard: str, wanted: Sequence[TableName], schemas: Sequence[str]
-) -> list[tuple[Any, ...]]:
-    """What SQL Server's own views say; where they are refused, what those of the SQL standard do.
+def _columns(
+    connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]
+) -> tuple[list[tuple[Any, ...]], bool]:
+    """What is known of the columns, and whether it is the standard's views that know it.
 
-    Not where they are empty: a key may be disabled, which the standard's views do not tell.
+    They are asked, too, where SQL Server's own list nothing or no type: another kind of server may have them for show.
     """
-    condition, values = named(wanted, schemas)
+    found = _own(connection, _COLUMNS, wanted, schemas)
+    if found and any(base != "unknown" for _, _, _, _, base, *_ in found):
+        return found, False
     try:
-        return connection.rows(own.format(named=condition), values)
+        listed = _standard(connection, standard_views.COLUMNS, wanted, schemas)
     except SourceUnreachable:
         raise
-    except SyncError as error:
-        _warn_once(f"{error}; asking the views of the SQL standard")
-    condition, values = named(wanted, schemas, *standard_views.NAMES)
-    return connection.rows(standard.format(named=condition), values)
+    except SyncError:
+        if found is None:
+            raise
+        listed = []
+    if not listed:
+        return found or [], False
+    if found is not None:
+        _warn_once("catalog: SQL Server's own views do not tell; asking the views of the SQL standard")
+    return listed, True
 
 
-def _key_columns(connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]) -> list[tuple[Any, ...]]:
+def _key_columns(
+    connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str], *, standard: bool
+) -> list[tuple[Any, ...]]:
+    """The standard's views are not asked where SQL Server's own know the columns: they do not tell a disabled key."""
+    found = _own(connection, _INDEXES, wanted, schemas)
+    if found or (found is not None and not standard):
+        return found
     try:
-        return _asked(connection, _INDEXES, standard_views.KEYS, wanted, schemas)
+        return _standard(connection, standard_views.KEYS, wanted, schemas)
     except SourceUnreachable:
         raise
     except SyncError as error:
@@ -278,18 +295,40 @@ def _key_columns(connection: Connection, wanted: Sequence[TableName], schemas: S
         return []
 
 
+def _own(
+    connection: Connection, sql: str, wanted: Sequence[TableName], schemas: Sequence[str]
+) -> list[tuple[Any, ...]] | None:
+    """What SQL Server's own views say; None where they are refused."""
+    condition, values = named(wanted, schemas)
+    try:
+        return connection.rows(sql.format(named=condition), values)
+    except SourceUnreachable:
+        raise
+    except SyncError as error:
+        _warn_once(f"{error}; asking the views of the SQL standard")
+        return None
+
+
+def _standard(
+    connection: Connection, sql: str, wanted: Sequence[TableName], schemas: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    condition, values = named(wanted, schemas, *standard_views.NAMES)
+    return connection.rows(sql.format(named=condition), values)
+
+
 def _indexes(
-    connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str]
+    connection: Connection, wanted: Sequence[TableName], schemas: Sequence[str], *, standard: bool
 ) -> dict[TableName, list[Index]]:
     gathered: dict[tuple[TableName, Any], tuple[bool, list[tuple[str, bool]]]] = {}
-    for schema, table, index, primary, column, nullable in _key_columns(connection, wanted, schemas):
+    for schema, table, index, primary, column, nullable in _key_columns(connection, wanted, schemas, standard=standard):
         key = (TableName(schema, table), index)
-        gathered.setdefault(key, (bool(primary), []))[1].append((column, bool(nullable)))
+        members = gathered.setdefault(key, (bool(primary), []))[1]
+        if (column, bool(nullable)) not in members:
+            members.append((column, bool(nullable)))
     enforced = not gathered or not optional(connection, _UNENFORCED, quietly=True)
     found: dict[TableName, list[Index]] = {}
-    for (name, _), (primary, members) in gathered.items():
-        nullable = any(one_is for _, one_is in members)
-        index = Index(tuple(column for column, _ in members), primary, nullable, enforced)
+    for (name, _), (primary, parts) in gathered.items():
+        index = Index(tuple(part for part, _ in parts), primary, any(one_is for _, one_is in parts), enforced)
         found.setdefault(name, []).append(index)
     return found
 

@@ -31,8 +31,17 @@ class Curt(Guarded):
     """One that has the standard's views alone, tells no length, and writes types out."""
 
     def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
-        sql = sql.replace("c.CHARACTER_OCTET_LENGTH", "NULL").replace("c.DATA_TYPE,", "UPPER(c.DATA_TYPE) + '(9)',")
+        sql = sql.replace("c.CHARACTER_OCTET_LENGTH", "NULL").replace("c.DATA_TYPE", "(UPPER(c.DATA_TYPE) + '(9)')")
         return super().rows(sql, values, table=table)
+
+
+class Showy(Guarded):
+    """One that has SQL Server's own views, in which nothing stands; the standard's list other databases, too."""
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        if "sys." in sql:
+            return []
+        return [row for row in super().rows(sql, values, table=table) for _ in range(2)]
 
 
 @pytest.mark.parametrize(
@@ -70,9 +79,15 @@ def test_a_server_without_sql_servers_own_views_is_asked_by_the_standards(source
     try:
         usual, other = describe(opened, wanted), describe(Guarded(opened, "sys."), wanted)
         of_schema = describe(Guarded(opened, "sys."), schemas=["dbo"])
+        showy = describe(Showy(opened), wanted)
+        with pytest.raises(ConfigurationError, match="no such table"):
+            describe(Showy(opened), [TableName("dbo", "nowhere")])
+        with pytest.raises(ConfigurationError, match="no such table"):
+            describe(Showy(opened, "INFORMATION_SCHEMA"), wanted)
     finally:
         opened.close()
         source.execute("DROP VIEW dbo.seen_by_standard")
+    assert showy == other
     for one, same in zip(usual, other, strict=True):
         assert (one.name, one.is_view, one.natural_key) == (same.name, same.is_view, same.natural_key)
         assert [(c.name, c.declared, c.type, c.nullable, c.collation) for c in one.columns] == [
@@ -203,3 +218,20 @@ def test_a_server_that_tells_no_length_is_taken_to_set_no_bound(source: Any, tab
         opened.close()
     declared = ["varchar(max)", "nchar(max)", "varbinary(max)", "decimal(9,2)", "int"]
     assert [column.declared for column in found.columns] == declared
+
+
+def test_a_column_that_is_listed_twice_and_otherwise_is_refused(source: Any, table: Any) -> None:
+    """Some servers list what other databases have, too: which of the two is meant cannot be told."""
+    table("dbo.twice", "id int NOT NULL PRIMARY KEY", "(1)")
+
+    class Elsewhere(Guarded):
+        def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+            found = super().rows(sql, values, table=table)
+            return [row for one in found for row in (one, (*one[:4], "bigint", *one[5:]))]
+
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        with pytest.raises(ConfigurationError, match="lists its column id twice"):
+            describe(Elsewhere(opened, "sys.objects"), [TableName("dbo", "twice")])
+    finally:
+        opened.close()
