@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ import pgpq.schema
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from singer_sdk.singerlib.json import serialize_json
+import simplejson
 
 from target_postgres.postgres_types import PostgresType
 
@@ -281,9 +282,19 @@ def text_table(columns: Mapping[str, Sequence[str | None]]) -> pa.Table:
     return pa.table([pa.array(values, pa.large_string()) for values in columns.values()], names=list(columns))
 
 
-def dump_json(value: Any) -> str:
-    """A value as JSON, its decimals digit for digit."""
-    return serialize_json(value, ensure_ascii=False)
+def dump_json(value: Any, *, ascii_only: bool = False) -> str:
+    """A value as JSON, its decimals digit for digit.
+
+    NaN and infinities stay what they are, which is no JSON: PostgreSQL refuses them, and nobody takes them for null.
+    """
+    return simplejson.dumps(
+        value, use_decimal=True, allow_nan=True, ensure_ascii=ascii_only, separators=(",", ":"), default=_text_in_json
+    )
+
+
+def _text_in_json(value: Any) -> str:
+    """What JSON has no form for: times as ISO 8601 has them, all else as Python does."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def text_of(value: Any, kind: PostgresType, *, base64: bool = False) -> str | None:

@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import signal
+import sys
 import weakref
 from fnmatch import fnmatch
 from types import FrameType
@@ -25,7 +26,7 @@ from sync_rules.exits import ConfigurationError, SyncError, end_at_once
 from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.settings import from_environment, read_numbers
 
-from target_postgres.encode import loads
+from target_postgres.encode import dump_json, loads
 from target_postgres.errors import LedgerGap, tell
 from target_postgres.full import FullLoad
 from target_postgres.session import Session
@@ -277,6 +278,11 @@ class TargetPostgres(Target):
             if this_version and said.get("done") and sink.load.sync.status != "activated":
                 return True
         return False
+
+    def _write_state_message(self, state: dict[str, Any]) -> None:
+        """The SDK's writer knows no decimals, which numbers of a STATE are as all others that are read here."""
+        sys.stdout.write(f"{dump_json(state, ascii_only=True)}\n")
+        sys.stdout.flush()
 
     def _end_at_gap(self, stream: str, error: LedgerGap) -> None:
         if self._latest_state is not None:

@@ -252,6 +252,17 @@ def test_a_number_beyond_its_columns_range_is_a_reject(config: Any, db: Db, feed
     assert db.execute("SELECT id, n FROM things").fetchall() == [(2, 5)]
 
 
+# SPEC V4
+@pytest.mark.parametrize("number", ["NaN", "-Infinity"])
+def test_what_is_no_number_does_not_become_null_inside_json(config: Any, db: Db, tmp_path: Path, number: str) -> None:
+    lines = _singer({"tags": {"type": "array"}}, f'{{"id": 1, "tags": [1.10, {number}]}}')
+    check(run(config, tmp_path, lines), 8, "invalid input syntax for type json")
+    load(config, lines, max_rejects=1)
+    rejected = db.execute("SELECT row_values ->> 'tags' FROM paralelo.reject").fetchone()
+    assert rejected == (f"[1.10,{number}]",)
+    assert db.execute("SELECT count(*) FROM things").fetchone() == (0,)
+
+
 @pytest.mark.parametrize(
     ("properties", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import io
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from feed import load
 from sync_rules.exits import CheckRefused, DataRefused
 from target_postgres import records
+from target_postgres.target import TargetPostgres
 
 Db = psycopg.Connection[Any]
 PROPERTIES = {
@@ -78,6 +80,16 @@ def test_state_is_never_ahead_of_its_rows(config: Any) -> None:
     lines = [schema("id"), record(1), state({"n": 1}), record(2), state({"n": 2}), record(3)]
     assert load(config, lines) == [{"n": 2}]
     assert load(config, lines, batch_size_rows=1) == [{"n": 1}, {"n": 2}]
+
+
+def test_numbers_in_a_state_keep_their_digits(config: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    exact = '{"at":1763845200.1234567890123,"n":1.50,"unit":"\\u00b5s"}'
+    lines = [schema("id"), record(1), f'{{"type": "STATE", "value": {exact}}}']
+    assert load(config, lines) == [json.loads(exact)]
+    target = TargetPostgres(config=config)
+    target.process_lines(io.StringIO("\n".join(lines)))
+    target.process_endofpipe()
+    assert capsys.readouterr().out == f"{exact}\n"
 
 
 def test_json_lines(config: Any, db: Db, tmp_path: Path) -> None:
