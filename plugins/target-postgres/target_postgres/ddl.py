@@ -10,7 +10,7 @@ from target_postgres.catalog import LiveTable, TableName
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.names import column_list, incoming_of
 from target_postgres.queries import query
-from target_postgres.shape import Changes, Column
+from target_postgres.shape import MAX_COLUMNS, Changes, Column
 
 
 def create_schema(connection: Connection, schema: str) -> None:
@@ -65,10 +65,14 @@ def hide(connection: Connection, name: TableName) -> None:
         connection.execute(sql.SQL(statement))
 
 
-def create_incoming(connection: Connection, live: TableName, columns: Sequence[Column]) -> sql.Identifier:
+def create_incoming(
+    connection: Connection, live: TableName, columns: Sequence[Column]
+) -> tuple[sql.Identifier, sql.Composable]:
     """A temporary table for one batch at a time: the live table's columns and constraints, and no indexes.
 
-    Columns that the batch does not bring are left out, for their NOT NULL would refuse every row.
+    Columns that the batch does not bring are left out, for their NOT NULL would refuse every row. Returns the table,
+    and by what its rows are in the order they came: a later row may get the room that a page before had left, so it is
+    a column of their numbers, or, beside as many columns as a table may have, their places after all.
     """
     name = incoming_of(live.table)
     incoming = sql.Identifier("pg_temp", name)
@@ -86,7 +90,13 @@ def create_incoming(connection: Connection, live: TableName, columns: Sequence[C
         for (name,) in present:
             if name not in brought:
                 connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(incoming, sql.Identifier(name)))
-    return incoming
+        if len(present) == MAX_COLUMNS:
+            return incoming, sql.SQL("ctid")
+        number = sql.Identifier("_paralelo_number")
+        connection.execute(
+            sql.SQL("ALTER TABLE {} ADD COLUMN {} bigint GENERATED ALWAYS AS IDENTITY").format(incoming, number)
+        )
+    return incoming, number
 
 
 def apply(connection: Connection, name: TableName, plan: Changes) -> None:

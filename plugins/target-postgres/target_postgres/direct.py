@@ -45,7 +45,7 @@ class DirectLoad:
             columns={column.name: str(column.type) for column in job.columns},
             estimate=job.estimate,
         )
-        self._incoming = ddl.create_incoming(connection, job.live, job.columns)
+        self._incoming, self._order = ddl.create_incoming(connection, job.live, job.columns)
         self._extra: list[Column] = []
         self.counts = Counts()
         self.outcome = Outcome()
@@ -147,7 +147,9 @@ class DirectLoad:
             self._change(live, plan)
         if column not in self._extra:
             self._extra.append(column)
-            self._incoming = ddl.create_incoming(self._connection, self.job.live, [*self.job.columns, *self._extra])
+            self._incoming, self._order = ddl.create_incoming(
+                self._connection, self.job.live, [*self.job.columns, *self._extra]
+            )
 
     def take(self, frame: Frame) -> None:
         """Load one batch. Returns once it is committed. Raises DataRefused when too many rows cannot be stored."""
@@ -191,7 +193,7 @@ class DirectLoad:
         upsert = Upsert(self.job.live.sql, self._incoming, self.job.key, frame.data.column_names)
         if not self.job.key:
             return Outcome(inserted=upsert.insert_all(self._connection))
-        upsert.drop_superseded(self._connection, self.job.cursor)
+        upsert.drop_superseded(self._connection, self.job.cursor, self._order)
         updated = upsert.update_changed(self._connection)
         inserted = upsert.insert_missing(self._connection)
         return Outcome(inserted=inserted, updated=updated, unchanged=frame.rows - inserted - updated)

@@ -21,11 +21,12 @@ class Upsert:
     key: Sequence[str]
     columns: Sequence[str]
 
-    def drop_superseded(self, connection: Connection, cursor: str | None) -> int:
-        """Leave one incoming row a key: the greatest cursor's, of equal ones the last. Returns how many went."""
-        order = sql.SQL("{} DESC NULLS LAST,").format(column(cursor)) if cursor else sql.SQL("")
+    def drop_superseded(self, connection: Connection, cursor: str | None, came: sql.Composable) -> int:
+        """Leave one incoming row a key: the greatest cursor's, of equal ones the last by `came`. Returns how many."""
+        order = sql.SQL("{} DESC NULLS LAST, ").format(column(cursor)) if cursor else sql.SQL("")
+        order += sql.SQL("{} DESC").format(came)
         return connection.execute(
-            query("rows.drop_superseded", incoming=self.incoming, keys=column_list(self.key), cursor_order=order)
+            query("rows.drop_superseded", incoming=self.incoming, keys=column_list(self.key), order=order)
         ).rowcount
 
     def update_changed(self, connection: Connection) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import random
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -43,6 +45,26 @@ def test_the_greatest_cursor_wins_then_the_last(config: Any, db: Db, feed: Feed)
         (3, "stamped"),
     ]
     assert last_sync(db, "rows_read", "rows_written", "rows_unchanged") == (6, 3, 3)
+
+
+# SPEC I7
+def test_the_last_wins_also_where_an_earlier_page_had_room_left_for_it(config: Any, db: Db, tmp_path: Path) -> None:
+    """Rows of all sizes up to a quarter of a page: a small one that comes late may be put before a large one."""
+    feed = Feed(tmp_path, columns={"id": "bigint", "v": "text"}, cursor=None)
+    chance = random.Random(1)
+    rows = [
+        {"id": chance.randrange(300), "v": f"{n} {chance.randbytes(chance.choice([5, 200, 450, 750, 950])).hex()}"}
+        for n in range(3000)
+    ]
+    load(config, feed.incremental(rows, page=3000))
+    assert dict(db.execute("SELECT id, v FROM things").fetchall()) == {row["id"]: row["v"] for row in rows}
+
+
+def test_as_many_columns_as_a_table_may_have(config: Any, db: Db, tmp_path: Path) -> None:
+    columns = {"id": "bigint", **{f"c{number}": "smallint" for number in range(1599)}}
+    feed = Feed(tmp_path, columns=columns, cursor=None)
+    load(config, feed.incremental([{"id": 1, "c0": 1}, {"id": 1, "c0": 2, "c1598": 3}]))
+    assert db.execute("SELECT id, c0, c1598 FROM things").fetchall() == [(1, 2, 3)]
 
 
 def test_a_row_whose_stamp_went_back_overwrites(config: Any, db: Db, feed: Feed) -> None:

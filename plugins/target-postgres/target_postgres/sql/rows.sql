@@ -5,7 +5,7 @@
 -- The same key twice in one batch: the greatest cursor wins, then the one that came last.
 DELETE FROM {incoming} AS i
 USING (SELECT ctid AS place,
-              row_number() OVER (PARTITION BY {keys} ORDER BY {cursor_order} ctid DESC) AS rank
+              row_number() OVER (PARTITION BY {keys} ORDER BY {order}) AS rank
        FROM {incoming}) AS ranked
 WHERE i.ctid = ranked.place AND ranked.rank > 1
 
