@@ -307,11 +307,16 @@ def text_of(value: Any, kind: PostgresType, *, base64: bool = False) -> str | No
         return "\\x" + _decode(value) if base64 and kind.name == "bytea" else value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Decimal) and kind.name in ("smallint", "integer", "bigint") and value == value.to_integral():
+    if isinstance(value, Decimal) and kind.name in ("smallint", "integer", "bigint") and _is_whole(value):
         return str(int(value))
     if isinstance(value, dict | list):
         return dump_json(value)
     return str(value)
+
+
+def _is_whole(value: Decimal) -> bool:
+    """Whether it is a whole number that a `bigint` might hold: to write out 1e999999999 would take for ever."""
+    return value.adjusted() < 20 and value == value.to_integral()
 
 
 def _decode(value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ _TIMES = ("time without time zone", "timestamp without time zone", "timestamp wi
 _FURTHER_DIGITS = r"(\.\d{6})\d+"
 _DIGITS_LOST = r"\.\d{6}\d*[1-9]"
 _TIME_ALONE = r"^\s*[tT]?[0-9:.]+\s*([aApP][mM])?\s*$"
+_OFFSET = r":[0-9.]+\s*([zZ]|[+-]\d)"
+_BY_THE_CLOCK = r"(?i)\b(now|today|tomorrow|yesterday)\b"
 _TIME_OF_DAY = r"\d:\d"
 _MIDNIGHT = r"[T ]00:00(:00(\.0*)?)?\s*(Z|[+-]00(:?00)?)?\s*$"
 
@@ -31,8 +34,8 @@ def clean(frame: Frame, rules: LoadRules) -> Cleaned:
     for position, (name, kind) in enumerate(frame.types.items()):
         if not frame.binary and kind.name in _TIMES:
             frame = _cut(frame, position)
-        why, rows = _misfits(frame.data.column(position), kind, binary=frame.binary)
-        refused.update({row: f"{why} (column {name})" for row in rows if row not in refused})
+        for why, rows in _misfits(frame.data.column(position), kind, binary=frame.binary):
+            refused.update({row: f"{why} (column {name})" for row in rows if row not in refused})
     return Cleaned(frame, cleaned.replaced, refused)
 
 
@@ -50,23 +53,25 @@ def _cut(frame: Frame, position: int) -> Frame:
     )
 
 
-def _misfits(column: pa.ChunkedArray, kind: PostgresType, *, binary: bool) -> tuple[str, list[int]]:
-    """The rows whose value the type would take only a part of, and what to say of them."""
+def _misfits(column: pa.ChunkedArray, kind: PostgresType, *, binary: bool) -> Iterator[tuple[str, list[int]]]:
+    """The rows whose value the type would take only a part of, or take for another, and what to say of them."""
     if kind.name == "character varying" and kind.first is not None and not pa.types.is_null(column.type):
         # Their lengths in bytes cost next to nothing, and are mostly enough. Spaces beyond the type's length would go.
-        if (pc.max(pc.binary_length(column)).as_py() or 0) <= kind.first:
-            return "", []
-        return f"value too long for type {kind}", _rows(pc.greater(pc.utf8_length(column), kind.first))
-    if binary:
-        return "", []
+        if (pc.max(pc.binary_length(column)).as_py() or 0) > kind.first:
+            yield f"value too long for type {kind}", _rows(pc.greater(pc.utf8_length(column), kind.first))
+        return
+    if binary or kind.name not in ("date", *_TIMES):
+        return
+    yield "a word for a time that the clock tells", _rows(pc.match_substring_regex(column, _BY_THE_CLOCK))
     if kind.name == "time without time zone":
-        return "a time with an offset or a date", _rows(pc.invert(pc.match_substring_regex(column, _TIME_ALONE)))
+        yield "a time with an offset or a date", _rows(pc.invert(pc.match_substring_regex(column, _TIME_ALONE)))
+    if kind.name == "timestamp without time zone":
+        yield "a time with an offset", _rows(pc.match_substring_regex(column, _OFFSET))
     if kind.name == "date":
         timed = pc.match_substring_regex(column, _TIME_OF_DAY)
         if _count(timed):
             at_midnight = pc.match_substring_regex(column, _MIDNIGHT)
-            return "a date with a time of day", _rows(pc.and_not(timed, at_midnight))
-    return "", []
+            yield "a date with a time of day", _rows(pc.and_not(timed, at_midnight))
 
 
 def _rows(mask: pa.ChunkedArray) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from target_postgres.job import Job
 from target_postgres.postgres_types import PostgresType
 from target_postgres.shape import Column
 
+logger = logging.getLogger("target-postgres")
 CHUNK_ROWS = 5000
 """Rows held as Python objects before they become Arrow texts, which take a tenth of the memory."""
 
@@ -32,6 +34,8 @@ class RecordBuffer:
         self._rules = job.rules
         # Most values are text that goes on as it is: a call for each would cost more than all the rest.
         self._plain = [(column, types[column.name].name not in ("jsonb", "bytea")) for column in columns]
+        self._known = {column.source for column in columns}
+        self._left_out: set[str] = set()
         self._chunks: list[pa.Table] = []
         self._rows: list[list[str | None]] = []
         self.rows = 0
@@ -39,7 +43,9 @@ class RecordBuffer:
         self._unpacked = self._packed = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take a record. Columns that it lacks are NULL."""
+        """Take a record. Columns that it lacks are NULL; fields that are no column are left out, and told."""
+        if not record.keys() <= self._known:
+            self._tell_left_out(record)
         row = [
             value
             if (value := record.get(column.source)) is None or (type(value) is str and as_it_is)
@@ -51,6 +57,12 @@ class RecordBuffer:
         self._unpacked += sum(map(len, filter(None, row)))
         if len(self._rows) >= CHUNK_ROWS or self._unpacked >= CHUNK_BYTES:
             self._pack()
+
+    def _tell_left_out(self, record: Mapping[str, Any]) -> None:
+        for name in record.keys() - self._known - self._left_out:
+            if record[name] is not None:
+                self._left_out.add(name)
+                logger.warning("%s: records have the field %r, which their SCHEMA lacks: left out", self._table, name)
 
     @property
     def is_large(self) -> bool:

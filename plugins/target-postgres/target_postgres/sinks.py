@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from jsonschema import ValidationError
-from singer_sdk.exceptions import InvalidRecord
+from singer_sdk.exceptions import InvalidRecord, MissingKeyPropertiesError
 from singer_sdk.helpers._batch import BaseBatchFileEncoding
 from singer_sdk.sinks import BatchSink
 from sync_rules.bookmarks import FullBookmark
@@ -23,13 +23,19 @@ from target_postgres.full import FullLoad
 from target_postgres.job import job_of
 from target_postgres.records import RecordBuffer
 from target_postgres.summary import Summary
+from target_postgres.versions import COLUMN
 
 if TYPE_CHECKING:
     from target_postgres.target import TargetPostgres
 
 logger = logging.getLogger("target-postgres")
+SHOWN = 10
 NUMERIC = decimal.Context(prec=131_072 + 16_383)
 """As many digits as a `numeric` may have."""
+
+
+class NoKey(DataRefused, MissingKeyPropertiesError):
+    """The SDK's error, with the exit code of its kind."""
 
 
 class PostgresSink(BatchSink):
@@ -64,6 +70,28 @@ class PostgresSink(BatchSink):
     def include_sdc_metadata_properties(self) -> bool:
         """Metadata columns are for taps that are not ours: a BATCH has none."""
         return not self._ours and super().include_sdc_metadata_properties
+
+    def _remove_sdc_metadata_from_schema(self) -> None:
+        """Columns that a tap has in its SCHEMA are its rows', whatever they are called; a version is ours to note."""
+        if not self._ours:
+            self.schema["properties"].pop(COLUMN, None)
+
+    def _remove_sdc_metadata_from_record(self, record: dict[str, Any]) -> None:
+        """As in the schema."""
+        if not self._ours:
+            record.pop(COLUMN, None)
+
+    def _singer_validate_message(self, record: dict[str, Any]) -> None:
+        """A record that lacks a part of its key is a reject, as one is with NULL there.
+
+        Raises NoKey where there may be none.
+        """
+        if self.job.rules.max_rejects:
+            return
+        try:
+            super()._singer_validate_message(record)
+        except MissingKeyPropertiesError:
+            raise NoKey(f"{self.job.live}: a record lacks a part of its key ({', '.join(self.job.key)})") from None
 
     def _validate_and_parse(self, record: dict[str, Any]) -> dict[str, Any]:
         """As the SDK does, without the log entry that shows the whole record.
@@ -168,6 +196,13 @@ class PostgresSink(BatchSink):
         self.load.take(self._frame(table))
 
     def _frame(self, table: pa.Table) -> Frame:
+        names = table.column_names
+        missing = [name for name in self.job.key if name not in names] or not set(names) & set(self.job.column_names)
+        if missing or len(set(names)) < len(names):
+            raise DataRefused(
+                f"{self.job.live}: a batch file lacks the stream's columns, or its key's, or has one of them twice:"
+                f" {', '.join(names[:SHOWN])}"
+            )
         try:
             return encode.frame(table, self.load.types)
         except pa.ArrowInvalid:

@@ -17,7 +17,6 @@ import psycopg
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TargetCapabilities
-from singer_sdk.io_base import SingerReader
 from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_SOURCE_OPTION, RemoveRecordTransform
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
@@ -26,31 +25,16 @@ from sync_rules.exits import ConfigurationError, SyncError, end_at_once
 from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.settings import from_environment, read_numbers
 
-from target_postgres.encode import dump_json, loads
+from target_postgres.encode import dump_json
 from target_postgres.errors import LedgerGap, tell
 from target_postgres.full import FullLoad
+from target_postgres.reader import Reader
 from target_postgres.session import Session
 from target_postgres.settings import CONFIG_SCHEMA, Settings
 from target_postgres.sinks import PostgresSink
 from target_postgres.versions import Versions
 
 logger = logging.getLogger("target-postgres")
-
-
-class Reader(SingerReader):
-    """Reads lines without showing one: the SDK's reader logs a line that is no JSON, values and all."""
-
-    def deserialize_json(self, line: str) -> dict[str, Any]:
-        """A line as a message, its decimals exact."""
-        try:
-            message: dict[str, Any] = loads(line)
-        except ValueError as error:
-            raise SyncError(
-                f"a line of the input is not JSON: {type(error).__name__}, {len(line)} characters"
-            ) from None
-        if not isinstance(message, dict):
-            raise SyncError("a line of the input is not a JSON object")
-        return message
 
 
 class TargetPostgres(Target):
@@ -146,6 +130,8 @@ class TargetPostgres(Target):
         stream = message_dict.get("stream", "")
         if self._ignored(stream):
             return
+        if stream not in self.mapper.stream_maps:
+            raise SyncError(f"stream {stream}: a BATCH came before its SCHEMA")
         self._refuse_maps(stream)
         try:
             super()._process_batch_message(message_dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pyarrow as pa
 import pytest
 import server as embedded
 from feed import Ended, Feed, load, run
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, DataRefused, SyncError
+from target_postgres.target import TargetPostgres
 from things import things
 
 Db = psycopg.Connection[Any]
@@ -154,6 +156,44 @@ def test_input_that_is_not_singer(config: Any, tmp_path: Path) -> None:
     assert PASSWORD not in ended.log
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"type": "SCHEMA", "stream": "s", "schema": {}}', "SCHEMA of stream s has no properties"),
+        ('{"type": "SCHEMA", "stream": "s", "schema": {"properties": {"a": true}}}', "or one that is no object"),
+        (
+            '{"type": "SCHEMA", "stream": "s", "schema": {"properties": {}}, "key_properties": "id"}',
+            "no key_properties,",
+        ),
+        ('{"type": "RECORD", "stream": "s", "record": null}', "a RECORD line of the input has no record,"),
+        ('{"type": "RECORD", "record": {}}', "a RECORD line of the input has no stream,"),
+        ('{"type": "STATE", "value": [1]}', "a STATE line of the input has no value,"),
+        ('{"type": "ACTIVATE_VERSION", "stream": "s"}', "has no version,"),
+        ('{"type": "BATCH", "stream": "s", "manifest": []}', "has no encoding,"),
+        (
+            '{"type": "BATCH", "stream": "s", "encoding": {"format": "jsonl"}, "manifest": []}',
+            "stream s: a BATCH came before its SCHEMA",
+        ),
+    ],
+)
+def test_lines_that_lack_what_they_need(config: Any, tmp_path: Path, line: str, words: str) -> None:
+    ended = run(config, tmp_path, [line])
+    check(ended, 1, words)
+    assert "unexpected" not in ended.last
+
+
+# SPEC V1
+def test_lines_are_utf_8_whatever_the_locale_says(config: Any, db: Db) -> None:
+    target = TargetPostgres(config=config)
+    lines = [*_singer({"v": {"type": "string"}}, '{"id": 1, "v": "a\u00e7\u00e3o \u20ac"}'), ""]
+    target.process_lines(io.TextIOWrapper(io.BytesIO("\n".join(lines).encode()), encoding="latin-1"))
+    target.process_endofpipe()
+    assert db.execute("SELECT v FROM things").fetchone() == ("a\u00e7\u00e3o \u20ac",)
+    cut = io.TextIOWrapper(io.BytesIO(b'{"type": "\xc3"}\n'), encoding="latin-1")
+    with pytest.raises(SyncError, match="not UTF-8"):
+        TargetPostgres(config=config).process_lines(cut)
+
+
 def test_a_batch_file_that_is_not_there(config: Any, feed: Feed, tmp_path: Path) -> None:
     lines = feed.full(things(1))
     for file in tmp_path.glob("*.arrow"):
@@ -229,15 +269,22 @@ def test_a_number_of_many_digits_is_checked_as_any_other(config: Any, db: Db) ->
 @pytest.mark.parametrize(
     ("properties", "record", "words"),
     [
+        ({}, '{"v": "x"}', "a record lacks a part of its key (id)"),
         ({"n": {"type": "number", "multipleOf": 0.01}}, '{"id": 1, "n": 1E+900000}', "multipleOf"),
         ({"v": {"type": "string"}}, '{"id": 1, "v": "a\\ud800"}', "which is no character (column v)"),
     ],
-    ids=["multipleOf", "surrogate"],
+    ids=["key", "multipleOf", "surrogate"],
 )
 def test_a_value_that_is_none_is_bad_data(
     config: Any, tmp_path: Path, properties: dict[str, Any], record: str, words: str
 ) -> None:
     check(run(config, tmp_path, _singer(properties, record)), 8, words)
+
+
+# SPEC V4
+def test_a_number_that_nobody_could_write_out_is_refused(config: Any) -> None:
+    with pytest.raises(DataRefused, match="invalid input syntax for type bigint"):
+        load(config, _singer({}, '{"id": 1e999999999}'), validate_records=False)
 
 
 # SPEC V4

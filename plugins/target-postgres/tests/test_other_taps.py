@@ -14,10 +14,11 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feed import load
+from feed import Feed, load
 from sync_rules.exits import CheckRefused, DataRefused
 from target_postgres import records
 from target_postgres.target import TargetPostgres
+from things import START, thing
 
 Db = psycopg.Connection[Any]
 PROPERTIES = {
@@ -149,6 +150,39 @@ def test_a_version_outlives_a_changed_schema(config: Any, db: Db) -> None:
 def test_metadata_columns(config: Any, db: Db) -> None:
     load(config, [schema("id"), record(1)], add_record_metadata=True)
     assert db.execute("SELECT _sdc_received_at IS NOT NULL, _sdc_deleted_at FROM things").fetchone() == (True, None)
+
+
+def test_fields_that_the_schema_lacks_are_told(config: Any, caplog: pytest.LogCaptureFixture) -> None:
+    load(config, [schema("id"), record(1, other="SECRET", none=None), record(2, other="SECRET")])
+    told = [entry.getMessage() for entry in caplog.records if entry.levelname == "WARNING"]
+    assert told == ["public.things: records have the field 'other', which their SCHEMA lacks: left out"]
+
+
+# SPEC V1
+def test_columns_called_like_metadata_are_columns_of_the_tap(config: Any, db: Db, feed: Feed) -> None:
+    deleted = '"_sdc_deleted_at": {"type": ["string", "null"], "format": "date-time"}, "tags":'
+    gone = "2026-01-01T00:00:00Z"
+    lines = [schema("id").replace('"tags":', deleted), record(1, 7, _sdc_deleted_at=gone, _sdc_table_version=1)]
+    load(config, lines)
+    assert db.execute("SELECT _sdc_deleted_at::date::text, _sdc_table_version FROM things").fetchone() == (
+        gone[:10],
+        7,
+    )
+    db.execute("DROP TABLE things")
+    feed.columns.update(_sdc_batched_at="timestamp(6)", _sdc_table_version="bigint")
+    row = {**thing(1), "_sdc_batched_at": START, "_sdc_table_version": 5}
+    for number, by_record in enumerate([False, True], 1):
+        feed.version = number
+        load(config, feed.full([row], records=by_record))
+        assert db.execute("SELECT _sdc_batched_at, _sdc_table_version FROM things").fetchall() == [(START, 5)]
+
+
+@pytest.mark.parametrize("columns", [{"Price": [1]}, {"id": [1], "ID": [2]}, {"other": [1]}], ids=str)
+def test_a_batch_file_without_the_key(config: Any, tmp_path: Path, columns: dict[str, list[int]]) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(DataRefused, match="a batch file lacks the stream's columns"):
+        load(config, [schema("id"), batch(path, format="parquet")])
 
 
 def test_a_record_that_does_not_fit_its_schema(config: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,17 @@ def test_a_rewound_batch_takes_its_rejects_with_it(config: Any, db: Db, feed: Fe
     load(config, feed.full(things(*range(1, 21)), page=10), max_rejects=3)
     assert db.execute("SELECT count(*) FROM paralelo.reject").fetchone() == (0,)
     assert ids(db) == list(range(1, 21))
+
+
+# SPEC V4
+def test_a_record_without_its_key_is_kept_too(config: Any, db: Db) -> None:
+    properties = {"id": {"type": "integer"}, "v": {"type": "string"}}
+    said = {"type": "SCHEMA", "stream": "t", "schema": {"properties": properties}, "key_properties": ["id"]}
+    rows = [{"v": "a"}, {"id": 2, "v": "b"}]
+    lines = [json.dumps(line) for line in [said, *({"type": "RECORD", "stream": "t", "record": row} for row in rows)]]
+    load(config, lines, max_rejects=1)
+    assert db.execute("SELECT id, v FROM t").fetchall() == [(2, "b")]
+    assert db.execute("SELECT reason FROM paralelo.reject").fetchall() == [("NULL in the key (column id)",)]
 
 
 def test_incremental_rows_that_break_a_rule_of_the_table(config: Any, db: Db, feed: Feed) -> None:

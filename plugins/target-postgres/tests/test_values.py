@@ -306,6 +306,14 @@ def test_digits_below_the_microsecond_are_cut_and_counted(config: Any, db: Db, t
             ["2024-01-01T10:00:00", "2024-01-01 00:00+02"],
             "time of day",
         ),
+        ("date", ["infinity", "epoch"], ["today", "Yesterday", "now"], "that the clock tells"),
+        ("timestamp(3) with time zone", ["2024-01-01T10:00:00+02"], ["now", "tomorrow 10:00"], "that the clock tells"),
+        (
+            "timestamp(3)",
+            ["2024-01-01T10:00:00.5", "2024-01-01"],
+            ["2024-01-01T10:00:00Z", "2024-01-01 10:00:00.5 -03:00"],
+            "a time with an offset",
+        ),
         (
             "varchar(3)",
             ["abc", "ab ", "\u00e7\u00e3o"],
