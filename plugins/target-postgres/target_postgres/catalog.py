@@ -41,6 +41,8 @@ class LiveColumn:
     collation: str | None = None
     """Its quoted name, where it is not the type's own."""
     identity_always: bool = False
+    stays_filled: bool = False
+    """Whether its NOT NULL cannot be dropped: of a primary key, replica identity, identity or parent."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ def _prepare(connection: Connection) -> None:
         " ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('lock_timeout', '0'),"
         " ('idle_session_timeout', '0'), ('transaction_timeout', '0'),"
         " ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '6'),"
-        " ('default_transaction_isolation', 'read committed'), ('row_security', 'on')"
+        " ('default_transaction_isolation', 'read committed'), ('row_security', 'on'),"
+        " ('quote_all_identifiers', 'off')"
         ") AS wanted (name, value)"
         " WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"
     )

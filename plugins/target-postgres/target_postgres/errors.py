@@ -30,20 +30,17 @@ __all__ = [
     "tell",
 ]
 
-_QUOTED = re.compile(r'".*"', re.DOTALL)
+_QUOTED = re.compile(r"[\"\u00ab\u00bb\u201c-\u201f].*[\"\u00ab\u00bb\u201c-\u201f]", re.DOTALL)
+"""A server that speaks German, French or Spanish quotes as these languages do."""
 _PASSING = ("starting up", "shutting down", "too many", "remaining connection slots", "recovery mode", "not yet accept")
 _LOST = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, pg.ConnectionException, pg.IdleSessionTimeout)
 _SETTINGS = (
-    pg.InsufficientPrivilege,
     pg.ReadOnlySqlTransaction,
     pg.InvalidSchemaName,
-    pg.UndefinedTable,
-    pg.UndefinedColumn,
-    pg.UndefinedObject,
     pg.InvalidCatalogName,
     pg.DependentObjectsStillExist,
     pg.FeatureNotSupported,
-    pg.WrongObjectType,
+    pg.ObjectNotInPrerequisiteState,
 )
 
 
@@ -58,7 +55,12 @@ class LedgerGap(SyncError):
 
 def is_about_data(error: psycopg.Error) -> bool:
     """Whether a row's values are the reason, so that other rows may still be stored."""
-    return isinstance(error, pg.DataError | pg.IntegrityError | pg.ProgramLimitExceeded)
+    return isinstance(error, pg.DataError | pg.IntegrityError | pg.ProgramLimitExceeded) or _is_raised(error)
+
+
+def _is_raised(error: psycopg.Error) -> bool:
+    """Whether a function raised it by itself, as triggers do that refuse a row."""
+    return bool(error.sqlstate) and str(error.sqlstate).startswith("P0")
 
 
 def reason(error: psycopg.Error) -> str:
@@ -71,6 +73,9 @@ def reason(error: psycopg.Error) -> str:
     text = diagnosis.message_primary or type(error).__name__
     if error.sqlstate and error.sqlstate[:2] in ("22", "23"):
         text = _QUOTED.sub("…", text)
+    if _is_raised(error):
+        # Its words are the function's own, and may hold any of the row's values anywhere.
+        text = "an exception was raised"
     where = diagnosis.column_name or _column_in_context(diagnosis.context)
     if where:
         text += f" (column {where})"
@@ -108,7 +113,8 @@ def tell(error: psycopg.Error, doing: str = "") -> SyncError:
         return TargetUnreachable(line)
     if isinstance(error, pg.LockNotAvailable):
         return AlreadyRunning(f"{line}; another session holds a lock on the table")
-    if isinstance(error, _SETTINGS):
+    # Class 42: a right, a name, a definition that does not fit.
+    if isinstance(error, _SETTINGS) or (error.sqlstate and error.sqlstate[:2] == "42"):
         return ConfigurationError(line)
     if is_about_data(error):
         return DataRefused(line)

@@ -13,12 +13,15 @@ from sync_rules.exits import ConfigurationError
 
 from target_postgres import catalog, ddl, encode, exact, ledger, leftovers, rejects
 from target_postgres.activation import dependents, proof
+from target_postgres.activation.locking import with_short_locks
+from target_postgres.catalog import TableName
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.copying import copy_in
 from target_postgres.encode import Frame
 from target_postgres.errors import LedgerGap, is_about_data
 from target_postgres.job import Job
 from target_postgres.ledger import Counts, Sync
+from target_postgres.names import staging_of
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 from target_postgres.shape import Changes, changes, check_identities, final_types
@@ -71,6 +74,9 @@ class FullLoad:
             or (live is not None and live.persistence == "u")
             or connection.execute(query("catalog.is_published"), {"schema": job.live.schema}).fetchone() == (True,)
         )
+        # Of a ledger that was dropped in the middle the staging table is left, and nobody else works on this table.
+        staging = TableName(job.live.schema, staging_of(job.live.table, job.version or 0))
+        with_short_locks(connection, job.settings, str(staging), lambda: ddl.drop_table(connection, staging))
         with connection.transaction():
             ledger.abandon_others(connection, job.live)
             sync = ledger.begin(

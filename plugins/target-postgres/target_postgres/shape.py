@@ -115,15 +115,35 @@ def changes(live: Mapping[str, LiveColumn], wanted: Sequence[Column], table: str
     if generated:
         raise ConfigurationError(f"{table}: the target computes the column {generated[0]} itself; the source sends it")
     names = {column.name for column in wanted}
+    _check_gone([there for name, there in live.items() if name not in names], table)
     return Changes(
         added=tuple(column for column in wanted if column.name not in live),
         widened=widened,
         collations={name: collation for name in widened if (collation := live[name].collation)},
         relaxed=tuple(
-            [column.name for column in wanted if column.name in live and column.nullable and live[column.name].not_null]
+            [
+                column.name
+                for column in wanted
+                if column.nullable
+                and (there := live.get(column.name)) is not None
+                and there.not_null
+                and not there.stays_filled
+            ]
         ),
         gone=tuple(name for name, column in live.items() if name not in names and not column.generated),
     )
+
+
+def _check_gone(gone: Sequence[LiveColumn], table: str) -> None:
+    """Refuse columns that new rows have no value for and that cannot be without one. Raises ConfigurationError."""
+    for column in gone:
+        own = column.default or column.identity or column.generated
+        if column.not_null and column.stays_filled and not own:
+            raise ConfigurationError(
+                f"{table}: the source does not have the column {column.name}, and the target cannot leave it empty, for"
+                " it is in the primary key or the replica identity, or inherited; drop that, or give the column a"
+                " default"
+            )
 
 
 def check_identities(live: Mapping[str, LiveColumn], wanted: Sequence[Column], key: Sequence[str], table: str) -> None:

@@ -96,6 +96,15 @@ def test_an_empty_source_never_wipes_a_table(config: Any, db: Db, feed: Feed, ac
 
 
 # SPEC A2
+def test_a_table_may_shrink_by_exactly_as_much_as_it_may(config: Any, db: Db, feed: Feed) -> None:
+    """1 - 70 / 100 is a little more than 0.3 to a computer."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    sync(config, feed, things(1, 2, 3), 2, max_shrink_percent=70)
+    assert ids(db) == [1, 2, 3]
+    with pytest.raises(CheckRefused):
+        sync(config, feed, things(1), 3, max_shrink_percent=66.6)
+
+
 def test_flagged_rows_are_told_by_the_flags_value_however_it_is_written(config: Any, db: Db, feed: Feed) -> None:
     """`0` is `0.00` in a column of amounts: flagged rows counted as live would let a third of the table go."""
     feed.load = {"stale_rows": "flag", "stale_column": "amount", "stale_value": "0"}

@@ -124,6 +124,19 @@ def test_a_lost_staging_table_is_a_gap(config: Any, db: Db, feed: Feed) -> None:
         load(config, [lines[0], *lines[3:]])
 
 
+def test_a_lost_ledger_is_a_gap(config: Any, db: Db, feed: Feed) -> None:
+    """Its staging table is nobody's then: it stands in nobody's way."""
+    lines = feed.full(things(*range(1, 11)), page=4)
+    load(config, lines[:3])
+    db.execute("DROP SCHEMA paralelo CASCADE")
+    with pytest.raises(LedgerGap, match="batch 2 does not follow from the 0 in the ledger"):
+        load(config, [lines[0], *lines[3:]])
+    feed.version = 2
+    load(config, feed.full(things(*range(1, 11)), page=4))
+    assert ids(db) == list(range(1, 11))
+    assert db.execute("SELECT count(*) FROM pg_class WHERE relname = '_paralelo_things_1'").fetchone() == (0,)
+
+
 def test_a_new_version_removes_what_an_unfinished_one_left(config: Any, db: Db, feed: Feed) -> None:
     load(config, feed.full(things(3, 2, 1), page=1)[:3])
     feed.version = 2

@@ -91,6 +91,35 @@ def test_a_rewound_batch_takes_its_rejects_with_it(config: Any, db: Db, feed: Fe
     assert ids(db) == list(range(1, 21))
 
 
+# SPEC V4, O3
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("EXCEPTION 'no such person: %', NEW.name", "an exception was raised (in PL/pgSQL function refuse())"),
+        (
+            "check_violation USING MESSAGE = '\u00bb' || NEW.name || '\u00ab passt nicht'",
+            "\u2026 passt nicht (in PL/pgSQL function refuse())",
+        ),
+    ],
+)
+def test_what_a_trigger_raises_shows_no_value(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, raised: str, told: str
+) -> None:
+    load(config, feed.incremental(things(1)))
+    db.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF NEW.id = 2 THEN RAISE {raised}; END IF; RETURN NEW; END $$;"
+        "CREATE TRIGGER refuses BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    rows = [thing(2, Name="SECRET"), thing(3)]
+    ended = run(config, tmp_path, feed.incremental(rows))
+    assert (ended.code, told in ended.last) == (8, True), ended.log
+    ended = run(config, tmp_path, Feed(tmp_path).full([*rows, thing(1)]))
+    assert (ended.code, told in ended.last, "SECRET" in ended.log) == (8, True, False), ended.log
+    load(config, feed.incremental(rows), max_rejects=1)
+    assert ids(db) == [1, 3]
+
+
 # SPEC V4
 def test_a_record_without_its_key_is_kept_too(config: Any, db: Db) -> None:
     properties = {"id": {"type": "integer"}, "v": {"type": "string"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -25,6 +26,40 @@ def test_state_does_not_outlive_a_commit(config: Any, db: Db, given: str, used: 
     db.execute(f"ALTER DATABASE {db.info.dbname} SET synchronous_commit = {given}")
     with connect(Settings.of(config), "test") as ours:
         assert ours.execute("SHOW synchronous_commit").fetchone() == (used,)
+
+
+def test_a_server_that_quotes_every_name(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, columns={"id": "bigint", "v": "text"}, cursor=None)
+    db.execute(f"ALTER DATABASE {db.info.dbname} SET quote_all_identifiers = on")
+    rows = [{"id": 1, "v": "a"}]
+    for version in (1, 2):
+        sync(config, feed, rows, version)
+    load(config, feed.incremental([{"id": 2, "v": "b"}]))
+    assert ids(db) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("CREATE PUBLICATION p FOR TABLE things", "does not have a replica identity and publishes updates"),
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM gone(1); RETURN NEW; END';"
+            "CREATE TRIGGER t BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION f()",
+            "function gone(integer) does not exist",
+        ),
+    ],
+    ids=["publication", "trigger"],
+)
+def test_what_the_operator_has_to_mend_is_told_as_that(
+    config: Any, db: Db, feed: Feed, change: str, words: str
+) -> None:
+    """No restart would."""
+    load(config, feed.incremental(things(1)))
+    db.execute("ALTER TABLE things DROP CONSTRAINT things_pkey; CREATE UNIQUE INDEX ON things (id)")
+    db.execute(change)
+    with pytest.raises(ConfigurationError) as raised:
+        load(config, feed.incremental(things(1, status=2)))
+    assert words in str(raised.value)
 
 
 @pytest.fixture

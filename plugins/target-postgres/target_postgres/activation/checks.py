@@ -56,7 +56,7 @@ def check_shrink(
     )
     if staged == 0:
         raise CheckRefused(f"{job.live}: the source sent no row and the live table has {live}{advice}")
-    if rules.stale_rows != "keep" and staged < live * (1 - rules.max_shrink_percent / 100):
+    if rules.stale_rows != "keep" and (live - staged) * 100 > live * rules.max_shrink_percent:
         percent = 100 * (1 - staged / live)
         raise CheckRefused(
             f"{job.live}: it would shrink from {live} to {staged} rows, by {percent:.1f} %, and max_shrink_percent is"

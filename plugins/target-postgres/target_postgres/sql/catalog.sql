@@ -21,7 +21,11 @@ SELECT a.attname AS name,
             (SELECT format('%%I.%%I', n.nspname, l.collname)
              FROM pg_catalog.pg_collation AS l JOIN pg_catalog.pg_namespace AS n ON n.oid = l.collnamespace
              WHERE l.oid = a.attcollation) END AS collation,
-       a.attidentity = 'a' AS identity_always
+       a.attidentity = 'a' AS identity_always,
+       a.attidentity <> '' OR a.attinhcount > 0 OR EXISTS (
+           SELECT FROM pg_catalog.pg_index AS i
+           WHERE i.indrelid = a.attrelid AND (i.indisprimary OR i.indisreplident) AND a.attnum = ANY (i.indkey)
+       ) AS stays_filled
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
