@@ -263,6 +263,8 @@ class Settings:
         )
         if rules.stale_rows == "flag" and not rules.stale_column:
             raise ConfigurationError(f"{table}: stale_rows is flag, so stale_column must name the column to set")
+        if rules.stale_rows == "flag" and rules.stale_value is None:
+            raise ConfigurationError(f"{table}: stale_rows is flag, so stale_value must say what is set there")
         if "\0" in rules.nul_replacement:
             raise ConfigurationError(f"{table}: nul_replacement cannot hold a NUL character itself")
         return rules

@@ -105,6 +105,14 @@ def test_a_table_may_shrink_by_exactly_as_much_as_it_may(config: Any, db: Db, fe
         sync(config, feed, things(1), 3, max_shrink_percent=66.6)
 
 
+def test_a_flag_that_its_column_cannot_hold_is_refused_at_once(config: Any, feed: Feed) -> None:
+    sync(config, feed, things(1), 1)
+    feed.load = {"stale_rows": "flag", "stale_column": "status", "stale_value": "gone"}
+    feed.version = 2
+    with pytest.raises(ConfigurationError, match=r"'gone', which the column status \(integer\) cannot hold"):
+        load(config, [feed.schema()])
+
+
 def test_flagged_rows_are_told_by_the_flags_value_however_it_is_written(config: Any, db: Db, feed: Feed) -> None:
     """`0` is `0.00` in a column of amounts: flagged rows counted as live would let a third of the table go."""
     feed.load = {"stale_rows": "flag", "stale_column": "amount", "stale_value": "0"}

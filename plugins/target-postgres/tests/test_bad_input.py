@@ -41,6 +41,7 @@ def check(ended: Ended, code: int, words: str) -> None:
         ({"ssl_mode": "sometimes"}, 2, "sometimes"),
         ({"ssl_mode": "require"}, 4, "SSL"),
         ({"stale_rows": "flag"}, 2, "stale_column"),
+        ({"stale_rows": "flag", "stale_column": "status"}, 2, "stale_value must say"),
         ({"default_target_schema": "Paralelo"}, 2, "the ledger's own"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 import server as embedded
 from feed import Feed, load
 from target_postgres.activation import prepare
-from things import START, described, ids, outcome, sync, things
+from things import START, described, ids, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
 ROWS = 400
@@ -150,3 +150,13 @@ def test_what_is_seldom_set_survives_a_swap_too(config: Any, server: embedded.Se
     assert described(server, db) == before
     assert db.execute("SELECT stxstattarget FROM pg_statistic_ext").fetchall() == [(123,)]
     db.execute("DROP OWNED BY counter; DROP ROLE counter")
+
+
+def test_a_comment_on_a_not_null_that_the_source_does_not_keep(config: Any, db: Db, feed: Feed) -> None:
+    if db.info.server_version < 180_000:
+        pytest.skip("NOT NULL has no comment before PostgreSQL 18")
+    sync(config, feed, things(1), 1)
+    db.execute("ALTER TABLE things ALTER status SET NOT NULL, ALTER id SET NOT NULL")
+    db.execute("COMMENT ON CONSTRAINT things_status_not_null ON things IS 'filled'")
+    sync(config, feed, [thing(1, status=None)], 2, activation="swap")
+    assert ids(db, "status IS NULL") == [1]

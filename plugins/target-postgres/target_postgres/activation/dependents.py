@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+import psycopg
+from psycopg import sql
 from sync_rules.exits import ConfigurationError
 
+from target_postgres.activation.carry import stale_value
 from target_postgres.catalog import LiveTable, TableName
 from target_postgres.connection import Connection
 from target_postgres.job import Job
+from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 from target_postgres.shape import Changes
 
@@ -93,3 +97,16 @@ def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Change
         raise ConfigurationError(f"{job.live}: stale_column is {column!r}, and the table has no such column")
     if job.rules.stale_rows == "flag" and column in live.columns and live.columns[str(column)].generated:
         raise ConfigurationError(f"{job.live}: stale_column is {column!r}, and the table computes that column itself")
+    if job.rules.stale_rows == "flag":
+        kinds = {**{each.name: each.type for each in job.columns}, **{name: c.type for name, c in live.columns.items()}}
+        _check_value(connection, job, kinds[str(column)])
+
+
+def _check_value(connection: Connection, job: Job, kind: PostgresType) -> None:
+    try:
+        connection.execute(sql.SQL("SELECT {}").format(stale_value(job, kind)))
+    except psycopg.DataError:
+        raise ConfigurationError(
+            f"{job.live}: stale_value is {job.rules.stale_value!r}, which the column {job.rules.stale_column} ({kind})"
+            " cannot hold"
+        ) from None

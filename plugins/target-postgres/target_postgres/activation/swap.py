@@ -59,8 +59,8 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
         if live is not None:
             _check_unchanged(connection, job, live, staging, signature)
             # Read before it is looked around as the role does: every name in them has its schema.
-            after = _inheritance(connection, live, "grants", "properties")
-            of_sequences = _inheritance(connection, live, "identities")
+            after = _inheritance(connection, live, staging, "grants", "properties")
+            of_sequences = _inheritance(connection, live, staging, "identities")
         look_as_the_role_does(connection)
         if live is not None:
             _give_owner(connection, live, staging)
@@ -105,9 +105,9 @@ def _give_owner(connection: Connection, live: LiveTable, staging: catalog.TableN
     connection.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(staging.sql, sql.Identifier(row[0])))
 
 
-def _inheritance(connection: Connection, live: LiveTable, *kinds: str) -> list[sql.SQL]:
+def _inheritance(connection: Connection, live: LiveTable, staging: catalog.TableName, *kinds: str) -> list[sql.SQL]:
     """The statements that give the new table what the old one has."""
-    parameters = {"oid": live.oid}
+    parameters = {"oid": live.oid, "staging": staging.sql.as_string(connection)}
     found = [text for name in kinds for (text,) in connection.execute(query(f"inherit.{name}"), parameters).fetchall()]
     return [_trusted(text) for text in found]
 

@@ -99,6 +99,10 @@ WITH live AS (
                       obj_description(con.oid, 'pg_constraint'))
     FROM live JOIN pg_catalog.pg_constraint AS con ON con.conrelid = live.oid
     WHERE obj_description(con.oid, 'pg_constraint') IS NOT NULL
+      -- A NOT NULL that the source no longer keeps is a constraint from PostgreSQL 18 on.
+      AND (con.contype <> 'n' OR EXISTS (
+          SELECT FROM pg_catalog.pg_constraint AS new
+          WHERE new.conrelid = %(staging)s::text::regclass AND new.conname = con.conname))
     UNION ALL
     SELECT 15, format('COMMENT ON POLICY %%I ON %%s IS %%L', p.polname, live.name, obj_description(p.oid, 'pg_policy'))
     FROM live JOIN pg_catalog.pg_policy AS p ON p.polrelid = live.oid
