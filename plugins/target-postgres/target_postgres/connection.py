@@ -19,6 +19,9 @@ Connection = psycopg.Connection[TupleRow]
 OLDEST_SERVER = 15
 """The first that tells which schemas are published; transaction ids that never come again are older (13)."""
 
+MAX_TIMEOUT = 2**31 - 1
+"""In milliseconds."""
+
 _NEARBY = ("localhost", "127.0.0.1", "::1", "")
 
 
@@ -38,7 +41,7 @@ def connect(settings: Settings, doing: str) -> Connection:
         connection.close()
         raise ConfigurationError(f"{where} is version {found}; the oldest that can be loaded into is {OLDEST_SERVER}")
     try:
-        _prepare(connection)
+        _prepare(connection, settings)
     except psycopg.Error as error:
         raise tell(error, where) from error
     if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
@@ -86,19 +89,24 @@ def _application_name(name: str, doing: str) -> str:
     return f"{name} {doing}".encode()[:MAX_BYTES].decode(errors="ignore")
 
 
-def _prepare(connection: Connection) -> None:
+def _prepare(connection: Connection, settings: Settings) -> None:
     """Settings that make results the same on every server, and a dead client's work end soon."""
     connection.execute(
         "SELECT set_config(name, value, false) FROM (VALUES"
         " ('search_path', 'pg_catalog'), ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),"
         " ('bytea_output', 'hex'), ('extra_float_digits', '3'), ('standard_conforming_strings', 'on'),"
-        " ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('lock_timeout', '0'),"
+        " ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),"
         " ('idle_session_timeout', '0'), ('transaction_timeout', '0'),"
         " ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '6'),"
         " ('default_transaction_isolation', 'read committed'), ('row_security', 'on'),"
         " ('quote_all_identifiers', 'off')"
         ") AS wanted (name, value)"
         " WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"
+    )
+    # What others hold is waited for, a row as well as a table, but not for ever.
+    patience = max(settings.activation_patience_seconds, settings.lock_timeout_seconds)
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, false)", [f"{min(max(1, round(patience * 1000)), MAX_TIMEOUT)}ms"]
     )
     # A commit that STATE follows has to outlive a crash; who waits for a standby, or for none, goes on doing so.
     connection.execute(

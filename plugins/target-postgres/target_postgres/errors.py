@@ -13,6 +13,7 @@ from sync_rules.exits import (
     DataRefused,
     Exit,
     SyncError,
+    TableInUse,
     TargetUnreachable,
 )
 
@@ -112,7 +113,7 @@ def tell(error: psycopg.Error, doing: str = "") -> SyncError:
     if error.sqlstate and error.sqlstate[:2] in ("08", "53", "57", "58"):
         return TargetUnreachable(line)
     if isinstance(error, pg.LockNotAvailable):
-        return AlreadyRunning(f"{line}; another session holds a lock on the table")
+        return TableInUse(f"{line}; another session kept a lock (activation_patience_seconds): run again when it ended")
     # Class 42: a right, a name, a definition that does not fit.
     if isinstance(error, _SETTINGS) or (error.sqlstate and error.sqlstate[:2] == "42"):
         return ConfigurationError(line)

@@ -218,6 +218,30 @@ def test_time_outs_of_a_role_do_not_end_a_sync(config: Any, db: Db, feed: Feed) 
     db.execute("REASSIGN OWNED BY hasty TO CURRENT_USER; DROP OWNED BY hasty; DROP ROLE hasty")
 
 
+# SPEC A10
+@pytest.mark.parametrize(
+    ("mode", "statement"),
+    [
+        ("incremental", "UPDATE things SET status = 5 WHERE id = 1"),
+        ("incremental", "LOCK TABLE things IN SHARE MODE"),
+        ("full", "LOCK TABLE things IN ACCESS EXCLUSIVE MODE"),
+    ],
+)
+def test_what_others_hold_is_not_waited_for_for_ever(
+    config: Any, server: embedded.Server, db: Db, feed: Feed, mode: str, statement: str
+) -> None:
+    sync(config, feed, things(1, 2), 1)
+    feed.version = 2
+    lines = feed.full(things(1, 2)) if mode == "full" else feed.incremental([thing(1, status=7), thing(3)])
+    more = {"lock_timeout_seconds": 0.1, "activation_patience_seconds": 0.5}
+    with psycopg.connect(server.dsn(db.info.dbname)) as other:
+        other.execute(statement)
+        with pytest.raises(TableInUse):
+            load(config, lines, **more)
+    load(config, feed.incremental([thing(1, status=7), thing(3)]), **more)
+    assert ids(db, "status = 7") == [1]
+
+
 def test_an_index_made_while_a_swap_is_prepared_is_not_lost(
     config: Any, server: embedded.Server, db: Db, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
