@@ -73,7 +73,7 @@ def reason(error: psycopg.Error) -> str:
     diagnosis = error.diag
     text = diagnosis.message_primary or type(error).__name__
     if error.sqlstate and error.sqlstate[:2] in ("22", "23"):
-        text = _QUOTED.sub("…", text)
+        text = _QUOTED.sub("...", text)  # the database may have no other character for it
     if _is_raised(error):
         # Its words are the function's own, and may hold any of the row's values anywhere.
         text = "an exception was raised"

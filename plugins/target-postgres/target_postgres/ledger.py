@@ -14,6 +14,7 @@ from sync_rules.batch_info import BatchInfo, Key
 
 from target_postgres.catalog import TableName
 from target_postgres.connection import Connection, look_as_the_role_does
+from target_postgres.encode import dump_json
 from target_postgres.names import LEDGER_SCHEMA, staging_of
 from target_postgres.queries import query
 
@@ -179,7 +180,7 @@ def begin(
         "staging": staging.table if staging else None,
         "started_at": started_at,
         "keys": list(key),
-        "columns": Jsonb(columns),
+        "columns": Jsonb(columns, dumps=dump_json),
         "estimate": estimate,
         "status": "staging" if staging else "running",
     }

@@ -98,7 +98,7 @@ def test_a_rewound_batch_takes_its_rejects_with_it(config: Any, db: Db, feed: Fe
         ("EXCEPTION 'no such person: %', NEW.name", "an exception was raised (in PL/pgSQL function refuse())"),
         (
             "check_violation USING MESSAGE = '\u00bb' || NEW.name || '\u00ab passt nicht'",
-            "\u2026 passt nicht (in PL/pgSQL function refuse())",
+            "... passt nicht (in PL/pgSQL function refuse())",
         ),
     ],
 )

@@ -128,7 +128,7 @@ def test_not_null_that_the_target_needs_stays(config: Any, db: Db, feed: Feed, w
     again(config, feed, rows, way, max_rejects=1)
     assert ids(db) == [1]
     assert db.execute("SELECT reason FROM paralelo.reject").fetchall() == [
-        ("null value in column … violates not-null constraint (column status)",)
+        ("null value in column ... violates not-null constraint (column status)",)
     ]
 
 

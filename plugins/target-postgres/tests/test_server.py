@@ -14,7 +14,7 @@ from sync_rules.exits import ConfigurationError
 from target_postgres import connection
 from target_postgres.connection import connect
 from target_postgres.settings import Settings
-from things import ids, last_sync, sync, things
+from things import ids, last_sync, sync, thing, things
 
 Db = psycopg.Connection[Any]
 
@@ -79,6 +79,36 @@ def test_a_database_of_another_encoding(config: Any, server: embedded.Server, la
         sync(there, feed, things(*range(1, 11), Name="a\0ç"), version, nul_replacement="¿")
     with psycopg.connect(server.dsn(latin)) as db:
         assert ids(db, "name = 'a¿ç'") == list(range(1, 11))
+
+
+# SPEC V4
+def test_a_character_that_the_database_has_not_is_a_reject(
+    config: Any, server: embedded.Server, latin: str, feed: Feed
+) -> None:
+    there = {**config, "database": latin, "nul_characters": "strip", "max_rejects": 1}
+    sync(there, feed, [*things(1, 2), thing(3, Name="€")], 1)
+    with psycopg.connect(server.dsn(latin)) as db:
+        assert ids(db) == [1, 2]
+        reasons = db.execute("SELECT reason, row_values::text FROM paralelo.reject").fetchall()
+    assert [(text.partition(" has")[0].partition(" in encoding")[0], "\\u20ac" in row) for text, row in reasons] == [
+        ("character with byte sequence 0xe2 0x82 0xac", True)
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_names_in_a_database_of_another_encoding(
+    config: Any, server: embedded.Server, tmp_path: Path, encoding: str
+) -> None:
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE other ENCODING {encoding} TEMPLATE template0 LOCALE 'C'")
+    feed = Feed(tmp_path, columns={"id": "bigint", "Ação": "varchar(10)"}, cursor=None)
+    there = {**config, "database": "other", "nul_characters": "strip"}
+    for version in (1, 2):
+        sync(there, feed, [{"id": 1, "Ação": "ç"}], version)
+    with psycopg.connect(server.dsn("other"), client_encoding="UTF8") as db:
+        assert db.execute("SELECT id FROM things WHERE \"ação\" = 'ç'").fetchall() == [(1,)]
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE other WITH (FORCE)")
 
 
 def test_a_staging_table_shows_nobody_more_than_the_live_one(config: Any, db: Db, feed: Feed) -> None:
