@@ -138,6 +138,23 @@ def test_rows_of_older_versions_are_deleted(config: Any, db: Db, at_start: bool)
         load(config, [schema("id"), activate.replace("2}", "3}"), record(1, 3)])
 
 
+def test_a_table_without_a_key_is_its_newest_version(config: Any, db: Db) -> None:
+    """Each run appends it whole: that the one before goes is no shrinking, nor that a part does which a run left."""
+
+    def sent(version: int, count: int) -> list[str]:
+        return [schema(), *(record(number, version) for number in range(count))]
+
+    def activate(version: int) -> str:
+        return json.dumps({"type": "ACTIVATE_VERSION", "stream": "things", "version": version})
+
+    load(config, [*sent(1, 10), activate(1)])
+    load(config, sent(2, 9))
+    load(config, [*sent(3, 9), activate(3)])
+    assert db.execute("SELECT count(*), min(_sdc_table_version) FROM things").fetchone() == (9, 3)
+    with pytest.raises(CheckRefused, match="would delete 9 of 16 rows"):
+        load(config, [*sent(4, 7), activate(4)])
+
+
 def test_a_version_outlives_a_changed_schema(config: Any, db: Db) -> None:
     load(config, [schema("id"), *(record(number, 1) for number in range(1, 11))])
     activate = json.dumps({"type": "ACTIVATE_VERSION", "stream": "things", "version": 2})
