@@ -282,13 +282,13 @@ def text_table(columns: Mapping[str, Sequence[str | None]]) -> pa.Table:
     return pa.table([pa.array(values, pa.large_string()) for values in columns.values()], names=list(columns))
 
 
-def dump_json(value: Any, *, ascii_only: bool = False) -> str:
+def dump_json(value: Any) -> str:
     """A value as JSON, its decimals digit for digit.
 
     NaN and infinities stay what they are, which is no JSON: PostgreSQL refuses them, and nobody takes them for null.
     """
     return simplejson.dumps(
-        value, use_decimal=True, allow_nan=True, ensure_ascii=ascii_only, separators=(",", ":"), default=_text_in_json
+        value, use_decimal=True, allow_nan=True, ensure_ascii=False, separators=(",", ":"), default=_text_in_json
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import click
 import psycopg
+import simplejson
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TargetCapabilities
@@ -25,7 +26,6 @@ from sync_rules.exits import ConfigurationError, SyncError, end_at_once
 from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.settings import from_environment, read_numbers
 
-from target_postgres.encode import dump_json
 from target_postgres.errors import LedgerGap, tell
 from target_postgres.full import FullLoad
 from target_postgres.reader import Reader
@@ -267,7 +267,7 @@ class TargetPostgres(Target):
 
     def _write_state_message(self, state: dict[str, Any]) -> None:
         """The SDK's writer knows no decimals, which numbers of a STATE are as all others that are read here."""
-        sys.stdout.write(f"{dump_json(state, ascii_only=True)}\n")
+        sys.stdout.write(f"{simplejson.dumps(state, use_decimal=True, allow_nan=True)}\n")
         sys.stdout.flush()
 
     def _end_at_gap(self, stream: str, error: LedgerGap) -> None:

@@ -84,7 +84,7 @@ def test_state_is_never_ahead_of_its_rows(config: Any) -> None:
 
 
 def test_numbers_in_a_state_keep_their_digits(config: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    exact = '{"at":1763845200.1234567890123,"n":1.50,"unit":"\\u00b5s"}'
+    exact = '{"at": 1763845200.1234567890123, "n": 1.50, "unit": "\\u00b5s"}'
     lines = [schema("id"), record(1), f'{{"type": "STATE", "value": {exact}}}']
     assert load(config, lines) == [json.loads(exact)]
     target = TargetPostgres(config=config)
