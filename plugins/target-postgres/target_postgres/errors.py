@@ -33,7 +33,14 @@ __all__ = [
 
 _QUOTED = re.compile(r"[\"\u00ab\u00bb\u201c-\u201f].*[\"\u00ab\u00bb\u201c-\u201f]", re.DOTALL)
 """A server that speaks German, French or Spanish quotes as these languages do."""
-_PASSING = ("starting up", "shutting down", "too many", "remaining connection slots", "recovery mode", "not yet accept")
+_PASSING = re.compile(
+    "starting up|shutting down|too many|remaining connection slots|recovery mode|not yet accept"
+    "|iniciando|desligando|muit[ao]s (clientes|conex)|modo de recupera|conexões restantes"
+    "|iniciándose|apagándose|demasiad[ao]s (clientes|conex)|conexiones restantes|aún no está aceptando"
+    "|données se lance|s'arrête|trop de c|cours de restauration|connexions restants|accepte pas encore"
+    "|startet|fährt herunter|zu viele Verbindungen|Wiederherstellungsmodus|verbleibenden Verb|nimmt noch keine Verb"
+)
+"""Before it knows who asks, a server speaks the language of its own `lc_messages`."""
 _LOST = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, pg.ConnectionException, pg.IdleSessionTimeout)
 _SETTINGS = (
     pg.ReadOnlySqlTransaction,
@@ -129,6 +136,6 @@ def tell_connecting(error: psycopg.Error, doing: str) -> SyncError:
     """
     text = " ".join(str(error).split())
     line = f"{doing}: {text}"
-    if "FATAL" in text and not any(words in text for words in _PASSING):
+    if "FATAL" in text and not _PASSING.search(text):
         return ConfigurationError(line)
     return TargetUnreachable(line)

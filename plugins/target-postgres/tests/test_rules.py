@@ -5,11 +5,13 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sync_rules.batch_info import BatchInfo
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, TargetUnreachable
+from target_postgres.errors import tell_connecting
 from target_postgres.ledger import Entry, judge
 from target_postgres.names import fold, incoming_of, index_of, shorten, staging_of, table_of
 from target_postgres.postgres_types import PostgresType, from_json_schema, wider
@@ -131,3 +133,21 @@ def test_sql_is_ascii() -> None:
     """Its comments are sent, and a server's encoding may have no place for another character."""
     for file in (files("target_postgres") / "sql").iterdir():
         assert file.read_bytes().isascii(), file.name
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("sorry, too many clients already", TargetUnreachable),
+        ("desculpe, muitos clientes conectados", TargetUnreachable),
+        ("el sistema de base de datos está iniciándose", TargetUnreachable),
+        ("le système de base de données s'arrête", TargetUnreachable),
+        ("das Datenbanksystem ist im Wiederherstellungsmodus", TargetUnreachable),
+        ("die verbleibenden Verbindungen sind für Superuser reserviert", TargetUnreachable),
+        ("Passwort-Authentifizierung für Benutzer »x« fehlgeschlagen", ConfigurationError),
+        ("no existe la base de datos «x»", ConfigurationError),
+    ],
+)
+def test_a_servers_passing_state_is_none_of_the_settings(words: str, kind: type[Exception]) -> None:
+    """Whatever language it speaks."""
+    assert type(tell_connecting(psycopg.OperationalError(f"connection failed: FATAL:  {words}"), "")) is kind
