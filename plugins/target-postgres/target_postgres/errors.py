@@ -121,8 +121,9 @@ def tell(error: psycopg.Error, doing: str = "") -> SyncError:
         return TargetUnreachable(line)
     if isinstance(error, pg.LockNotAvailable):
         return TableInUse(f"{line}; another session kept a lock (activation_patience_seconds): run again when it ended")
-    # Class 42: a right, a name, a definition that does not fit.
-    if isinstance(error, _SETTINGS) or (error.sqlstate and error.sqlstate[:2] == "42"):
+    # Class 42: a right, a name, a definition that does not fit. A type that changed under a run's feet fits the next.
+    mismatch = isinstance(error, pg.DatatypeMismatch)
+    if isinstance(error, _SETTINGS) or (error.sqlstate and error.sqlstate[:2] == "42" and not mismatch):
         return ConfigurationError(line)
     if is_about_data(error):
         return DataRefused(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from feed import Feed, load
 from psycopg import sql
 from sync_rules.exits import ConfigurationError, TableInUse
 from target_postgres.activation import activate, prepare
-from target_postgres.errors import LedgerGap
+from target_postgres.errors import LedgerGap, SyncError
 from target_postgres.queries import query
+from target_postgres.target import TargetPostgres
 from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
@@ -216,6 +218,20 @@ def test_time_outs_of_a_role_do_not_end_a_sync(config: Any, db: Db, feed: Feed) 
     sync(hasty, feed, things(*range(1, 12)), 2)
     assert ids(db) == list(range(1, 12))
     db.execute("REASSIGN OWNED BY hasty TO CURRENT_USER; DROP OWNED BY hasty; DROP ROLE hasty")
+
+
+def test_a_type_that_changes_during_a_run_fits_the_next(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.incremental(things(1)))
+    lines = feed.incremental([thing(1, status=7)])
+    target = TargetPostgres(config=config)
+    target.process_lines(io.StringIO(lines[0]))
+    db.execute("ALTER TABLE things ALTER status TYPE bigint")
+    with pytest.raises(SyncError) as raised:
+        target.process_lines(io.StringIO(lines[1]))
+    assert raised.value.exit.restart_helps
+    target.session.close()
+    load(config, lines)
+    assert ids(db, "status = 7") == [1]
 
 
 # SPEC A10
