@@ -58,7 +58,9 @@ def _decoded(lines: IO[str]) -> Iterator[str]:
 def _check_fields(message: dict[str, Any]) -> None:
     """Raise SyncError where a message lacks what it needs: later on it would be met as some error of Python's."""
     kind = message.get("type")
-    for field, types in FIELDS.get(kind, {}).items() if isinstance(kind, str) else ():
+    if not isinstance(kind, str) or kind not in FIELDS:
+        raise SyncError("a line of the input is of none of Singer's types")
+    for field, types in FIELDS[kind].items():
         if not isinstance(message.get(field), types):
             raise SyncError(f"a {kind} line of the input has no {field}, or one of another kind than it has to be")
     if kind == "SCHEMA":

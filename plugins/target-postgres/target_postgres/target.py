@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import os
 import signal
@@ -299,13 +300,21 @@ class TargetPostgres(Target):
             raise tell(error) from error
         except BrokenPipeError as error:
             raise SyncError("whoever read the STATE lines is gone") from error
-        except Exception as error:  # the last resort: the SDK's are told by their words
+        except Exception as error:
+            if not _shows_no_value(error):
+                raise  # it is told by its place: a map's error, as all of Python's, may quote what it was given
             raise SyncError(f"unexpected {type(error).__name__}: {_safe(error)}") from error
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
         """The SDK's command, with our errors."""
         return one_line_errors(super().get_singer_command(), cls.logger)
+
+
+def _shows_no_value(error: Exception) -> bool:
+    """Whether its words are the SDK's own, or of files and their contents' form."""
+    of_files = (OSError, EOFError, ImportError, UnicodeDecodeError, json.JSONDecodeError)
+    return type(error).__module__.startswith("singer_sdk") or isinstance(error, of_files)
 
 
 def _safe(error: Exception) -> str:

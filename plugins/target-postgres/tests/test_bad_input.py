@@ -160,6 +160,8 @@ def test_input_that_is_not_singer(config: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ('{"type": "WHAT"}', "of none of Singer's types"),
+        ('{"stream": "s"}', "of none of Singer's types"),
         ('{"type": "SCHEMA", "stream": "s", "schema": {}}', "SCHEMA of stream s has no properties"),
         ('{"type": "SCHEMA", "stream": "s", "schema": {"properties": {"a": true}}}', "or one that is no object"),
         (
@@ -181,6 +183,14 @@ def test_lines_that_lack_what_they_need(config: Any, tmp_path: Path, line: str, 
     ended = run(config, tmp_path, [line])
     check(ended, 1, words)
     assert "unexpected" not in ended.last
+
+
+# SPEC O3
+@pytest.mark.parametrize("expression", ["int(v)", "datetime.date.fromisoformat(v)"])
+def test_a_map_that_fails_shows_no_value(config: Any, tmp_path: Path, expression: str) -> None:
+    lines = _singer({"v": {"type": "string"}}, json.dumps({"id": 1, "v": PASSWORD}))
+    ended = run(config, tmp_path, lines, stream_maps={"things": {"w": expression}})
+    check(ended, 1, "unexpected ValueError in ")
 
 
 # SPEC V1
