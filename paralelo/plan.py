@@ -20,7 +20,7 @@ from target_postgres.activation import dependents
 from target_postgres.catalog import LiveTable
 from target_postgres.connection import Connection as TargetConnection
 from target_postgres.job import Job
-from target_postgres.names import fold_all
+from target_postgres.names import fold, fold_all
 from target_postgres.postgres_types import PostgresType
 from target_postgres.settings import LoadRules, Settings
 from target_postgres.shape import Column, changes
@@ -145,7 +145,7 @@ def _job(table: Table, description: TableDescription, key: tuple[str, ...], sett
         Column(c.name, folded[c.name], PostgresType.of(c.type), c.nullable and c.name not in key)
         for c in description.columns
     )
-    live = catalog.TableName(settings.default_target_schema.lower(), table.target)
+    live = catalog.TableName(fold(settings.default_target_schema), table.target)
     rules: LoadRules = settings.rules_for(str(live), own.get("load"))
     return Job(table.stream, live, "full", columns, tuple(folded[name] for name in key), settings, rules)
 

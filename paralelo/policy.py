@@ -9,6 +9,10 @@ from sync_rules.exits import ConfigurationError
 
 from paralelo.snapshot import Phase
 
+_MOST_RESTARTS = 100
+_MOST_DELAY = 86_400
+"""A day, which doubles: more is no pause that anybody waits for, and soon no number that a clock can take."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -30,8 +34,13 @@ class Policy:
 
     def __post_init__(self) -> None:
         # Written so that what is no number (nan) is refused too.
-        if not (self.max_restarts >= 0 and 0 <= self.delay < inf and 1 <= self.factor < inf and 0 <= self.jitter < 1):
-            raise ConfigurationError("restarts (--max-restarts) and their delay (--restart-delay) are 0 or more")
+        if not (0 <= self.max_restarts <= _MOST_RESTARTS and 0 <= self.delay <= _MOST_DELAY):
+            raise ConfigurationError(
+                f"restarts (--max-restarts) are 0 to {_MOST_RESTARTS}, their delay (--restart-delay) 0 to"
+                f" {_MOST_DELAY:,} seconds"
+            )
+        if not (1 <= self.factor < inf and 0 <= self.jitter < 1):
+            raise ConfigurationError("the delay's factor is 1 or more, its jitter less than 1")
         if not (self.stall > 0 and self.activation_stall > 0):
             raise ConfigurationError("the seconds that are a stall (--stall) are more than 0")
 

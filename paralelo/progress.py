@@ -15,6 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 from sync_rules.exits import ConfigurationError, SyncError, TargetUnreachable
 from target_postgres.errors import tell_connecting
+from target_postgres.names import fold
 
 from paralelo import deadline, project
 from paralelo.queries import query
@@ -163,8 +164,8 @@ def abandon(connection: Connection) -> None:
 
 
 def default_schema(env: Mapping[str, str] | None = None) -> str:
-    """The schema that tables are written to."""
-    return settings(env).get("TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA") or "public"
+    """The schema that tables are written to, as the target spells it."""
+    return fold(settings(env).get("TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA") or "public")
 
 
 def clock(connection: Connection) -> datetime:

@@ -7,8 +7,12 @@ from datetime import datetime, timedelta, timezone
 from uuid import uuid4
 
 import pytest
+from target_postgres.catalog import TableName
+from target_postgres.lock import Locks
+from target_postgres.names import fold
 
 from paralelo import runlock, systemdb
+from paralelo.verify.settings import target_settings
 
 from .conftest import Toy
 
@@ -63,3 +67,14 @@ def test_a_lock_is_released_for_the_dead_alone(held: Toy) -> None:
     state_id, now = held.table.state_id("full", "dev"), datetime.now(timezone.utc)
     assert runlock.release(state_id, now, held.root, held.env, [mine]).wait(timeout=120) == 0
     assert states(held) == ["FAIL", "RUNNING", "FAIL"]
+
+
+def test_a_schema_whose_name_has_capitals_is_the_one_that_the_target_made_of_it(held: Toy) -> None:
+    env = {**held.env, "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "Vendas"}
+    settings = target_settings(env)
+    locks = Locks(settings)
+    locks.take(TableName(fold(settings.default_target_schema), held.table.target), "full")
+    try:
+        assert "its lock in the target is held" in runlock.prove_gone(held.table, "full", held.root, env).why_not
+    finally:
+        locks.close()

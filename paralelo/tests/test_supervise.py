@@ -233,6 +233,11 @@ def test_a_policy_that_cannot_be_is_refused() -> None:
         Policy(max_restarts=-1)
     with pytest.raises(ConfigurationError):
         Policy(stall=0)
+    with pytest.raises(ConfigurationError):
+        Policy(max_restarts=2_000)
+    for delay in (1e300, float("nan")):
+        with pytest.raises(ConfigurationError):
+            Policy(delay=delay)
 
 
 @given(st.lists(st.sampled_from([*Exit]), min_size=1, max_size=12))

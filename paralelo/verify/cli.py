@@ -158,7 +158,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="COLUMN",
-        help="compare this column of the one table only; again",
+        help="compare this column of the one table only, beside its key and cursor; again for more",
     )
     parser.add_argument(
         "--ignore-extra", action="store_true", help="rows that only the target has are told and make no difference"

@@ -11,13 +11,15 @@ from target_postgres.names import fold_all
 from paralelo.verify.columns import Column, TablePair
 from paralelo.verify.sides import SourceColumn, SourceTable
 
+_USUAL_CURSOR = "mod_ts"
+
 
 @dataclass(frozen=True)
 class Wanted:
     """A table to compare: its names on both sides, and its key and cursor where they are set.
 
     Without a key the source's catalog is asked for one, without a cursor it is `mod_ts` where there is such a column.
-    `columns` are those of the source that are compared; all of them when it is empty.
+    `columns` are those of the source that are compared, beside key and cursor; all of them when it is empty.
     `plugin` is the tap that copies it, `extractor` its full sync's extractor: empty for one the project does not know.
     """
 
@@ -60,7 +62,7 @@ def pair(wanted: Wanted, described: SourceTable, stored: Mapping[str, tuple[str,
             incomparable.append(f"{name}: {found.declared} at the source is {column.stored} in the target")
     by_name = {column.source.casefold(): column for column in columns}
     key = tuple(_named(name, by_name, wanted) for name in wanted.key_columns or described.natural_key)
-    usual = by_name.get("mod_ts")
+    usual = by_name.get(_USUAL_CURSOR)
     cursor = _named(wanted.cursor_column, by_name, wanted) if wanted.cursor_column else usual
     more = sorted(set(stored) - {folded[column.name] for column in described.columns})
     notes = [f"columns only the target has, not compared: {', '.join(more)}"] if more else []
@@ -83,6 +85,9 @@ def _chosen(described: SourceTable, wanted: Wanted) -> list[SourceColumn]:
     unknown = chosen - {column.name.casefold() for column in described.columns}
     if unknown:
         raise ConfigurationError(f"{wanted.source}: the source has no column {', '.join(sorted(unknown))}")
+    # Rows are found by the key and judged by the cursor, whichever columns are compared.
+    needed = (*(wanted.key_columns or described.natural_key), wanted.cursor_column or _USUAL_CURSOR)
+    chosen |= {name.casefold() for name in needed} if chosen else set()
     return [column for column in described.columns if not chosen or column.name.casefold() in chosen]
 
 

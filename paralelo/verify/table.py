@@ -27,6 +27,9 @@ from paralelo.verify.tally import Difference, Tally
 DEFAULT_SETTLE_SECONDS = 1800.0
 """The lookback of incremental syncs: a row younger than it may not have been copied yet."""
 
+_MOST_SECONDS = 1_000_000_000
+"""Thirty years: what is longer leaves no date to judge by."""
+
 _UNSETTLED_SHARE = 0.05
 _UNSETTLED_ROWS = 20
 """A table in use always has a few rows on their way. Up to this share of its rows, of a small table this many but no
@@ -65,6 +68,10 @@ class Options:
         for name, text in (("since", self.since), ("settled_at", self.settled_at)):
             if text is not None:
                 _moment(name, text)
+        for option, seconds in (("--settle", self.settle_seconds), ("--settle-wait", self.settle_wait_seconds)):
+            # Written so that what is no number (nan) is refused too.
+            if not 0 <= seconds <= _MOST_SECONDS:
+                raise ConfigurationError(f"{option} is 0 seconds or more, and {_MOST_SECONDS:,} at most")
 
 
 OnFound = Callable[[Paired, Tally], None]

@@ -264,6 +264,13 @@ def test_a_column_of_another_kind_is_not_compared(planted: Pair) -> None:
     assert report.incomparable_columns == ("narrow: decimal(18,4) at the source is float8 in the target",)
 
 
+def test_part_of_the_columns_is_compared_by_the_key_and_the_cursor_all_the_same(planted: Pair) -> None:
+    planted.sql(f"UPDATE tipos SET whole = whole + 1, small = small - 1 WHERE id = {MIDDLE}")
+    wanted = Wanted("dbo.tipos", "public", "tipos", key_columns=("id",), cursor_column="mod_ts", columns=("SMALL",))
+    report = verify_table(planted.source, planted.target, wanted, Options("deep"))
+    assert (report.verdict, dict(report.columns), report.compared_columns) == ("different", {"small": 1}, 3)
+
+
 def test_a_sample_that_reads_nothing_proves_nothing(pair: Pair) -> None:
     pair.t_sql(
         "DROP TABLE IF EXISTS dbo.rala",

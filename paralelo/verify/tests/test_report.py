@@ -116,6 +116,12 @@ def test_settings_that_are_missing_could_not_compare(
     assert "TAP_MSSQL_HOST" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--settle=nan", "--settle=-1", "--settle=1e15", "--settle-wait=-1"])
+def test_seconds_that_are_none_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["all", option]) == ExitCode.COULD_NOT_COMPARE
+    assert f"{option.partition('=')[0]} is 0 seconds or more" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="only where a browser is there to look with")
 def test_a_browser_draws_the_page(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
