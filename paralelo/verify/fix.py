@@ -1,7 +1,8 @@
 """Rows that are missing or differ, copied over again through the tap's reader and the target itself.
 
 The target is fed what an incremental sync would feed it: its own lock, upsert, rejects and NUL rule apply, and nothing
-here writes a row. No STATE is sent, so no bookmark moves. Extra rows are deleted only when that is asked for by name,
+here writes a row, nor reads one before the target has the table's lock. No STATE goes to Meltano, so no bookmark moves.
+Extra rows are deleted only when that is asked for by name,
 under the target's lock, and only those that the source still does not have.
 """
 
@@ -12,6 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,42 +78,86 @@ def _copy(source: Source, settings: Settings, table: TablePair, keys: pa.Table) 
     }
     stream = described.name.stream
     key = [column.source for column in table.key]
-    lines = [{"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": key}]
     rows = 0
-    with tempfile.TemporaryDirectory(prefix="paralelo-fix-") as root:
-        # The target reads only once everything is written: nothing is waited for.
+    with tempfile.TemporaryDirectory(prefix="paralelo-fix-") as root, _Target(settings, table, Path(root)) as target:
+        # The target takes what is written at its own pace, and never holds this up.
         folder = BatchFolder(Path(root), max_ahead=sys.maxsize, patience_seconds=0)
+        target.tell({"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": key})
+        # Read before, a row would take the place of a newer one that a sync wrote meanwhile, and no sync would mend it.
+        target.await_lock()
         for number, start in enumerate(range(0, keys.num_rows, _ROWS_A_FILE), 1):
             chunk = list(source.read_as_tap(described, columns, table, keys.slice(start, _ROWS_A_FILE)))
             count = sum(batch.num_rows for batch in chunk)
             info = BatchInfo(stream=stream, mode="incremental", batch=number, rows=count)
             address = folder.write(chunk, arrow_schema(columns), info)
-            lines.append({"type": "BATCH", "stream": stream, "encoding": {"format": "arrow"}, "manifest": [address]})
+            target.tell({"type": "BATCH", "stream": stream, "encoding": {"format": "arrow"}, "manifest": [address]})
             rows += count
-        _run_target("".join(f"{json.dumps(line)}\n" for line in lines), settings, table)
+        target.finish()
         folder.close(discard=True)
     return rows
 
 
-def _run_target(lines: str, settings: Settings, table: TablePair) -> None:
-    """The settings go by a file in memory: on no disk, on no command line. They cannot go by the environment, where the
-    target would let any `.env` above its folder have the last word, and so write to another server."""
-    config = os.memfd_create("target-settings")
-    try:
-        os.write(config, json.dumps(dict(settings.load)).encode())
-        ended = subprocess.run(
-            [sys.executable, "-c", _TARGET, f"--config=/dev/fd/{config}"],
-            input=lines,
-            pass_fds=(config,),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        os.close(config)
-    if ended.returncode:
-        said = ended.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise SyncError(f"{table.name}: the target ended with code {ended.returncode}: {said[0].rpartition('| ')[2]}")
+class _Target:
+    """A process of target-postgres for one table.
+
+    The settings go by a file in memory: on no disk, on no command line. They cannot go by the environment, where the
+    target would let any `.env` above its folder have the last word, and so write to another server.
+    """
+
+    def __init__(self, settings: Settings, table: TablePair, folder: Path) -> None:
+        self._table = table
+        # What it says goes to a file: nobody reads it while it runs, and a pipe would be full one day.
+        self._said = folder / "said"
+        config = os.memfd_create("target-settings")
+        try:
+            os.write(config, json.dumps(dict(settings.load)).encode())
+            with self._said.open("wb") as said:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", _TARGET, f"--config=/dev/fd/{config}"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    text=True,
+                    pass_fds=(config,),
+                )
+        finally:
+            os.close(config)
+
+    def __enter__(self) -> _Target:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """However it ended, leave no process."""
+        self._process.kill()
+        with suppress(OSError):
+            self._process.communicate()
+
+    def tell(self, message: Mapping[str, object]) -> None:
+        """Send it one message. Raises SyncError, with its own last words, where it has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{json.dumps(message)}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+
+    def await_lock(self) -> None:
+        """Return once it has the table's lock: it passes a STATE on when what came before it is done."""
+        assert self._process.stdout is not None
+        self.tell({"type": "STATE", "value": {"bookmarks": {}}})
+        if not self._process.stdout.readline():
+            raise self._ended()
+
+    def finish(self) -> None:
+        """Return once everything is committed. Raises SyncError where it is not."""
+        self._process.communicate()
+        if self._process.returncode:
+            raise self._ended()
+
+    def _ended(self) -> SyncError:
+        code = self._process.wait()
+        said = self._said.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        return SyncError(f"{self._table.name}: the target ended with code {code}: {said[0].rpartition('| ')[2]}")
 
 
 def _delete(source: Source, target: Postgres, settings: Settings, table: TablePair, keys: pa.Table) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
+from sync_rules.exits import SyncError
+from target_postgres import catalog
+from target_postgres.lock import Locks
 from target_postgres.settings import Settings
 
 from paralelo.verify.fix import Fixed, fix
@@ -67,3 +71,54 @@ def test_a_row_that_a_look_by_its_key_cannot_prove_gone_is_not_deleted(pair: Pai
     assert fix(pair.source, pair.target, settings, found[0], extra=True) == Fixed(0, 1)
     left = pair.postgres.execute("SELECT k FROM guardar ORDER BY k").fetchall()
     assert left == [("a\u2400b",), ("a\u2400c",)]
+
+
+class Watched:
+    """The source, which notes whether the table was locked in the target when its rows were read."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self.locked: list[bool] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pair.source, name)
+
+    def read_as_tap(self, *asked: Any) -> Any:
+        held = self._pair.postgres.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
+        self.locked.append(held is not None and held[0] > 0)
+        return self._pair.source.read_as_tap(*asked)
+
+
+@pytest.fixture
+def lacking(pair: Pair) -> Tally:
+    """What a table lacks that is in use."""
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.em_uso",
+        "CREATE TABLE dbo.em_uso (id int NOT NULL PRIMARY KEY)",
+        "INSERT INTO dbo.em_uso VALUES (1), (2)",
+    )
+    pair.copy("em_uso", "id")
+    pair.sql("DELETE FROM em_uso WHERE id = 1")
+    found: list[Tally] = []
+    wanted = Wanted("dbo.em_uso", "public", "em_uso")
+    verify_table(pair.source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally))
+    return found[0]
+
+
+def test_rows_are_read_under_the_targets_lock(pair: Pair, settings: Settings, lacking: Tally) -> None:
+    """Or one that a sync wrote meanwhile would be written over by the one that was read before."""
+    source: Any = Watched(pair)
+    assert fix(source, pair.target, settings, lacking, extra=False) == Fixed(1, 0)
+    assert source.locked == [True]
+
+
+def test_while_a_sync_runs_nothing_is_read(pair: Pair, settings: Settings, lacking: Tally) -> None:
+    source: Any = Watched(pair)
+    locks = Locks(settings)
+    locks.take(catalog.TableName("public", "em_uso"), "incremental")
+    try:
+        with pytest.raises(SyncError, match=r"code 5: .*another sync holds its lock"):
+            fix(source, pair.target, settings, lacking, extra=False)
+    finally:
+        locks.close()
+    assert source.locked == []
