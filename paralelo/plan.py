@@ -81,14 +81,17 @@ def plan(
     target: TargetConnection | None,
     settings: Settings | None,
     probe_seconds: float,
+    given: Mapping[str, Any] | None = None,
 ) -> TablePlan:
     """The plan of one table of SQL Server; without a target, what the source alone tells.
+
+    `given` are the tap's settings where they are not the environment's.
 
     Raises ConfigurationError where the source has no such table, SourceUnreachable where it is gone.
     """
     own = source.own_config(table.extractors["full"])
     [looked] = source.look(connection, [TableName.parse(table.source)])
-    config = source.config(own={**own, "sync_mode": "full"})
+    config = source.config(own={**own, "sync_mode": "full"}, given=given)
     chosen = choose(looked.description, config, lambda _: True)
     proposed = propose(looked, key=chosen.key, cursor=chosen.cursor)
     rows = looked.description.rows

@@ -25,6 +25,11 @@ QUERY_SECONDS: Mapping[Mode, int] = {"full": 3_600, "incremental": 2_700}
 """The taps' `query_timeout_seconds`; theirs is not asked, for it would load all of singer-sdk."""
 _PLACES = ("host", "dsn", "path", "base_url")
 """The taps' settings that say where a source is."""
+_OWN = (
+    *_PLACES, "port", "database", "user", "password", "encrypt", "trust_server_certificate", "driver", "odbc_driver",
+    "load",
+)  # fmt: skip
+"""What leads to a source's rows, and how they are loaded: a table may have its own."""
 _Chain = list[tuple[str, Mapping[str, Any]]]
 """An extractor and what it inherits from, nearest first: the name of each and what its file sets."""
 
@@ -144,6 +149,32 @@ def read(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"{path.name} is no mapping of settings: see the other files beside it")
     return content
+
+
+def with_own_settings(extractors: Iterable[str], env: Mapping[str, str], project: Path | None = None) -> set[str]:
+    """Those that Meltano may give another source, or other rules for loading, than their plugin's variables say.
+
+    By the files below extract/, by the environment in force in meltano.yml, or by variables of their own names: Meltano
+    itself is to be asked for their settings, which takes it some seconds.
+    """
+    declared = {one["name"]: one for content in files(project) for one in _extractors(content)}
+    in_force = environment(env, project)
+    more: dict[str, list[Mapping[str, Any]]] = {}
+    for one in main_file(project).get("environments") or []:
+        for plugin in _extractors(one.get("config") or {}) if one.get("name") == in_force else ():
+            more.setdefault(plugin["name"], []).append(plugin.get("config") or {})
+    found = set()
+    for extractor in extractors:
+        chain = _chain(extractor, declared)
+        configs = [config for name, own in chain for config in (own, *more.get(name, ()))]
+        variables = [variable(name, setting) for name, _ in chain[:-1] for setting in _OWN]
+        if any(config.get(setting) for config in configs for setting in _OWN) or any(map(env.get, variables)):
+            found.add(extractor)
+    return found
+
+
+def _extractors(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return (content.get("plugins") or {}).get("extractors") or []
 
 
 def tables_of(path: Path) -> list[Table]:

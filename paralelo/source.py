@@ -17,6 +17,7 @@ from tap_mssql.discovery import TableName, describe
 from tap_mssql.settings import SETTINGS
 
 from paralelo import progress, project
+from paralelo.project import Table
 from paralelo.propose import Looked
 from paralelo.verify.settings import source_config
 
@@ -25,17 +26,36 @@ QUERY_SECONDS = 60
 log = logging.getLogger("tap-mssql")
 
 
-def config(env: Mapping[str, str] | None = None, *, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The tap's settings: its defaults, over them the environment's, over them a table's own.
+def config(
+    env: Mapping[str, str] | None = None,
+    *,
+    own: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The tap's settings: its defaults, over them those `given` or else the environment's, over them a table's own.
 
     Raises ConfigurationError where the server or the database is missing.
     """
-    merged = {name: given["default"] for name, given in SETTINGS["properties"].items() if "default" in given}
-    merged.update(source_config(progress.settings(env)))
+    merged = {name: setting["default"] for name, setting in SETTINGS["properties"].items() if "default" in setting}
+    merged.update(given if given is not None else source_config(progress.settings(env)))
     merged.update(own or {})
     for name, by_mode in DEFAULTS_BY_MODE.items():
         merged.setdefault(name, by_mode[merged["sync_mode"]])
     return merged
+
+
+def by_source(
+    tables: Sequence[Table], env: Mapping[str, str] | None = None
+) -> list[tuple[list[Table], Mapping[str, Any] | None]]:
+    """The tables that the environment's settings lead to, and each other one with those that Meltano gives it."""
+    from paralelo.verify.oracle_wms import settings_of  # it loads singer-sdk
+
+    values, root = progress.settings(env), project.root()
+    first = {table.name: next(iter(table.extractors.values())) for table in tables}
+    own = project.with_own_settings(first.values(), values, root)
+    usual = [table for table in tables if first[table.name] not in own]
+    found: list[tuple[list[Table], Mapping[str, Any] | None]] = [(usual, None)] if usual else []
+    return found + [([table], settings_of(first[table.name], root, values)) for table in tables if table not in usual]
 
 
 def own_config(extractor: str, root: Path | None = None) -> dict[str, Any]:
@@ -48,9 +68,9 @@ def own_config(extractor: str, root: Path | None = None) -> dict[str, Any]:
 
 
 @contextmanager
-def opened(env: Mapping[str, str] | None = None) -> Iterator[Connection]:
+def opened(env: Mapping[str, str] | None = None, given: Mapping[str, Any] | None = None) -> Iterator[Connection]:
     """A connection that soon gives up: somebody waits for the answer. Raises SourceUnreachable."""
-    wanted = config(env)
+    wanted = config(env, given=given)
     patience = min(CONNECT_SECONDS, int(wanted["connect_timeout_seconds"]))
     connection = connect({**wanted, "connect_timeout_seconds": patience, "query_timeout_seconds": QUERY_SECONDS}, log)
     try:

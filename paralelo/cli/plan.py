@@ -72,8 +72,12 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _plans(tables: Sequence[Table], probe: float) -> tuple[list[TablePlan], str]:
     settings = target_settings(progress.settings())
-    with source.opened() as connection, _target(settings) as (target, trouble):
-        return [plan(table, connection, target, settings, probe) for table in tables], trouble
+    made: list[TablePlan] = []
+    with _target(settings) as (target, trouble):
+        for group, given in source.by_source(tables):
+            with source.opened(given=given) as connection:
+                made += [plan(table, connection, target, settings, probe, given) for table in group]
+    return sorted(made, key=lambda one: one.table), trouble
 
 
 @contextmanager

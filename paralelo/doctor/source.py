@@ -24,13 +24,17 @@ _NEARBY = ("localhost", "127.0.0.1", "::1")
 
 
 def checks(tables: Sequence[Table], env: Mapping[str, str]) -> Iterator[Finding]:
-    """Everything about SQL Server, over one connection."""
+    """Everything about SQL Server, over one connection for each place that tables come from."""
     mine = [table for table in tables if table.plugin == "tap-mssql"]
-    if not mine:
-        return
-    wanted = source.config(env)
+    looks = [("source", lambda group=group: _server(*group, env=env)) for group in source.by_source(mine, env)]
+    yield from gathered(looks)
+
+
+def _server(tables: Sequence[Table], given: Mapping[str, Any] | None, *, env: Mapping[str, str]) -> Iterator[Finding]:
+    """One server, and the tables that are read from it."""
+    wanted = source.config(env, given=given)
     began = datetime.now(timezone.utc)
-    with source.opened(env) as connection:
+    with source.opened(env, given) as connection:
         took = (datetime.now(timezone.utc) - began).total_seconds()
         where = wanted.get("dsn") or f"{wanted['host']}:{wanted['port']}"
         yield ok("source", f"SQL Server at {where} answers, {1000 * took:.0f} ms to connect")
@@ -40,7 +44,7 @@ def checks(tables: Sequence[Table], env: Mapping[str, str]) -> Iterator[Finding]
             ("source clock", lambda: clock("source clock", survey.clock(connection), datetime.now(timezone.utc))),
             ("isolation", lambda: _isolation(connection, str(wanted["isolation"]))),
         ]
-        looks += [(f"table {table.name}", lambda table=table: _table(connection, table)) for table in mine]  # type: ignore[misc]
+        looks += [(f"table {table.name}", lambda table=table: _table(connection, table)) for table in tables]  # type: ignore[misc]
         yield from gathered(looks)
 
 

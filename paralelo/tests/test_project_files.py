@@ -136,3 +136,31 @@ def test_how_a_table_of_sqlite_stands_is_read_from_its_own_bookmark(
     monkeypatch.setattr(states, "bookmarks", lambda *_: saved)
     [standing], trouble = standings(project.tables(), project.MODES)
     assert (standing["state"], standing["would"].split(";")[0], trouble) == ("finished", "begin a new full sync", None)
+
+
+@pytest.mark.parametrize(
+    ("shop", "table", "environments", "env"),
+    [
+        ("{host: shop}", "{}", "{}", {}),
+        ("{}", "{load: {nul_characters: strip}}", "{}", {}),
+        ("{}", "{}", "{plugins: {extractors: [{name: tap-shop, config: {database: OTHER}}]}}", {}),
+        ("{}", "{}", "{}", {"TAP_SHOP_HOST": "shop"}),
+        ("{}", "{}", "{}", {"TAP_SHOP_FULL_X_PORT": "1434"}),
+    ],
+)
+def test_a_table_whose_source_may_be_another_than_its_plugins_is_known(
+    tmp_path: Path, shop: str, table: str, environments: str, env: dict[str, str]
+) -> None:
+    (tmp_path / "extract").mkdir()
+    (tmp_path / "meltano.yml").write_text(f"environments: [{{name: prod}}, {{name: dev, config: {environments}}}]")
+    (tmp_path / "extract" / "x.meltano.yml").write_text(f"""
+plugins:
+  extractors:
+  - {{name: tap-mssql, config: {{batch_config: {{}}}}}}
+  - {{name: tap-shop, inherit_from: tap-mssql, config: {shop}}}
+  - {{name: tap-shop-full-x, inherit_from: tap-shop, config: {table}}}
+  - {{name: tap-mssql-full-y, inherit_from: tap-mssql, config: {{tables: [dbo.y]}}}}
+""")
+    known = ("tap-mssql", "tap-mssql-full-y", "tap-shop-full-x")
+    given = {"TAP_MSSQL_HOST": "x", "TAP_MSSQL_FULL_Y_PAGE_SIZE": "1", **env}
+    assert project.with_own_settings(known, given, tmp_path) == {"tap-shop-full-x"}

@@ -74,7 +74,13 @@ def _copy(source: Source, settings: Settings, table: TablePair, keys: pa.Table) 
     # Without a cursor in it, a row of the source's is written even over one that claims to be newer.
     schema = {
         **json_schema(columns),
-        "x-paralelo": {"sync_mode": "incremental", "cursor": None, "lookback_seconds": 0, "estimate": keys.num_rows},
+        "x-paralelo": {
+            "sync_mode": "incremental",
+            "cursor": None,
+            "lookback_seconds": 0,
+            "estimate": keys.num_rows,
+            "load": dict(source.load),
+        },
     }
     stream = described.name.stream
     key = [column.source for column in table.key]
@@ -166,7 +172,8 @@ def _delete(source: Source, target: Postgres, settings: Settings, table: TablePa
     The source is asked once more when nobody else can write to the target any more. A key by which a row that is there
     could be overlooked deletes nothing.
     """
-    keys = keys.filter(key_conditions.certain(table, keys, nul_replacement(settings, table.target_table)))
+    nul = nul_replacement(settings, table.target_table, source.load)
+    keys = keys.filter(key_conditions.certain(table, keys, nul))
     live = catalog.TableName(table.target_schema, table.target_table)
     locks = Locks(settings)
     try:

@@ -83,6 +83,7 @@ class OracleWms:
         self._entity = entity
         self._config = dict(tap.config)
         self._nul = nul_replacement
+        self.load: Mapping[str, Any] = config.get("load") or {}
         self._client = tap.client()
         self._description = describe(self._client, entity, self._config)
         self._everything = self._reader(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -91,7 +91,10 @@ def verify(
     names, options = list(names), options or Options()
     root = root or project.root()
     env = environment(root)
-    if any(wanted.plugin in _SQL_SERVER for wanted in tables_named(names, "", root, env)):
+    named = [_extractor(wanted) for wanted in tables_named(names, "", root, env) if wanted.plugin in _SQL_SERVER]
+    # Where the target has this compare what Meltano's extractor has just read, the variables are that one's.
+    own = project.with_own_settings(named, env, root) - {env.get("MELTANO_EXTRACTOR_NAME", "")}
+    if set(named) - own:
         source_config(env)
     settings = target_settings(env)
     started, at = time.monotonic(), datetime.now(timezone.utc)
@@ -105,7 +108,7 @@ def verify(
     try:
         for wanted in chosen:
             try:
-                source = _source_of(wanted, settings, root, env)
+                source = _source_of(wanted, settings, root, env, own)
             except Exception as error:
                 told = error if isinstance(error, SyncError) else unforeseen(wanted.source, error)
                 done.append(cannot_compare(wanted, options, told))
@@ -124,12 +127,20 @@ def verify(
     return Report(tuple(done), at.isoformat(timespec="seconds"), time.monotonic() - started, peak)
 
 
-def _source_of(wanted: Wanted, settings: Settings, root: Path, env: Mapping[str, str]) -> Source:
-    nul = nul_replacement(settings, wanted.target_table)
-    if wanted.plugin == "tap-oracle-wms":
-        return OracleWms(wanted.source, settings_of(wanted.extractor, root, env), nul)
+def _extractor(wanted: Wanted) -> str:
+    return wanted.extractor or "tap-mssql"
+
+
+def _source_of(wanted: Wanted, settings: Settings, root: Path, env: Mapping[str, str], own: Set[str]) -> Source:
+    """`own` are extractors of SQL Server whose settings may be others than the environment's."""
     if wanted.plugin in _SQL_SERVER:
-        return SqlServer(source_config(env), nul)
+        config = settings_of(_extractor(wanted), root, env) if _extractor(wanted) in own else source_config(env)
+        return SqlServer(config, nul_replacement(settings, wanted.target_table, config.get("load") or {}))
+    if wanted.plugin == "tap-oracle-wms":
+        config = settings_of(wanted.extractor, root, env)
+        return OracleWms(
+            wanted.source, config, nul_replacement(settings, wanted.target_table, config.get("load") or {})
+        )
     raise ConfigurationError(f"{wanted.source}: tables that {wanted.plugin} copies cannot be compared")
 
 

@@ -39,9 +39,9 @@ def target_settings(env: Mapping[str, str]) -> Settings:
     return Settings.of(config)
 
 
-def nul_replacement(settings: Settings, table: str) -> str | None:
-    """What the target has written for a NUL character; None where it refuses such rows."""
-    rules = settings.rules_for(table)
+def nul_replacement(settings: Settings, table: str, own: Mapping[str, Any]) -> str | None:
+    """What the target has written for a NUL character; None where it refuses such rows. `own` are the table's rules."""
+    rules = settings.rules_for(table, own)
     return {"replace": rules.nul_replacement, "strip": ""}.get(rules.nul_characters)
 
 

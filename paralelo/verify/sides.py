@@ -116,6 +116,10 @@ class Source(Side, Protocol):
         """Whether `measure` can be asked for."""
 
     @property
+    def load(self) -> Mapping[str, Any]:
+        """The table's own rules for the target, over the target's settings."""
+
+    @property
     def parallel(self) -> int:
         """How many readers suit it at least."""
 

@@ -44,6 +44,7 @@ class SqlServer:
     def __init__(self, config: Mapping[str, Any], nul_replacement: str | None) -> None:
         self._config = with_defaults({**config, **_PROVEN.get(str(config.get("driver")), {})})
         self._nul = nul_replacement
+        self.load: Mapping[str, Any] = config.get("load") or {}
         self._pool: Pool[Connection] = Pool(lambda: connect(self._config, log), _alive)
 
     def named(self, name: str) -> TableDescription:

@@ -15,6 +15,7 @@ from target_postgres.settings import Settings
 
 from paralelo.verify.fix import Fixed, fix
 from paralelo.verify.pairing import Wanted
+from paralelo.verify.sqlserver import SqlServer
 from paralelo.verify.table import Options, verify_table
 from paralelo.verify.tally import Tally
 from paralelo.verify.tests.conftest import Pair
@@ -51,6 +52,25 @@ def test_a_table_is_mended(pair: Pair, settings: Settings, extra: bool) -> None:
     assert fix(pair.source, pair.target, settings, found[0], extra=extra) == Fixed(2, int(extra))
     report = verify_table(pair.source, pair.target, wanted, Options("deep"))
     assert (report.missing, report.different, report.extra) == (0, 0, 0 if extra else 1)
+
+
+def test_a_tables_own_rules_hold_for_its_mended_rows(pair: Pair, settings: Settings) -> None:
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.regras",
+        "CREATE TABLE dbo.regras (id int NOT NULL PRIMARY KEY, nome varchar(20))",
+        "INSERT INTO dbo.regras VALUES (1, 'a' + CHAR(0) + 'b')",
+    )
+    pair.copy("regras", "id")
+    pair.sql("UPDATE regras SET nome = 'x'")
+    found: list[Tally] = []
+    source = SqlServer({**pair.source._config, "load": {"nul_characters": "strip"}}, "")
+    wanted = Wanted("dbo.regras", "public", "regras")
+    try:
+        verify_table(source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally))
+        assert fix(source, pair.target, settings, found[0], extra=False) == Fixed(1, 0)
+    finally:
+        source.close()
+    assert pair.postgres.execute("SELECT nome FROM regras").fetchall() == [("ab",)]
 
 
 def test_a_row_that_a_look_by_its_key_cannot_prove_gone_is_not_deleted(pair: Pair, settings: Settings) -> None:

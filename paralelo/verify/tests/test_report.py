@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sync_rules.exits import SyncError
 
-from paralelo.verify import cli, html, pools, terminal
+from paralelo.verify import cli, html, pools, runner, terminal
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.rendering import masked, shown_key
 from paralelo.verify.report import Bucket, ExitCode, Report, TableReport, to_json
@@ -131,6 +132,25 @@ def test_a_browser_draws_the_page(tmp_path: Path) -> None:
     body = drawn.rpartition("</script>")[0].partition("<script>")[0] + drawn.rpartition("</script>")[2]
     assert "could not compare" in body
     assert "&lt;/script&gt;" in body
+
+
+@pytest.mark.parametrize("asker", ["", "tap-mssql-full-bi-credores"])
+def test_a_table_with_a_source_of_its_own_is_compared_with_that(monkeypatch: pytest.MonkeyPatch, asker: str) -> None:
+    """But not again where the target asks in the midst of its sync: Meltano has given it that source's settings."""
+    mssql = {"TAP_MSSQL_HOST": "usual", "TAP_MSSQL_DATABASE": "x", "TAP_MSSQL_FULL_BI_CREDORES_HOST": "own"}
+    target = {"TARGET_POSTGRES_HOST": "y", "TARGET_POSTGRES_USER": "y", "TARGET_POSTGRES_DATABASE": "y"}
+    env = {**mssql, **target, "MELTANO_EXTRACTOR_NAME": asker}
+    asked: list[str] = []
+
+    def opened(config: dict[str, str], *_: object) -> None:
+        asked.append(config["host"])
+        raise SyncError("seen")
+
+    monkeypatch.setattr(runner, "environment", lambda _root: env)
+    monkeypatch.setattr(runner, "settings_of", lambda *_: {"host": "own"})
+    monkeypatch.setattr(runner, "SqlServer", opened)
+    runner.verify(["bi-credores", "resumo-faixas"])
+    assert asked == ["usual" if asker else "own", "usual"]
 
 
 class FullDisk:
