@@ -22,7 +22,7 @@ from paralelo.verify.oracle_wms import OracleWms, settings_of
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.report import Report, TableReport
-from paralelo.verify.settings import environment, nul_replacement, source_config, target_settings
+from paralelo.verify.settings import nul_replacement, source_config, target_settings
 from paralelo.verify.sides import Source
 from paralelo.verify.sqlserver import SqlServer
 from paralelo.verify.table import Options, cannot_compare, unforeseen, verify_table
@@ -90,7 +90,7 @@ def verify(
     """
     names, options = list(names), options or Options()
     root = root or project.root()
-    env = environment(root)
+    env = project.settings(project=root)
     named = [_extractor(wanted) for wanted in tables_named(names, "", root, env) if wanted.plugin in _SQL_SERVER]
     # Where the target has this compare what Meltano's extractor has just read, the variables are that one's.
     own = project.with_own_settings(named, env, root) - {env.get("MELTANO_EXTRACTOR_NAME", "")}

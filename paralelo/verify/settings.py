@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
 from sync_rules.exits import ConfigurationError
 from tap_mssql.settings import SETTINGS
 from target_postgres.settings import CONFIG_SCHEMA, Settings
@@ -16,12 +13,6 @@ SOURCE_PREFIX = "TAP_MSSQL_"
 TARGET_PREFIX = "TARGET_POSTGRES_"
 
 _TRUE = ("1", "true", "yes", "on")
-
-
-def environment(project: Path) -> dict[str, str]:
-    """The process's environment over the project's `.env`, as Meltano sees them."""
-    from_file = {name: value for name, value in dotenv_values(project / ".env").items() if value is not None}
-    return {**from_file, **os.environ}
 
 
 def source_config(env: Mapping[str, str]) -> dict[str, Any]:

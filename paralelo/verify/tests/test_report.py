@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from sync_rules.exits import SyncError
+from sync_rules.exits import ConfigurationError, SyncError
 
 from paralelo.verify import cli, html, pools, runner, terminal
 from paralelo.verify.pairing import Wanted
@@ -112,9 +112,15 @@ def test_masks_say_no_more_than_kind_and_size() -> None:
 def test_settings_that_are_missing_could_not_compare(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("paralelo.verify.runner.environment", lambda _root: {})
+    monkeypatch.setattr("paralelo.project.settings", lambda *_, **__: {})
     assert cli.main(["all"]) == ExitCode.COULD_NOT_COMPARE
     assert "TAP_MSSQL_HOST" in capsys.readouterr().err
+
+
+def test_an_environment_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("TAP_MSSQL_PASSWORD=senhaç\n".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"\.env is not in UTF-8"):
+        runner.verify(["all"], root=tmp_path)
 
 
 @pytest.mark.parametrize("option", ["--settle=nan", "--settle=-1", "--settle=1e15", "--settle-wait=-1"])
@@ -146,7 +152,7 @@ def test_a_table_with_a_source_of_its_own_is_compared_with_that(monkeypatch: pyt
         asked.append(config["host"])
         raise SyncError("seen")
 
-    monkeypatch.setattr(runner, "environment", lambda _root: env)
+    monkeypatch.setattr("paralelo.project.settings", lambda *_, **__: env)
     monkeypatch.setattr(runner, "settings_of", lambda *_: {"host": "own"})
     monkeypatch.setattr(runner, "SqlServer", opened)
     runner.verify(["bi-credores", "resumo-faixas"])
