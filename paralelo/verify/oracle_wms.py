@@ -111,7 +111,7 @@ class OracleWms:
         """Never: the only key is `id`."""
         return False
 
-    def bounds(self, table: TablePair, *, counted: bool) -> Bounds:  # noqa: ARG002
+    def bounds(self, table: TablePair, *, counted: bool, segment: TableSegment | None = None) -> Bounds:  # noqa: ARG002
         """See `Side`."""
         rows, least, most, _ = self._everything.bounds()
         return Bounds(rows, least, most)

@@ -68,9 +68,10 @@ class Postgres:
         """Whether any row has NULL in the column."""
         return bool(self._rows(statements.holds_null("target", table, column), table))
 
-    def bounds(self, table: TablePair, *, counted: bool) -> Bounds:
+    def bounds(self, table: TablePair, *, counted: bool, segment: TableSegment | None = None) -> Bounds:
         """See `Side`."""
-        rows, least, most = self._rows(statements.bounds("target", table, counted=counted), table)[0]
+        statement = statements.bounds("target", table, counted=counted, segment=segment)
+        rows, least, most = self._rows(statement, table)[0]
         return Bounds(int(rows or 0), None if least is None else int(least), None if most is None else int(most))
 
     def measure(self, segment: TableSegment, cuts: Sequence[int], since: str | None) -> Measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from sync_rules.exits import ConfigurationError
 
@@ -12,9 +13,12 @@ from paralelo.verify.sides import Bounds
 _WINDOWS = 32
 
 
-def windows(whole: TableSegment, bounds: Bounds, rows: int, seed: int | None) -> list[TableSegment]:
+def windows(
+    whole: TableSegment, bounds: Bounds, rows: int, seed: int | None, next_place: Callable[[int], int | None]
+) -> list[TableSegment]:
     """At most 32 windows. Where the axis has few values (the first column of a longer key), each is one of them.
 
+    `next_place` finds the lowest place that has a row, from a place on: a window in a gap of the axis moves up to it.
     Raises ConfigurationError for a table without an axis.
     """
     axis = whole.table.axis
@@ -30,7 +34,17 @@ def windows(whole: TableSegment, bounds: Bounds, rows: int, seed: int | None) ->
     slots = min(width, max(_WINDOWS, bounds.rows * _WINDOWS // rows))
     count = max(1, min(_WINDOWS, rows, slots * rows // bounds.rows))
     chosen = sorted(random.Random(seed).sample(range(slots), count))  # noqa: S311 - no secret hangs on it
-    return [
-        whole.within((first + width * slot // slots) * step, (first + width * (slot + 1) // slots) * step)
-        for slot in chosen
-    ]
+    found: list[TableSegment] = []
+    begin = bounds.least
+    for slot in chosen:
+        lower, upper = ((first + width * edge // slots) * step for edge in (slot, slot + 1))
+        place = next_place(max(begin, lower)) if begin <= bounds.most else None
+        if place is None:
+            break
+        if place >= upper or begin > lower:
+            # Never into the window before it, which may have moved: no row is read twice.
+            lower, upper = place // step * step, place // step * step + upper - lower
+        # Without an end where nothing follows: the day after the last of the year 9999 has no name.
+        found.append(whole.within(lower, upper if upper <= bounds.most else None))
+        begin = upper
+    return found

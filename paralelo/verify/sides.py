@@ -36,8 +36,11 @@ class Bounds:
 class Side(Protocol):
     """One database. Every method may be called from several threads, and may raise a SyncError."""
 
-    def bounds(self, table: TablePair, *, counted: bool) -> Bounds:
-        """Where the axis begins and ends, and the rows, 0 unless they are to be counted: that may take a whole scan."""
+    def bounds(self, table: TablePair, *, counted: bool, segment: TableSegment | None = None) -> Bounds:
+        """Where the axis begins and ends, and the rows, 0 unless they are to be counted: that may take a whole scan.
+
+        Of the segment alone where one is given, which only sides that add up can tell.
+        """
 
     def measure(self, segment: TableSegment, cuts: Sequence[int], since: str | None) -> Measured:
         """Aggregates of the segment's rows, in buckets between the cuts."""

@@ -71,12 +71,11 @@ class SqlServer:
         with self._pool.borrow() as connection:
             return bool(connection.rows(statements.holds_null("source", table, column), table=table.name))
 
-    def bounds(self, table: TablePair, *, counted: bool) -> Bounds:
+    def bounds(self, table: TablePair, *, counted: bool, segment: TableSegment | None = None) -> Bounds:
         """See `Side`."""
         with self._pool.borrow() as connection:
-            rows, least, most = connection.rows(statements.bounds("source", table, counted=counted), table=table.name)[
-                0
-            ]
+            statement = statements.bounds("source", table, counted=counted, segment=segment)
+            rows, least, most = connection.rows(statement, table=table.name)[0]
         return Bounds(int(rows or 0), None if least is None else int(least), None if most is None else int(most))
 
     def measure(self, segment: TableSegment, cuts: Sequence[int], since: str | None) -> Measured:

@@ -27,8 +27,10 @@ def measure(side: Side, segment: TableSegment, cuts: Sequence[int], since: str |
     return f"SELECT {_BUCKET}, {chosen} FROM ({inner}{_where(side, segment, since)}) q GROUP BY {_BUCKET}"
 
 
-def bounds(side: Side, table: TablePair, *, counted: bool) -> str:
+def bounds(side: Side, table: TablePair, *, counted: bool, segment: TableSegment | None = None) -> str:
     """How many rows there are, and the lowest and highest place on the axis (NULL where there is none, or not asked).
+
+    In the whole table, or in a segment of it.
 
     The least and the most are of the column itself: an index has them at its ends. For those of an expression, as for
     the count, all of it would have to be read.
@@ -41,7 +43,8 @@ def bounds(side: Side, table: TablePair, *, counted: bool) -> str:
         number, column = getattr(number_of(table.axis), side), _name(side, table.axis)
         ends = ", ".join(number.replace(column, f"{end}({column})") for end in ("MIN", "MAX"))
     count = "NULL" if not counted else "COUNT_BIG(*)" if side == "source" else "count(*)"
-    return f"SELECT {count}, {ends} FROM {name(side, table)}"
+    where = _where(side, segment, None) if segment is not None else ""
+    return f"SELECT {count}, {ends} FROM {name(side, table)}{where}"
 
 
 def holds_null(side: Side, table: TablePair, column: Column) -> str:

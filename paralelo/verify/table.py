@@ -21,7 +21,7 @@ from paralelo.verify.postgres import Postgres
 from paralelo.verify.rendering import masked, shown_key
 from paralelo.verify.report import Bucket, Check, TableReport, verdict_of
 from paralelo.verify.segments import KeyRange, TableSegment, label, position, within_years
-from paralelo.verify.sides import Bounds, Source
+from paralelo.verify.sides import Bounds, Side, Source
 from paralelo.verify.tally import Difference, Tally
 
 DEFAULT_SETTLE_SECONDS = 1800.0
@@ -190,7 +190,13 @@ def _compare(
         segments: Sequence[TableSegment] = [found.segment for found in leaves]
         rows = sum(found.rows for found in leaves)
     elif check == "sample":
-        segments, rows = sampling.windows(whole, bounds, options.sample or 0, options.seed), options.sample or 0
+        asked = (source, target) if source.adds_up else (target,)
+        segments, rows = (
+            sampling.windows(
+                whole, bounds, options.sample or 0, options.seed, lambda place: _next(asked, whole, place)
+            ),
+            options.sample or 0,
+        )
     else:
         segments, rows = whole.split(parallel), bounds.rows
     tally = Tally(table, cuts=cuts, settled=settled, keep=options.keep)
@@ -282,6 +288,13 @@ def _both(table: TablePair, source: Bounds, target: Bounds) -> Bounds:
     least = [within_years(table.axis, end) for end in (source.least, target.least) if end is not None]
     most = [within_years(table.axis, end) for end in (source.most, target.most) if end is not None]
     return Bounds(max(source.rows, target.rows), min(least, default=None), max(most, default=None))
+
+
+def _next(sides: Sequence[Side], whole: TableSegment, place: int) -> int | None:
+    """The lowest place on the axis that has a row on any of the sides, from a place on."""
+    table, segment = whole.table, whole.within(place, None)
+    found = [side.bounds(table, counted=False, segment=segment).least for side in sides]
+    return min((within_years(table.axis, one) for one in found if one is not None), default=None)
 
 
 def _unlike(leaves: Sequence[quick.Range]) -> list[str]:
