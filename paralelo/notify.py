@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -54,9 +55,10 @@ class Notifier:
             self.tell_trouble(f"a notice could not be sent to everyone in {URLS}")
 
     def finish(self, seconds: float = 20.0) -> None:
-        """Wait for notices under way, at most that long each."""
+        """Wait for notices under way, at most that long for all of them: a server that drips is slow for each."""
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(timeout=seconds)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
 
 
 def from_settings(settings: Mapping[str, str], redact: Redactor, tell_trouble: Callable[[str], None]) -> Notifier:

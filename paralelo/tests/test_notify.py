@@ -11,6 +11,8 @@ from paralelo.notify import Notifier, from_settings
 from paralelo.redact import redactor
 from paralelo.supervise import Event
 
+from .world import FakeClock
+
 pytest.importorskip("apprise")
 FAILED = Event("failed", "bi-credores", "full", 4, "login failed with a-planted-secret", Exit.SOURCE_UNREACHABLE)
 RECOVERING = Event("recovering", "bi-credores", "full", 2, "stalled", Exit.STALLED, 300.0)
@@ -45,6 +47,27 @@ def test_a_refusal_because_another_sync_runs_is_told_nobody() -> None:
     notifier.about(replace(FAILED, attempt=4, exit=Exit.ALREADY_RUNNING))
     notifier.finish()
     assert len(sent) == 1
+
+
+def test_a_server_that_answers_nobody_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each table of the run."""
+    clock = FakeClock()
+    monkeypatch.setattr("paralelo.notify.time.monotonic", clock.monotonic)
+    notifier = Notifier(lambda *_: None, frozenset({"failure"}), redactor())
+    notifier._threads = [SlowThread(clock) for _ in range(30)]  # type: ignore[misc]  # nothing is to run
+    began = clock.at
+    notifier.finish(20)
+    assert clock.at - began == 20
+
+
+class SlowThread:
+    """A notice that never ends."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    def join(self, timeout: float) -> None:
+        self._clock.sleep(timeout)
 
 
 def test_what_is_told_can_be_chosen(webhook: tuple[str, list[dict[str, str]]]) -> None:
