@@ -293,8 +293,9 @@ class Supervisor:
             self.ports.clean(self._force)
 
     def _recover(self, outcome: Outcome) -> None:
-        # At the first attempt another sync holds the table: it is refused. Later it may be our own dead run's backend.
-        refused = outcome.exit is Exit.ALREADY_RUNNING and len(self.attempts) == 1
+        # Before any restart another sync holds the table: it is refused. Later, or where a run was proven dead, it may
+        # be a dead run's backend. A start that Meltano's own lock kept out has none.
+        refused = outcome.exit is Exit.ALREADY_RUNNING and self._restarts == 0 and not self._overrode
         if refused or not outcome.exit.restart_helps or self._restarts >= self.policy.max_restarts:
             self._finish(outcome, "failed")
             return

@@ -157,6 +157,29 @@ def test_whoever_may_have_died_this_moment_is_asked_about_once_more(proof: Proof
     assert supervisor.over is not proof.gone
 
 
+def test_a_sync_that_the_target_keeps_out_after_meltano_did_is_refused_and_not_recovered() -> None:
+    world = World(proof=Proof(False, "heard of a second ago", ask_again=15.0))
+    supervisor = world.supervisor()
+    world.jobs[0].result = Outcome(Exit.ALREADY_RUNNING, "x", lock_only=True)
+    supervisor.step()
+    world.clock.at += 15
+    supervisor.step()
+    world.jobs[1].result = Outcome(Exit.ALREADY_RUNNING, "another sync holds its lock")
+    supervisor.step()
+    assert supervisor.outcome == Outcome(Exit.ALREADY_RUNNING, "another sync holds its lock")
+    assert world.events[-1].refused
+
+
+def test_the_backend_of_a_run_that_was_proven_dead_is_waited_for() -> None:
+    world = World(proof=Proof(True))
+    supervisor = world.supervisor()
+    world.jobs[0].result = Outcome(Exit.ALREADY_RUNNING, "x", lock_only=True)
+    supervisor.step()
+    world.jobs[1].result = Outcome(Exit.ALREADY_RUNNING, "the backend of an earlier, dead run still works on it")
+    supervisor.step()
+    assert supervisor.pause_left == 300
+
+
 def test_stopping_ends_the_job_and_starts_nothing_more() -> None:
     world = World()
     supervisor = world.supervisor()
