@@ -113,9 +113,17 @@ def _write(report: Report, json_file: str | None, html_file: str | None) -> None
         if json_file == "-":
             sys.stdout.write(text + "\n")
         else:
-            Path(json_file).write_text(text + "\n", encoding="utf-8")
+            _save(json_file, text + "\n")
     if html_file:
-        Path(html_file).write_text(html.page(report), encoding="utf-8")
+        _save(html_file, html.page(report))
+
+
+def _save(file: str, text: str) -> None:
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        # A full disk's error names no file.
+        raise OSError(error.errno, error.strerror, file) from error
 
 
 def parser() -> argparse.ArgumentParser:

@@ -159,6 +159,15 @@ def test_a_table_with_a_source_of_its_own_is_compared_with_that(monkeypatch: pyt
     assert asked == ["usual" if asker else "own", "usual"]
 
 
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_report_that_finds_no_room_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    monkeypatch.setattr(cli, "verify", lambda *_, **__: report_of(EQUAL))
+    assert cli.main(["all", "--quiet", option, "/dev/full"]) == ExitCode.COULD_NOT_COMPARE
+    assert "/dev/full cannot be written: No space left on device" in capsys.readouterr().err
+
+
 class FullDisk:
     """A source whose rows find no room in the temporary folder."""
 
