@@ -107,7 +107,7 @@ def latency(bed: Bed, table: Table, rows: int) -> Iterator[Line]:
             log = bed.folder / f"latency-{readers}.log"
             cost, points = bed.run(full_sync(table), env, log)
             _check(bed, table, {**env, "TAP_MSSQL_PORT": str(bed.sandbox.settings.mssql_port)}, cost, log)
-        told = re.search(r"rows in \d+ batches, [\d.]+ s, (\d+) rows/s", log.read_text(encoding="utf-8"))
+        told = re.search(r"rows in \d+ batch(?:es)?, [\d.]+ s, (\d+) rows/s", log.read_text(encoding="utf-8"))
         assert told is not None
         rates.append(float(told[1]))
         middle = middle_rate(points, held) or 0.0

@@ -10,6 +10,8 @@ from paralelo import project
 from paralelo.project import Table
 
 _TABLE_ARGUMENTS = frozenset({"table", "tables"})
+_OF_NEW_TABLES = "add_table.py"
+_OF_ONE_TABLE = "auto_recovery.py"
 
 _BASH = """\
 # Tab completion of Paralelo's commands. For bash: eval "$(python scripts/completion.py)"; zsh: bashcompinit before it.
@@ -48,14 +50,18 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def words(parser: argparse.ArgumentParser, tables: list[Table]) -> list[str]:
-    """What may stand behind a command: its options, its fixed words, and tables where it takes one."""
+    """What may stand behind a command: its options, its fixed words, and tables and jobs where it takes one."""
+    from paralelo.cli.recover import CHECK
+
     found: list[str] = []
     for action in parser._actions:  # argparse has no other way to ask
         found += [option for option in action.option_strings if option.startswith("--")]
         if action.choices is not None:
             found += [str(choice) for choice in action.choices]
-        if not action.option_strings and action.dest in _TABLE_ARGUMENTS:
-            found += ["all", *(table.name for table in tables)]
+        if not action.option_strings and action.dest in _TABLE_ARGUMENTS and parser.prog != _OF_NEW_TABLES:
+            found += [*(["all"] if parser.prog != _OF_ONE_TABLE else []), *(table.name for table in tables)]
+        if action.dest == "job":
+            found += [CHECK, *(job for table in tables for job in table.jobs.values())]
     return list(dict.fromkeys(found))
 
 

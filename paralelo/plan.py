@@ -29,6 +29,7 @@ from paralelo import history, progress, source
 from paralelo.project import Table
 from paralelo.propose import ColumnPlan, Looked, propose
 from paralelo.score import comparable
+from paralelo.view import counted
 
 PROBE_PAGE_ROWS = 5_000
 ROW_OVERHEAD = 28
@@ -121,7 +122,7 @@ def _past(table: Table, rows: int | None) -> Rate | None:
     except (SyncError, psycopg.Error):
         return None
     rates = comparable(runs, rows)
-    return Rate(statistics.median(rates), f"{len(rates)} runs of its own") if rates else None
+    return Rate(statistics.median(rates), counted(len(rates), "run of its own", "runs of its own")) if rates else None
 
 
 def _probe(looked: Looked, config: Mapping[str, Any], connection: Connection, seconds: float) -> Rate | None:

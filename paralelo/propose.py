@@ -195,7 +195,7 @@ def _value_notes(table: TableDescription) -> list[str]:
         notes.append(f"large values ({_some(large)}): pages are cut by bytes, and read more slowly")
     lost = [f"{column.name} loses {text}" for column in table.columns if (text := _loss(column))]
     if lost:
-        notes.append(f"not all of these fits ({_some(lost)}): each loss is counted")
+        notes.append(f"values that do not fit whole ({_some(lost)}): each loss is counted")
     blind = sorted({column.collation for column in table.columns if column.collation and _ignores(column.collation)})
     if blind:
         notes.append(f"text is compared by {_some(blind)}: a query in PostgreSQL will mind case or accents")

@@ -51,6 +51,13 @@ class TableReport:
     score: Score | None = None
 
     @property
+    def changed(self) -> int | None:
+        """Rows inserted into the live table or updated there; until a full sync takes effect, those it staged."""
+        if self.inserted is None or self.updated is None:
+            return self.written
+        return self.inserted + self.updated if self.inserted or self.updated or self.unchanged else self.written
+
+    @property
     def rows_per_second(self) -> float | None:
         """Rows read a second, starts, pauses and activation included."""
         return self.read / self.seconds if self.read is not None and self.seconds > 0 else None
@@ -105,7 +112,7 @@ def _lines(report: Report) -> Text:
     texts = []
     for part in report.tables:
         tries = "1 attempt" if len(part.attempts) == 1 else f"{len(part.attempts)} attempts"
-        counted = {"read": part.read, "written": part.written, "unchanged": part.unchanged, "stale": part.stale,
+        counted = {"read": part.read, "written": part.changed, "unchanged": part.unchanged, "stale": part.stale,
                    "rejected": part.rejected}  # fmt: skip
         memory = "-" if part.peak_memory is None else size(part.peak_memory)
         counts = ", ".join(f"{rows(count)} {name}" for name, count in counted.items())
@@ -125,7 +132,7 @@ def _table(report: Report) -> Grid:
             part.table,
             Text(part.outcome, style=_STYLES.get(part.outcome, "")),
             rows(part.read),
-            rows(part.written),
+            rows(part.changed),
             rows(part.unchanged),
             rows(part.stale),
             rows(part.rejected),

@@ -110,9 +110,10 @@ def plain(line: Line) -> str:
 def footing(snapshot: Snapshot) -> str:
     """The whole run in one line."""
     usage = snapshot.usage
+    processes = counted(usage.processes, "process", "processes")
     return (
         f"{snapshot.at:%H:%M:%S}  {snapshot.committed:,} rows, {rows(snapshot.rate_now)} rows/s;"
-        f" {usage.processes} processes, CPU {usage.cpu_percent:.0f}%, memory {size(usage.memory)}"
+        f" {processes}, CPU {usage.cpu_percent:.0f}%, memory {size(usage.memory)}"
     )
 
 
@@ -127,6 +128,11 @@ def bar(percent: float | None) -> str:
 def rows(count: float | None) -> str:
     """A count or a rate with thousands apart; a dash where nobody knows."""
     return "-" if count is None else f"{count:,.0f}"
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """`1 process`, `2 processes`."""
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def brief(count: float | None) -> str:

@@ -27,6 +27,8 @@ def test_every_script_is_completed() -> None:
         (["python", "scripts/doctor.py", "--j"], {"--json"}),
         (["./scripts/run_with_monitoring.sh", "inc"], {"incremental"}),
         (["python", "scripts/add_table.py", "--source", "ora"], {"oracle-wms"}),
+        (["python", "scripts/add_table.py", "bi-"], set()),
+        (["python", "scripts/auto_recovery.py", "full", "al"], {"allocation"}),
         (["python", "anything_else.py", "bi-"], set()),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -17,7 +18,7 @@ from paralelo.progress import Progress
 from paralelo.report import Report, TableReport
 from paralelo.snapshot import Line, Phase, Snapshot, of_this_run, pace, phase
 from paralelo.usage import Usage
-from paralelo.view import bar, grid, plain, rows, size, span
+from paralelo.view import bar, counted, grid, plain, rows, size, span
 
 BEGAN = datetime(2025, 11, 3, 22, 0, tzinfo=timezone.utc)
 
@@ -142,10 +143,28 @@ def test_a_snapshot_sums_its_tables() -> None:
     assert (Snapshot(BEGAN, lines, Usage()).committed, Snapshot(BEGAN, lines).rate_now) == (12, 2.0)
 
 
+def test_the_closing_tables_counts_add_up_to_what_was_read() -> None:
+    """A full sync writes every row into its staging table; what it changed in the live one is told. # SPEC V4"""
+    alike = TableReport("t", "full", "finished", Exit.FINISHED, "", 9.0, read=105, written=105, inserted=3, updated=2,
+                        unchanged=100, stale=0, rejected=0)  # fmt: skip
+    staged = TableReport("u", "full", "failed", Exit.STALLED, "no luck", 9.0, read=50, written=50, inserted=0,
+                         updated=0, unchanged=0, stale=0, rejected=0)  # fmt: skip
+    for width in (80, 110):
+        console = Console(file=io.StringIO(), width=width)
+        console.print(report.grid(Report("r", BEGAN, 9.0, (alike, staged), 1, ""), width))
+        assert isinstance(console.file, io.StringIO)
+        figures = [re.findall(r"\b\d+\b", line) for line in console.file.getvalue().splitlines() if "105" in line]
+        assert figures[0][:3] == ["105", "5", "100"]
+        assert console.file.getvalue().count("50 ") >= 2
+
+
 def test_figures_as_people_write_them() -> None:
     assert [span(value) for value in (None, 0.4, 65, 3_725, 90_000)] == ["-", "0:00", "1:05", "1:02:05", "1d 01h"]
     assert [size(value) for value in (999, 1_500_000, 2.5e12)] == ["999 B", "2 MB", "2.5 TB"]
     assert [rows(value) for value in (None, 1234.6)] == ["-", "1,235"]
+    assert [counted(count, "process", "processes") for count in (0, 1, 1_000)] == [
+        "0 processes", "1 process", "1,000 processes",
+    ]  # fmt: skip
     assert [bar(value) for value in (None, 0, 50, 100)] == ["", "............", "######......", "############"]
 
 

@@ -63,7 +63,7 @@ def _run(chosen: argparse.Namespace) -> int:
         # Whatever it is, it is no difference: an error that ends Python itself would exit with that code.
         told = error if isinstance(error, SyncError) else unforeseen(", ".join(chosen.tables), error)
         report = _no_report(told, chosen)
-        Console(stderr=True).print(str(told), style="yellow", markup=False)
+        Console(stderr=True).print(str(told), style="yellow", markup=False, soft_wrap=True)
     else:
         if not chosen.quiet:
             terminal.show(report, console)

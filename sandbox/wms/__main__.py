@@ -130,7 +130,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _stop(options: argparse.Namespace) -> int:
-    print("stopped" if control.stop(options.folder) else "not running")  # noqa: T201
+    control.stop(options.folder)
+    print("the WMS stand-in is stopped")  # noqa: T201
     return 0
 
 
@@ -146,7 +147,7 @@ def _load(options: argparse.Namespace) -> int:
             store.load(entity, rows, options.seed)
             forget(entity, options.folder)
             RowFile(entity, store)
-            print(f"{name}: {rows} rows")  # noqa: T201
+            print(f"{name}: {rows:,} rows")  # noqa: T201
     store.close()
     if running is not None:
         return main(["--folder", str(options.folder), "start", "--port", str(running["port"])])

@@ -224,9 +224,8 @@ class PagedStream(Stream):
 
     def _report(self, tally: syncs.Tally, seconds: float) -> None:
         rate = tally.rows / seconds if seconds > 0 else 0
-        self.logger.info(
-            "%s: %s rows in %s batches, %.1f s, %.0f rows/s", self.source.name, tally.rows, tally.batches, seconds, rate
-        )
+        batches = f"{tally.batches} {'batch' if tally.batches == 1 else 'batches'}"
+        self.logger.info("%s: %s rows in %s, %.1f s, %.0f rows/s", self.source.name, tally.rows, batches, seconds, rate)
         for loss in self.source.losses():
             if loss.values:
                 self.logger.warning("%s: %s values lost %s", self.source.name, loss.values, loss.what)
