@@ -41,7 +41,7 @@ from paralelo.report import Report
 from paralelo.runlog import RunLog
 from paralelo.snapshot import Snapshot
 from paralelo.track import Context, Plan, Track
-from paralelo.view import span
+from paralelo.view import counted, span
 from paralelo.watch import LedgerView
 
 _CONNECTIONS: Mapping[Mode, tuple[int, int]] = {"full": (10, 4), "incremental": (8, 2)}
@@ -266,7 +266,8 @@ def run(plan: Plan, console: Console, say: Callable[[Report], None] | None = Non
     else:
         console.print()
         console.print(report.grid(found, console.width))
-        total = f"{report.ended_tables(found.tables)} in {span(found.seconds)}, {len(found.tables)} tables"
+        tables = counted(len(found.tables), "table", "tables")
+        total = f"{report.ended_tables(found.tables)} in {span(found.seconds)}, {tables}"
         console.print(f"{total}; peak memory {found.peak_memory / 1e6:,.0f} MB", style="dim")
         if os.access(Path(found.logs) / status.REPORT, os.R_OK):
             console.print(f"logs and report.json: {_short(Path(found.logs), plan.root)}", style="dim", markup=False)

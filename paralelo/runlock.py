@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,7 +64,7 @@ def prove_gone(
     """
     living = processes_of(table, mode, root)
     if living:
-        return Proof(False, f"process {', '.join(str(process.pid) for process in living)} of it is alive")
+        return Proof(False, named([process.pid for process in living], "of it is alive", "of it are alive"))
     try:
         found = progress.ask(lambda asked: holder(asked, progress.default_schema(env), table.target), env)
     except (SyncError, psycopg.Error) as error:
@@ -106,7 +106,8 @@ def running(table: Table, root: Path, logs: Path, env: Mapping[str, str] | None 
                 return f"run {run.run} has its {entry.mode} sync ({entry.phase})"
     for mode in MODES:
         if mode in table.jobs and (living := processes_of(table, mode, root)):
-            return f"process {', '.join(str(process.pid) for process in living)} runs its {mode} sync"
+            pids = [process.pid for process in living]
+            return named(pids, f"runs its {mode} sync", f"run its {mode} sync")
     return ""
 
 
@@ -114,6 +115,13 @@ def holder(connection: progress.Connection, schema: str, table: str) -> Holder |
     """Who holds the table's lock in the target."""
     row = connection.execute(query("locks.holder"), {"name": f"paralelo:{schema}.{table}"}).fetchone()
     return None if row is None else Holder(row["application_name"], row["pid"], row["since"])
+
+
+def named(pids: Sequence[int], one: str, several: str) -> str:
+    """`process 41 is alive`, `processes 41, 42 are alive`: what they do, in the singular and in the plural."""
+    if len(pids) == 1:
+        return f"process {pids[0]} {one}"
+    return f"processes {', '.join(str(pid) for pid in pids)} {several}"
 
 
 def processes_of(

@@ -191,7 +191,7 @@ def _from_target(
 def _running(table: Table, mode: Mode, lock: str | None) -> str:
     living = runlock.processes_of(table, mode, project.root())
     if living:
-        return f"process {', '.join(str(process.pid) for process in living)} runs it"
+        return runlock.named([process.pid for process in living], "runs it", "run it")
     return lock or ""
 
 

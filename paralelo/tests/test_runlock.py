@@ -78,3 +78,8 @@ def test_a_schema_whose_name_has_capitals_is_the_one_that_the_target_made_of_it(
         assert "its lock in the target is held" in runlock.prove_gone(held.table, "full", held.root, env).why_not
     finally:
         locks.close()
+
+
+def test_processes_are_named_in_a_sentence() -> None:
+    assert runlock.named([41], "is alive", "are alive") == "process 41 is alive"
+    assert runlock.named([41, 42], "is alive", "are alive") == "processes 41, 42 are alive"
