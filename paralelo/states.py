@@ -31,7 +31,7 @@ def bookmarks(state_ids: Iterable[str], root: Path, env: Mapping[str, str] | Non
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
-        raise ConfigurationError(f"Meltano cannot read its state: {last[:200]}")
+        raise ConfigurationError(f"Meltano cannot read its state: {last[:500]}")
     found: dict[str, State] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
@@ -61,5 +61,14 @@ def _bookmarks(state: Mapping[str, Any] | None) -> State:
     return found if isinstance(found, Mapping) else {}
 
 
+def _main() -> int:
+    """Errors are told in one line: Meltano's own tracebacks break them to a terminal's width."""
+    try:
+        return _print(sys.argv[1:])
+    except Exception as error:
+        sys.stderr.write(f"{' '.join(str(error).split()) or type(error).__name__}\n")
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(_print(sys.argv[1:]))
+    sys.exit(_main())

@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from target_postgres.connection import OLDEST_SERVER
 
 from paralelo.cli.doctor import main
+from paralelo.doctor import target
 from tests.servers import Servers
 
 Findings = dict[str, list[dict[str, Any]]]
@@ -118,3 +120,10 @@ def test_snapshot_that_is_not_allowed_is_told_before_the_sync(
             connection.execute("ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON")
     assert (code, _levels(found, "isolation")) == (2, {"problem"})
     assert "table resumo-faixas" not in found
+
+
+@pytest.mark.parametrize(("major", "level"), [(OLDEST_SERVER - 1, "problem"), (OLDEST_SERVER, "ok")])
+def test_a_target_older_than_the_loader_takes_is_a_problem(major: int, level: str) -> None:
+    server = {"standby": False, "version": major * 10_000, "shown": f"{major}.0", "encoding": "UTF8"}
+    [found] = target._server(server)
+    assert found.level == level

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from target_postgres.connection import OLDEST_SERVER
 
 from paralelo import progress
 from paralelo.doctor.finding import Check, Finding, gathered, ok, problem, skipped, warning
@@ -17,7 +18,6 @@ from paralelo.project import Table
 from paralelo.queries import query
 from paralelo.view import size
 
-LEAST_VERSION = 130_000
 LEAST_WAL = 4_000_000_000
 IDLE_SLOT_BYTES = 1_000_000_000
 CONNECTIONS_A_TABLE = 3
@@ -56,8 +56,10 @@ def _row(connection: progress.Connection, name: str, values: Mapping[str, Any] |
 def _server(server: Mapping[str, Any]) -> Iterator[Finding]:
     if server["standby"]:
         yield problem("target version", "it is a standby and takes no writes", "name the primary in .env")
-    if server["version"] < LEAST_VERSION:
-        yield problem("target version", f"PostgreSQL {server['shown']}", "PostgreSQL 13 or newer is needed")
+    if server["version"] < OLDEST_SERVER * 10_000:
+        yield problem(
+            "target version", f"PostgreSQL {server['shown']}", f"PostgreSQL {OLDEST_SERVER} or newer is needed"
+        )
     elif server["encoding"] != "UTF8":
         yield problem("target version", f"the database's encoding is {server['encoding']}", "CREATE DATABASE in UTF8")
     else:

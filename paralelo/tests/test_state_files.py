@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from meltano.core.state_store import MeltanoState, StateBackend
-from sync_rules.exits import Exit
+from sync_rules.exits import ConfigurationError, Exit
 
-from paralelo import project
+from paralelo import project, states
 from paralelo.outcomes import judge
 from paralelo.state_files import AtomicFileStateStoreManager, DamagedState
+
+from .conftest import Toy
 
 STATE_ID = "dev:tap-mssql-full-things-to-target-postgres"
 
@@ -95,3 +97,14 @@ def test_a_damaged_file_is_named_and_is_not_taken_for_none(tmp_path: Path, text:
     line = {"level": "error", "event": str(raised.value), "source": "meltano"}
     assert judge(1, [line]).exit is Exit.CONFIGURATION
     assert file.read_bytes() == text
+
+
+def test_a_damaged_state_is_told_whole_by_whoever_asks_for_bookmarks(toy: Toy) -> None:
+    file = toy.root / "state" / STATE_ID / "state.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"completed": {"sin', encoding="utf-8")
+    more = {"MELTANO_STATE_BACKEND_URI": f"atomic-file://{toy.root}/state"}
+    with pytest.raises(ConfigurationError) as told:
+        states.bookmarks([STATE_ID], toy.root, {**toy.env, **more})
+    assert f"{file} is damaged" in str(told.value)
+    assert str(told.value).endswith("an incremental one where the last full sync began")
