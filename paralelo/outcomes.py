@@ -17,9 +17,11 @@ _SETTINGS = re.compile(
     r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found"
     r"|Environment .* was not found|failed validation|missing required|PluginNotFound|is not set|Invalid config"
     r"|does not exist|is damaged and holds no state"
-    r"|is not a valid choice for|invalid literal for int|could not convert string to",
+    r"|is not a valid choice for|invalid literal for int|could not convert string to|Failed to parse JSON",
     re.IGNORECASE,
 )
+# Of these values Meltano does not say whose they are.
+_NAMELESS = re.compile(r"invalid literal for int|could not convert string to|Failed to parse JSON", re.IGNORECASE)
 _WRAPPING = re.compile(
     r"^(Cannot start plugin|Block run completed|Run completed|Extractor failed|Loader failed"
     r"|Extractor and loader failed|Mappers failed|Need help fixing|The process was (terminated|interrupted)"
@@ -59,6 +61,8 @@ def judge(returncode: int, log: Iterable[Mapping[str, Any]]) -> Outcome:
         return Outcome(exit_ or Exit.UNEXPECTED, f"Meltano was ended by signal {-returncode}", -returncode, codes=codes)
     if exit_ is None:
         exit_ = Exit.CONFIGURATION if _SETTINGS.search(reason) else Exit.UNEXPECTED
+        if _NAMELESS.search(reason):
+            reason = f"a setting has a value that cannot be read ({reason}): python scripts/doctor.py names it"
     return Outcome(exit_, reason or f"Meltano ended with {returncode}", codes=codes)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from target_postgres.connection import OLDEST_SERVER
 
+from paralelo import project
 from paralelo.cli.doctor import main
-from paralelo.doctor import target
+from paralelo.doctor import machine, target
 from tests.servers import Servers
 
 Findings = dict[str, list[dict[str, Any]]]
@@ -120,6 +121,27 @@ def test_snapshot_that_is_not_allowed_is_told_before_the_sync(
             connection.execute("ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON")
     assert (code, _levels(found, "isolation")) == (2, {"problem"})
     assert "table resumo-faixas" not in found
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("TARGET_POSTGRES_MAX_REJECTS", "pl4nted", "a whole number"),
+        ("TARGET_POSTGRES_MAX_REJECTS", "", "a whole number"),
+        ("TARGET_POSTGRES_ACTIVATION", "pl4nted", "auto, swap or merge"),
+        ("TARGET_POSTGRES_ALLOW_SHRINK", "pl4nted", """["one", "another"]"""),
+        ("TAP_MSSQL_LOAD", "pl4nted", "an object in JSON"),
+        ("TARGET_POSTGRES_ALLOW_SHRINK", '["clientes"]', None),
+        ("TARGET_POSTGRES_ALLOW_SHRINK", "['clientes']", None),
+        ("TARGET_POSTGRES_MAX_REJECTS", "5", None),
+        ("TARGET_POSTGRES_PASSWORD", "", None),
+    ],
+)
+def test_a_value_that_meltano_cannot_read_is_told_by_its_name(variable: str, value: str, expected: str | None) -> None:
+    values = {"TARGET_POSTGRES_HOST": "h", variable: value}
+    found = [one for one in machine.settings(project.root(), values) if one.level == "problem"]
+    assert [one.said for one in found] == ([] if expected is None else [f"{variable} cannot be read"])
+    assert all(expected in one.fix and "pl4nted" not in one.said + one.fix for one in found if expected)
 
 
 @pytest.mark.parametrize(("major", "level"), [(OLDEST_SERVER - 1, "problem"), (OLDEST_SERVER, "ok")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib.metadata
 import json
@@ -12,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -62,29 +64,67 @@ def plugins(root: Path, tables: Sequence[Table]) -> Iterator[Finding]:
 
 
 def settings(root: Path, values: Mapping[str, str]) -> Iterator[Finding]:
-    """`.env` is there, private, and names no setting that no plugin has."""
+    """`.env` is there, private, names no setting that no plugin has, and no value that Meltano cannot read."""
     path = root / ".env"
     if not path.exists():
         if not any(name.startswith("TARGET_POSTGRES_") for name in values):
             yield problem("settings", "there is no .env", "cp .env.example .env and fill it in, or: make sandbox-up")
     elif path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         yield warning("settings", ".env can be read by other users of this machine", "chmod 600 .env")
-    unknown = []
+    unknown, unread = [], {}
     for prefix, known in _known(root).items():
         for name in sorted(values):
             rest = name.removeprefix(prefix).lower()
+            if name.startswith(prefix) and rest in known and (wanted := _wanted(known[rest], values[name])):
+                unread[name] = wanted
             own = rest.startswith(("full_", "incremental_")) or rest in ("loglevel", "executable", "pip_url")
             if name.startswith(prefix) and rest not in known and not own:
                 close = difflib.get_close_matches(rest, known, 1)
                 unknown.append(f"{name}{f' (meant: {prefix}{close[0].upper()}?)' if close else ''}")
+    for name, wanted in unread.items():
+        # Meltano refuses such a value without a name, and so every run.
+        yield problem("settings", f"{name} cannot be read", f"give it {wanted}, or take the line out")
     if unknown:
         yield warning("settings", f"no plugin has: {', '.join(unknown)}", "correct the name in .env; it has no effect")
-    else:
+    elif not unread:
         yield ok("settings", ".env" if path.exists() else "from the environment alone")
 
 
-def _known(root: Path) -> dict[str, set[str]]:
-    """By prefix of its variables, each plugin's settings."""
+def _wanted(setting: Mapping[str, Any], value: str) -> str:
+    """What a setting takes, where Meltano cannot make it of the value; empty where it can, or expands it first."""
+    kind = setting.get("kind")
+    if "$" in value:
+        return ""
+    if kind == "integer":
+        return "" if _reads(int, value) else "a whole number"
+    if kind == "options":
+        *most, last = [str(option["value"]) for option in setting["options"]]
+        return "" if value in (*most, last) else f"{', '.join(most)} or {last}"
+    if kind == "array":
+        return "" if isinstance(_literal(value), list | tuple) else """a list as '["one", "another"]'"""
+    if kind == "object":
+        return "" if isinstance(_literal(value), dict) else "an object in JSON"
+    return ""
+
+
+def _literal(value: str) -> Any:
+    """As Meltano reads arrays and objects: JSON, else Python's own spelling."""
+    for read in (json.loads, ast.literal_eval):
+        if _reads(read, value):
+            return read(value)
+    return None
+
+
+def _reads(read: Callable[[str], Any], value: str) -> bool:
+    try:
+        read(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _known(root: Path) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """By prefix of its variables and by name, each plugin's settings."""
     found = {}
     loaders = sorted((root / "load").glob("*.meltano.yml"))
     for content in [*project.files(root), *map(project.read, loaders)]:
@@ -92,7 +132,7 @@ def _known(root: Path) -> dict[str, set[str]]:
         for plugin in [*(declared.get("extractors") or []), *(declared.get("loaders") or [])]:
             if plugin.get("settings"):
                 prefix = plugin["name"].upper().replace("-", "_") + "_"
-                found[prefix] = {str(setting["name"]) for setting in plugin["settings"]}
+                found[prefix] = {str(setting["name"]): setting for setting in plugin["settings"]}
     return found
 
 
