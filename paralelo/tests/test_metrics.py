@@ -99,6 +99,13 @@ def test_rules_point_at_headings_that_the_runbook_has() -> None:
     assert set(named) <= set(headings)
 
 
+def test_a_schedule_every_quarter_of_an_hour_does_not_look_unmonitored_between_two_runs() -> None:
+    """Figures are written while a run lasts, and a scrape sees them later."""
+    rules = (OPS / "prometheus-alerts.yml").read_text(encoding="utf-8")
+    [seconds] = re.findall(r"paralelo_last_look_timestamp_seconds > (\d+)", rules)
+    assert int(seconds) >= 2 * 15 * 60
+
+
 def kinds(line: Line, limits: Limits | None = None, history: tuple[float, ...] = ()) -> set[str]:
     past = [Past(1_000, rate) for rate in history]
     found = alerts(Snapshot(AT, (line,)), limits or Limits(), {("t", "full"): past})
