@@ -19,6 +19,8 @@ _SECRET_NAME = re.compile(
     r"(PASSWORD|PASSWD|_PWD$|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL|DSN|_URI|_URLS?$)",
     re.IGNORECASE,
 )
+# An API's address, which errors are about: of it only a password is secret.
+_ADDRESS = re.compile(r"_(BASE|TOKEN)_URL$", re.IGNORECASE)
 _NEVER_SECRET = frozenset({"", "true", "false", "yes", "no", "none", "null", "disable", "prefer", "require"})
 # Where a setting is named beside its value, whatever the value: connection strings, URLs, JSON and Python reprs.
 _NAMED = (
@@ -53,7 +55,7 @@ def secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
     """
     found: set[str] = set()
     for name, value in settings.items():
-        named = _SECRET_NAME.search(name) is not None and name != "OLDPWD"
+        named = _SECRET_NAME.search(name) is not None and name != "OLDPWD" and not _ADDRESS.search(name)
         found |= {value} if named else set()
         for part in value.split() if "://" in value else ():
             found |= {part, *_of_url(part)} if named else {_password(part)}

@@ -100,3 +100,15 @@ def test_values_keep_their_shape(value: object) -> None:
 
 def test_fields_named_for_secrets_are_masked_whatever_they_hold() -> None:
     assert deeply(redactor(), {"a": [{"password": "x"}], "rows": 3}) == {"a": [{"password": "***"}], "rows": 3}
+
+
+def test_the_address_of_an_api_is_no_secret_and_its_password_is() -> None:
+    settings = {
+        "TAP_ORACLE_WMS_BASE_URL": "https://reader:s3cret-word@wms77.example.com/tenant01",
+        "TAP_ORACLE_WMS_TOKEN_URL": "https://login99.example.com/oauth2/v1/token",
+        "TAP_ORACLE_WMS_CLIENT_SECRET": "an0ther-word",
+    }
+    told = redactor(secrets(settings))(
+        "describe: wms77.example.com/tenant01, login99.example.com: s3cret-word an0ther-word"
+    )
+    assert told == "describe: wms77.example.com/tenant01, login99.example.com: *** ***"
