@@ -62,7 +62,8 @@ class Blow:
     signum: signal.Signals
 
     def __str__(self) -> str:
-        return f"{self.signum.name} to the {self.victim} at {100 * self.share:.0f}%"
+        victim = "Meltano" if self.victim == "meltano" else f"the {self.victim}"
+        return f"{self.signum.name} to {victim} at {100 * self.share:.0f}%"
 
 
 BLOWS = (

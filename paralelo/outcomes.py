@@ -11,6 +11,7 @@ from sync_rules.exits import Exit
 
 _MELTANO_REFUSED = re.compile(r"Another '([^']+)' pipeline is already running")
 _DISCOVERY_FAILED = re.compile(r"^Cannot start plugin .*Catalog discovery failed: .*? returned (-?\d+) with", re.DOTALL)
+_PLUGINS = {"extractors": "the tap", "mappers": "the mapper", "loaders": "the target"}
 _LOADERS_FIRST = ("loaders", "mappers", "extractors")
 # Meltano says these before any plugin runs; running the same thing again changes nothing.
 _SETTINGS = re.compile(
@@ -109,14 +110,14 @@ def _reason(log: list[Mapping[str, Any]], codes: Mapping[str, int]) -> str:
     chosen = failed or telling
     if chosen:
         return _one_line(chosen[-1])
-    if killed := [f"{plugin} ended with {_told(code)}" for plugin, code in codes.items() if code < 0]:
+    if killed := [f"{_PLUGINS.get(plugin, plugin)} ended with {_told(code)}" for plugin, code in codes.items() if code < 0]:
         # What it last said before it was killed is not why.
         return ", ".join(killed)
     spoken = [line for line in log if _plugin_kind(str(line.get("source", ""))) in codes and line.get("event")]
     if spoken:
         return _one_line(spoken[-1])
     if codes:
-        return ", ".join(f"{plugin} ended with {_told(code)}" for plugin, code in codes.items())
+        return ", ".join(f"{_PLUGINS.get(plugin, plugin)} ended with {_told(code)}" for plugin, code in codes.items())
     output = [line for line in log if line.get("source") == "output" and line.get("event")]
     return _one_line(output[-1]) if output else _one_line(errors[0]) if errors else ""
 

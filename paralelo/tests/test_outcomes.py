@@ -61,7 +61,7 @@ def test_a_tap_that_saw_its_target_go_does_not_know_why() -> None:
     refused = plugin("target-postgres", "permission denied for schema public", "error")
     codes = {"extractors": 4, "loaders": 2}
     assert judge(1, log(codes, refused, gone)).reason == "permission denied for schema public"
-    assert judge(1, log({"extractors": 4, "loaders": -9}, gone)).reason == "loaders ended with signal 9"
+    assert judge(1, log({"extractors": 4, "loaders": -9}, gone)).reason == "the target ended with signal 9"
     assert judge(1, log({"extractors": 4}, gone)).reason == gone["event"]
 
 
@@ -92,7 +92,7 @@ def test_a_plugin_that_could_not_be_started_says_why() -> None:
 
 def test_a_plugin_that_was_killed_says_by_which_signal() -> None:
     lines = [plugin("target-postgres", "loading page 3")]
-    assert judge(1, log({"loaders": -9}, *lines)).reason == "loaders ended with signal 9"
+    assert judge(1, log({"loaders": -9}, *lines)).reason == "the target ended with signal 9"
 
 
 def test_meltanos_own_lock_is_told_from_the_tables() -> None:
