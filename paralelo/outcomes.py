@@ -110,7 +110,9 @@ def _reason(log: list[Mapping[str, Any]], codes: Mapping[str, int]) -> str:
     chosen = failed or telling
     if chosen:
         return _one_line(chosen[-1])
-    if killed := [f"{_PLUGINS.get(plugin, plugin)} ended with {_told(code)}" for plugin, code in codes.items() if code < 0]:
+    if killed := [
+        f"{_PLUGINS.get(plugin, plugin)} ended with {_told(code)}" for plugin, code in codes.items() if code < 0
+    ]:
         # What it last said before it was killed is not why.
         return ", ".join(killed)
     spoken = [line for line in log if _plugin_kind(str(line.get("source", ""))) in codes and line.get("event")]
