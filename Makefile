@@ -34,7 +34,7 @@ MELTANO_FILES := meltano.yml $(wildcard extract/*.meltano.yml load/*.meltano.yml
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: setup ## Set up everything and copy DEMO_ROWS generated rows, full and incremental, then compare both sides
+demo: setup ## Set up everything, copy generated rows (DEMO_ROWS in the largest table), change some, compare both sides
 	@$(BIN)/python -m paralelo.demo --rows $(DEMO_ROWS)
 
 test: setup ## Set up everything and run all tests
@@ -69,7 +69,7 @@ setup: $(VENV)/.installed .meltano/.installed ## The virtual environment and Mel
 sandbox-up: setup ## Start the sandbox with DEMO_ROWS of data; write a .env pointing at it where there is none
 	@$(BIN)/python -m sandbox start
 	@$(BIN)/python -m sandbox load $(DEMO_ROWS) --if-empty
-	@if [ -e .env ]; then echo ".env is yours and stays as it is; 'python -m sandbox env' prints the sandbox's"; \
+	@if [ -e .env ]; then echo ".env is yours and stays as it is; to point it at the sandbox: $(BIN)/python -m sandbox env > .env"; \
 	else (umask 077 && $(BIN)/python -m sandbox env > .env) && echo "wrote .env, pointing at the sandbox"; fi
 
 stop: ## Stop the sandbox

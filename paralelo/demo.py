@@ -1,4 +1,4 @@
-"""`make demo`: the main job on the embedded default, from generated rows to a comparison of every cell.
+"""`make demo`: the main job on the embedded servers, from generated rows to a comparison of every cell.
 
 Starts the sandbox, copies two tables of SQL Server and then three entities of the WMS in full, in parallel, changes
 rows at both sources, runs the incremental syncs, compares both sides and prints one closing table. State and logs stay

@@ -1,4 +1,4 @@
-"""The embedded default: a PostgreSQL, a SQL Server stand-in and generated data, all on this machine.
+"""The sandbox: an embedded PostgreSQL, a SQL Server stand-in and generated data, all on this machine.
 
 `Sandbox(folder)` starts and stops the two servers; `python -m sandbox` is the same from a shell.
 """

@@ -106,7 +106,7 @@ def _differences(table: TableReport) -> Table:
         grid.add_row(found.kind, Text(", ".join("NULL" if part is None else part for part in found.key)), _cells(found))
     more = len(table.differences) - len(chosen)
     if more:
-        grid.add_row("…", f"{more:,} more", "in the JSON and HTML reports")
+        grid.add_row("…", f"{more:,} more", "in the reports of --json and --html")
     return grid
 
 
