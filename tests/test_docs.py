@@ -196,6 +196,8 @@ def test_every_exit_code_is_explained() -> None:
     for page, heading in (("README.md", "## Exit codes"), ("docs/protocol.md", "## Exit codes")):
         table = _text(page).partition(heading)[2]
         assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == set(Exit), page
+    portuguese = re.findall(r"^\| (\d+(?:, \d+)*) \|", _text("README.pt-BR.md"), re.MULTILINE)
+    assert {int(code) for row in portuguese for code in row.split(",")} == {*set(Exit), 130, 143}
     runbook = _text("docs/runbook.md").partition("| exit | do |")[2].partition("\n## ")[0]
     told = {int(code) for row in re.findall(r"^\|([^|]*)\|", runbook, re.MULTILINE) for code in re.findall(r"\d+", row)}
     assert set(Exit) - {Exit.FINISHED} <= told
