@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _arguments(arguments)
     kept = asked.folder / "results.json"
     if asked.render:
+        if not kept.is_file():
+            print(f"there is no {kept}: run the benchmark first", file=sys.stderr)
+            return 2
         print(rendered(read(kept), asked.against, _of_fewer_rows(kept)))
         return 0
     found, ended_well = Found(about=_about(asked)), True

@@ -144,12 +144,13 @@ def _print(
         over = ended()
         snapshot = look()
         due = left <= 0
+        both = len({line.mode for line in snapshot.lines}) > 1
         for line in snapshot.lines:
             # A pause or an end is told once, and at once; what moves is told again when it is time.
             now = ("moving" if line.phase in ("reading", "loading") else line.phase, line.attempt)
             changed = said.get((line.table, line.mode)) != now
             if line.phase != "waiting" and (changed or (due and line.phase in LIVE)):
-                console.print(f"{snapshot.at:%H:%M:%S} {plain(line)}", markup=False)
+                console.print(f"{snapshot.at:%H:%M:%S} {plain(line, with_mode=both)}", markup=False)
                 said[(line.table, line.mode)] = now
         if due:
             if snapshot.usage.processes:

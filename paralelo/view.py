@@ -78,11 +78,15 @@ def grid(snapshot: Snapshot, width: int = _WITH_BAR) -> RenderableType:
     return Group(table, Text(footing(snapshot), style="dim"), *notes, *alerts)
 
 
-def plain(line: Line) -> str:
-    """One table in one line of less than 100 columns, with the time in front of it. What matters least goes first."""
+def plain(line: Line, *, with_mode: bool = False) -> str:
+    """One table in one line of less than 100 columns, with the time in front of it. What matters least goes first.
+
+    `with_mode` tells its two syncs apart, where both are looked at.
+    """
     of = "" if line.estimate is None else f" of {line.estimate:,}"
     percent = "" if line.percent is None else f" ({line.percent:.0f}%)"
-    parts = [f"{line.table}: {line.phase}, {line.committed:,} rows{of}{percent}"]
+    name = f"{line.table} {line.mode}" if with_mode else line.table
+    parts = [f"{name}: {line.phase}, {line.committed:,} rows{of}{percent}"]
     if line.phase in ENDED:
         if line.rate_average:
             parts.append(f"{rows(line.rate_average)} rows/s in {span(line.seconds)}")

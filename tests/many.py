@@ -29,6 +29,7 @@ from paralelo.project import Table
 from paralelo.report import Report
 from paralelo.run import run
 from paralelo.track import Plan
+from paralelo.view import counted
 from tests.servers import Servers, started
 
 VICTIMS: Sequence[Victim] = ("tap", "target", "meltano")
@@ -100,13 +101,15 @@ def environment(servers: Servers, root: Path) -> dict[str, str]:
 def checks(found: Report, killer: Killer, rows: int) -> list[tuple[str, bool]]:
     """What has to hold, and whether it does."""
     made = [("every table finished", all(part.outcome == "finished" for part in found.tables))]
-    made.append((f"the victim was killed {len(killer.dealt)} times", len(killer.dealt) >= len(VICTIMS)))
+    dealt = counted(len(killer.dealt), "time", "times")
+    told = f"the victim was killed {dealt}, at least {len(VICTIMS)} wanted: more ROWS leave more time"
+    made.append((told, len(killer.dealt) >= len(VICTIMS)))
     for part in found.tables:
         victim = part.table == killer.table.name
         # A restart may find the killed target's backend still at work, be refused, and come again.
         tries = len(killer.dealt) + 1 if victim else 1
         fits = len(part.attempts) >= tries if victim else len(part.attempts) == 1
-        made.append((f"{part.table}: {len(part.attempts)} attempts", fits))
+        made.append((f"{part.table}: {counted(len(part.attempts), 'attempt', 'attempts')}", fits))
         made.append((f"{part.table}: {part.read or 0:,} rows read once", part.read == rows))
     return made
 

@@ -116,6 +116,11 @@ def test_a_slow_link_passes_every_byte_on_in_order() -> None:
     assert got == sent
 
 
+def test_nothing_to_render_is_told_in_a_line(tmp_path, capsys) -> None:
+    assert main(["--folder", str(tmp_path), "--render"]) == 2
+    assert "results.json" in capsys.readouterr().err
+
+
 def test_the_reference_run_is_checked_and_written_and_rendered(tmp_path, capsys) -> None:
     few = ["--rows", "2000", "--rounds", "1", "--tables", "bi_credores", "resumo_faixas", "--folder", str(tmp_path)]
     assert main([*few, "--no-plot", "--only", "reference"]) == 0

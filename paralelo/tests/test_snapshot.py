@@ -102,6 +102,7 @@ def test_plain_lines_stay_under_100_columns() -> None:
     assert plain(line).startswith("a-table-with-quite-a-long-name: loading, 123,456,789 rows of 999,999,999 (12%)")
     short = Line("t", "full", "loading", 500, 1_000, 12.0, 10.0, 2, 75.0)
     assert plain(short) == "t: loading, 500 rows of 1,000 (50%), 12 rows/s, ETA 0:42, attempt 2, average 10, lag 1:15"
+    assert plain(short, with_mode=True).startswith("t full: loading, 500 rows")
 
 
 @pytest.mark.parametrize("width", [80, 110])
