@@ -6,9 +6,11 @@ Read from `extract/*.meltano.yml`, so adding a table there is all it takes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +43,7 @@ class Table:
     `name` is how jobs spell it (`bi-credores`), `source` how the source does (`dbo.bi_credores`), `target` how the
     target does (`bi_credores`), `stream` how the tap does, but for the case. `jobs` and `extractors` hold one Meltano
     name for each mode the table has. `placed` is whether the project's files themselves say where its source is.
+    `select` holds the patterns of its extractor, as Meltano reads them.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Table:
     loader: str = "target-postgres"
     plugin: str = ""
     placed: bool = False
+    select: tuple[str, ...] = ()
 
     def configured(self, settings: Mapping[str, str]) -> bool:
         """Whether its source has any setting: a project may hold sources that a site does not use."""
@@ -214,7 +218,31 @@ def _tables_in(path: Path, contents: Mapping[Path, Mapping[str, Any]], values: M
             declared.update({one["name"]: one for one in (content.get("plugins") or {}).get("extractors") or []})
     with _as_meltanos(path):
         mine = [one["name"] for one in (contents[path].get("plugins") or {}).get("extractors") or []]
-        return list(_tables_of({name: _chain(name, declared) for name in mine}, contents[path], values))
+        selects = {name: _select(name, declared) for name in mine}
+        return list(_tables_of({name: _chain(name, declared) for name in mine}, selects, contents[path], values))
+
+
+def selected(select: Iterable[str], stream: str, column: str) -> bool:
+    """Whether an extractor's `select` takes a stream's column: one of its patterns has it and no `!` takes it out."""
+    taken = False
+    patterns = list(select) or ["*.*"]
+    for pattern in sorted(patterns, key=lambda one: one.startswith("!")):
+        of_stream, _, of_column = re.sub(r"(?<!\\)\.", "\0", pattern.removeprefix("!"), count=1).partition("\0")
+        if fnmatchcase(stream, of_stream) and fnmatchcase(column, of_column.replace("\\.", ".")):
+            taken = not pattern.startswith("!")
+    return taken
+
+
+def _select(name: str, declared: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """What an extractor's `select` is, or that of the nearest it inherits from which has one."""
+    seen: set[str] = set()
+    while name and name not in seen:
+        seen.add(name)
+        one = declared.get(name) or {}
+        if one.get("select"):
+            return tuple(unescaped(str(pattern)) for pattern in one["select"])
+        name = one.get("inherit_from") or ""
+    return ()
 
 
 def _chain(name: str, declared: Mapping[str, Mapping[str, Any]]) -> _Chain:
@@ -232,7 +260,12 @@ def _setting(name: str, chain: _Chain, values: Mapping[str, str]) -> str:
     return unescaped(next((one for one in given if one), ""))
 
 
-def _tables_of(chains: Mapping[str, _Chain], content: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[Table]:
+def _tables_of(
+    chains: Mapping[str, _Chain],
+    selects: Mapping[str, tuple[str, ...]],
+    content: Mapping[str, Any],
+    values: Mapping[str, str],
+) -> Iterator[Table]:
     by_source: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     loaders: dict[str, str] = {}
     for job in content.get("jobs") or []:
@@ -263,6 +296,7 @@ def _tables_of(chains: Mapping[str, _Chain], content: Mapping[str, Any], values:
             loader=loaders[extractor],
             plugin=plugin,
             placed=any(given.get(place) for _, given in chain for place in _PLACES),
+            select=selects.get((modes.get("full") or modes[next(iter(modes))])[1], ()),
         )
 
 

@@ -164,3 +164,28 @@ plugins:
     known = ("tap-mssql", "tap-mssql-full-y", "tap-shop-full-x")
     given = {"TAP_MSSQL_HOST": "x", "TAP_MSSQL_FULL_Y_PAGE_SIZE": "1", **env}
     assert project.with_own_settings(known, given, tmp_path) == {"tap-shop-full-x"}
+
+
+@pytest.mark.parametrize(
+    ("select", "expected"),
+    [
+        ((), {"id", "cpf", "a.b"}),
+        (("*.*", "!*.cpf"), {"id", "a.b"}),
+        (("!dbo-t.c*", "*.*"), {"id", "a.b"}),
+        (("dbo-t.id", "dbo-other.cpf"), {"id"}),
+        (("*.*", "!*.a\\.b"), {"id", "cpf"}),
+    ],
+)
+def test_columns_are_selected_as_meltano_selects_them(select: tuple[str, ...], expected: set[str]) -> None:
+    assert {name for name in ("id", "cpf", "a.b") if project.selected(select, "dbo-t", name)} == expected
+
+
+def test_a_table_has_the_select_of_its_extractor_or_of_what_that_inherits_from(tmp_path: Path) -> None:
+    _sqlite(tmp_path, "sync_mode: full, tables: [jobs]")
+    [table] = project.tables(tmp_path)
+    assert table.select == ()
+    for file in (tmp_path / "extract").glob("*.yml"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace("    config:", '    select: ["*.*", "!*.cpf"]\n    config:'), encoding="utf-8")
+    [table] = project.tables(tmp_path)
+    assert table.select == ("*.*", "!*.cpf")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sync_rules.exits import ConfigurationError
 from target_postgres.names import fold_all
 
+from paralelo.project import selected
 from paralelo.verify.columns import Column, TablePair
 from paralelo.verify.sides import SourceColumn, SourceTable
 
@@ -20,6 +21,7 @@ class Wanted:
 
     Without a key the source's catalog is asked for one, without a cursor it is `mod_ts` where there is such a column.
     `columns` are those of the source that are compared, beside key and cursor; all of them when it is empty.
+    `select` are its extractor's patterns, which leave columns of `stream` out where no `columns` are given.
     `plugin` is the tap that copies it, `extractor` its full sync's extractor: empty for one the project does not know.
     """
 
@@ -31,6 +33,8 @@ class Wanted:
     columns: tuple[str, ...] = ()
     plugin: str = ""
     extractor: str = ""
+    select: tuple[str, ...] = ()
+    stream: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def pair(wanted: Wanted, described: SourceTable, stored: Mapping[str, tuple[str,
     """
     folded = fold_all([column.name for column in described.columns], wanted.source)
     columns, absent, incomparable = [], [], []
-    for found in _chosen(described, wanted):
+    chosen = _chosen(described, wanted)
+    for found in chosen:
         name = folded[found.name]
         if name not in stored:
             absent.append(name)
@@ -66,6 +71,8 @@ def pair(wanted: Wanted, described: SourceTable, stored: Mapping[str, tuple[str,
     cursor = _named(wanted.cursor_column, by_name, wanted) if wanted.cursor_column else usual
     more = sorted(set(stored) - {folded[column.name] for column in described.columns})
     notes = [f"columns only the target has, not compared: {', '.join(more)}"] if more else []
+    if not wanted.columns and (left_out := [one.name for one in described.columns if one not in chosen]):
+        notes.append(f"columns that the extractor's select leaves out, not compared: {', '.join(left_out)}")
     if not columns:
         raise ConfigurationError(f"{wanted.source}: no column of it can be compared with {wanted.target_table}")
     table = TablePair(
@@ -85,10 +92,15 @@ def _chosen(described: SourceTable, wanted: Wanted) -> list[SourceColumn]:
     unknown = chosen - {column.name.casefold() for column in described.columns}
     if unknown:
         raise ConfigurationError(f"{wanted.source}: the source has no column {', '.join(sorted(unknown))}")
-    # Rows are found by the key and judged by the cursor, whichever columns are compared.
+    # Rows are found by the key and judged by the cursor, whichever columns are compared; both are copied whatever
+    # `select` says.
     needed = (*(wanted.key_columns or described.natural_key), wanted.cursor_column or _USUAL_CURSOR)
-    chosen |= {name.casefold() for name in needed} if chosen else set()
-    return [column for column in described.columns if not chosen or column.name.casefold() in chosen]
+    always = {name.casefold() for name in needed}
+
+    def wants(name: str) -> bool:
+        return name.casefold() in chosen if chosen else selected(wanted.select, wanted.stream, name)
+
+    return [column for column in described.columns if column.name.casefold() in always or wants(column.name)]
 
 
 def settle_nullability(table: TablePair, holds_null: Callable[[Column], bool]) -> TablePair:

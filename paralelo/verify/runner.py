@@ -61,6 +61,8 @@ def tables_named(
                 table.cursor_column,
                 plugin=table.plugin,
                 extractor=table.extractors.get("full") or next(iter(table.extractors.values()), ""),
+                select=table.select,
+                stream=table.stream,
             )
             for table in project.named(name, used if name == "all" else known)
         ]

@@ -191,6 +191,23 @@ def test_columns_are_told_from_the_names_that_the_statements_give(pair: Pair) ->
     assert verify_table(pair.source, pair.target, wanted, Options("quick")).verdict == "different"
 
 
+def test_columns_that_select_leaves_out_are_told_and_make_no_difference(pair: Pair) -> None:
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.parte",
+        "CREATE TABLE dbo.parte (id int NOT NULL PRIMARY KEY, cpf varchar(11), mod_ts datetime2(7), nome varchar(9))",
+        "INSERT INTO dbo.parte VALUES (1, 'x', '2024-01-01', 'a')",
+    )
+    pair.copy("parte", "id")
+    pair.sql("ALTER TABLE parte DROP COLUMN cpf")
+    wanted = Wanted("dbo.parte", "public", "parte", ("id",), select=("*.nome",), stream="dbo-parte")
+    for check in ("quick", "deep"):
+        report = verify_table(pair.source, pair.target, wanted, Options(check))  # type: ignore[arg-type]
+        assert (report.verdict, report.compared_columns) == ("equal", 3)
+        assert any("select leaves out, not compared: cpf" in note for note in report.notes)
+    pair.sql("UPDATE parte SET nome = 'b'")
+    assert verify_table(pair.source, pair.target, wanted, Options("deep")).verdict == "different"
+
+
 def test_a_staging_table_may_hold_rows_deleted_since(pair: Pair) -> None:
     pair.t_sql(
         "DROP TABLE IF EXISTS dbo.viva",
