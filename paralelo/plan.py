@@ -26,7 +26,7 @@ from target_postgres.settings import LoadRules, Settings
 from target_postgres.shape import Column, changes
 
 from paralelo import history, progress, source
-from paralelo.project import Table
+from paralelo.project import Table, selected
 from paralelo.propose import ColumnPlan, Looked, propose
 from paralelo.score import comparable
 from paralelo.view import counted
@@ -94,6 +94,7 @@ def plan(
     [looked] = source.look(connection, [TableName.parse(table.source)])
     config = source.config(own={**own, "sync_mode": "full"}, given=given)
     chosen = choose(looked.description, config, lambda _: True)
+    looked = replace(looked, description=_selected(table, looked.description, {*chosen.key, chosen.cursor}))
     proposed = propose(looked, key=chosen.key, cursor=chosen.cursor)
     rows = looked.description.rows
     pages = None if rows is None else max(1, math.ceil(rows / int(config["page_size"])))
@@ -112,6 +113,12 @@ def plan(
             made, activation="unknown: the target cannot be asked", disk_bytes=_staged(made, bool(chosen.key))
         )
     return _with_target(made, target, _job(table, looked.description, chosen.key, settings, own))
+
+
+def _selected(table: Table, description: TableDescription, always: set[str | None]) -> TableDescription:
+    """Without the columns that the extractor's `select` leaves out; key and cursor are copied in any case."""
+    taken = [c for c in description.columns if c.name in always or selected(table.select, table.stream, c.name)]
+    return replace(description, columns=tuple(taken))
 
 
 def _past(table: Table, rows: int | None) -> Rate | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
+from paralelo import project
 from paralelo.cli.plan import main
 from tests.compare import source_rows
 from tests.servers import Servers
@@ -54,6 +56,20 @@ def test_a_first_copy_is_planned_from_the_source_and_a_probe(asked: Told, rows: 
     assert told["disk_bytes"] > told["bytes"] > rows * 100
     types = {column["name"]: column["target_type"] for column in told["columns"]}
     assert types["SALDO"] == "numeric(38,2)"
+
+
+def test_columns_that_select_leaves_out_are_no_part_of_it(
+    asked: Told, target: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = [replace(table, select=("*.*", "!*.SALDO", "!*.id")) for table in project.tables()]
+    monkeypatch.setattr(project, "tables", lambda *_: tables)
+    target.execute("CREATE TABLE planned.bi_credores (id bigint PRIMARY KEY, saldo numeric(38,2))")
+    _, told = asked("bi-credores", "--probe", "0")
+    names = {column["name"] for column in told["columns"]}
+    assert "SALDO" not in names
+    assert "id" in names, "the key is copied whatever select says"
+    assert told["activation"].startswith("merge")
+    assert "saldo" in told["activation"]
 
 
 def test_a_view_on_the_live_table_makes_it_a_merge(asked: Told, target: psycopg.Connection[Any]) -> None:
