@@ -18,7 +18,7 @@ def refusal(error: BaseException) -> tuple[str, int]:
     diagnosis = getattr(cause, "diag", None)
     told = getattr(diagnosis, "message_primary", None) or _CLASS.sub("", " ".join(str(cause).split()))
     if state is None or state[:2] in _UNREACHABLE:
-        return f"the database cannot be used: {told}", Exit.TARGET_UNREACHABLE
+        return f"the database that DATABASE_URL or DATABASE_HOST names cannot be used: {told}", Exit.TARGET_UNREACHABLE
     more = "" if state[:2] in _OF_DATA else f": {told}"
     code = Exit.CONFIGURATION if state[:2] == "42" else Exit.UNEXPECTED
     return f"PostgreSQL refused ({state}){more}", code

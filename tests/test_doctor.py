@@ -123,6 +123,16 @@ def test_snapshot_that_is_not_allowed_is_told_before_the_sync(
     assert "table resumo-faixas" not in found
 
 
+def test_meltanos_database_that_cannot_be_reached_is_told_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MELTANO_DATABASE_URI", "postgresql+psycopg://someone@127.0.0.1:1/meltano")
+    _, found = _asked(capsys)
+    [told] = found["meltano locks"]
+    assert told["level"] == "problem"
+    assert "refused" in told["said"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [

@@ -17,7 +17,7 @@ from paralelo import other_sources, project, source, table_files
 from paralelo.cli.options import Parser, guarded
 from paralelo.live import terminal_console, wrapped
 from paralelo.propose import Proposal, propose
-from paralelo.view import rows, size
+from paralelo.view import counted, size
 
 _STYLES = {"written": "green", "refused": "red", "differs": "yellow"}
 
@@ -128,13 +128,15 @@ def _tell(done: Sequence[Done], console: Console) -> None:
         console.print(told, style=_STYLES.get(one.outcome), markup=False)
     fresh = [one.proposal for one in done if one.outcome == "written"]
     if fresh:
-        console.print(f"now: meltano run parallel-full-sync-{fresh[0].name}", style="dim", markup=False)
+        jobs = " ".join(f"parallel-full-sync-{proposal.name}" for proposal in fresh)
+        console.print(f"now: meltano run {jobs}", style="dim", markup=False, soft_wrap=True)
 
 
 def _measure(proposal: Proposal) -> str:
     held = "" if proposal.bytes is None else f", {size(proposal.bytes)}"
-    columns = f"{len(proposal.columns)} columns" if proposal.columns else "columns unknown"
-    return f"{rows(proposal.rows)} rows{held}, {columns}"
+    columns = counted(len(proposal.columns), "column", "columns") if proposal.columns else "columns unknown"
+    count = "- rows" if proposal.rows is None else counted(proposal.rows, "row", "rows")
+    return f"{count}{held}, {columns}"
 
 
 if __name__ == "__main__":

@@ -23,5 +23,15 @@ def main() -> int:
     return 0
 
 
+def _told() -> int:
+    """An error is told in one line, in the database's own words: SQLAlchemy's last line is an address of its manual."""
+    try:
+        return main()
+    except Exception as error:
+        cause = getattr(error, "orig", None) or error
+        sys.stderr.write(f"{' '.join(str(cause).split()) or type(error).__name__}\n")
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_told())

@@ -77,7 +77,7 @@ class NotMigrated(Exception):
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="migrate_sqlite_to_pg",
+        prog="migrate_sqlite_to_pg.py",
         description="Move the old SQLite stores into PostgreSQL (DATABASE_*). Running it again changes nothing.",
     )
     parser.add_argument(
