@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server, write_to_textfile
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, Exit
 
 from paralelo.alerts import KINDS, Alert
 from paralelo.score import Score
@@ -16,6 +16,8 @@ from paralelo.snapshot import LIVE, Line, Snapshot
 
 TEXT_FILE = "paralelo.prom"
 _BY_TABLE = ("table", "mode")
+_REASONS = tuple(reason.name.lower() for reason in Exit if reason.restart_helps)
+"""Why a sync is started again."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class Metrics:
             metric.clear()
         for line in snapshot.lines:
             self._line(line)
+            for reason in _REASONS:
+                # From the beginning: Prometheus sees no step where a series begins.
+                self.recoveries.labels(line.table, line.mode, reason).set(0)
         for key, count in facts.rejected.items():
             self.rejected.labels(*key).set(count)
         for key, score in facts.scores.items():

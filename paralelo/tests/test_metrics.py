@@ -54,6 +54,16 @@ def test_a_snapshot_is_told_to_prometheus() -> None:
     assert sample(metrics, "paralelo_process_cpu_percent") == 150
 
 
+def test_restarts_are_told_from_nought_so_that_prometheus_sees_the_first() -> None:
+    """`increase()` sees no step where a series begins."""
+    metrics = Metrics()
+    metrics.update(Snapshot(AT, (LINE,)), Facts())
+    of = {"table": "bi-credores", "mode": "full"}
+    for reason in ("stalled", "source_unreachable", "target_unreachable", "already_running"):
+        assert sample(metrics, "paralelo_recoveries_total", **of, reason=reason) == 0
+    assert sample(metrics, "paralelo_recoveries_total", **of, reason="finished") is None
+
+
 def test_what_is_no_longer_known_is_no_longer_said() -> None:
     metrics = filled()
     metrics.update(Snapshot(AT, ()), Facts())
