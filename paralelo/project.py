@@ -215,11 +215,11 @@ def _tables_in(path: Path, contents: Mapping[Path, Mapping[str, Any]], values: M
     declared: dict[str, Mapping[str, Any]] = {}
     for other, content in contents.items():
         with _as_meltanos(other):
-            declared.update({one["name"]: one for one in (content.get("plugins") or {}).get("extractors") or []})
+            declared.update({one["name"]: one for one in _extractors(content)})
     with _as_meltanos(path):
-        mine = [one["name"] for one in (contents[path].get("plugins") or {}).get("extractors") or []]
-        selects = {name: _select(name, declared) for name in mine}
-        return list(_tables_of({name: _chain(name, declared) for name in mine}, selects, contents[path], values))
+        chains = {one["name"]: _chain(one["name"], declared) for one in _extractors(contents[path])}
+        selects = {name: _select(chain, declared) for name, chain in chains.items()}
+        return list(_tables_of(chains, selects, contents[path], values))
 
 
 def selected(select: Iterable[str], stream: str, column: str) -> bool:
@@ -233,16 +233,10 @@ def selected(select: Iterable[str], stream: str, column: str) -> bool:
     return taken
 
 
-def _select(name: str, declared: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+def _select(chain: _Chain, declared: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """What an extractor's `select` is, or that of the nearest it inherits from which has one."""
-    seen: set[str] = set()
-    while name and name not in seen:
-        seen.add(name)
-        one = declared.get(name) or {}
-        if one.get("select"):
-            return tuple(unescaped(str(pattern)) for pattern in one["select"])
-        name = one.get("inherit_from") or ""
-    return ()
+    given = (select for name, _ in chain if (select := (declared.get(name) or {}).get("select")))
+    return tuple(unescaped(str(pattern)) for pattern in next(given, ()))
 
 
 def _chain(name: str, declared: Mapping[str, Mapping[str, Any]]) -> _Chain:

@@ -17,6 +17,7 @@ from tap_mssql.discovery import TableName, describe
 from tap_mssql.settings import SETTINGS
 
 from paralelo import progress, project
+from paralelo.plugin_settings import settings_of
 from paralelo.project import Table
 from paralelo.propose import Looked
 from paralelo.verify.settings import source_config
@@ -48,8 +49,6 @@ def by_source(
     tables: Sequence[Table], env: Mapping[str, str] | None = None
 ) -> list[tuple[list[Table], Mapping[str, Any] | None]]:
     """The tables that the environment's settings lead to, and each other one with those that Meltano gives it."""
-    from paralelo.verify.oracle_wms import settings_of  # it loads singer-sdk
-
     values, root = progress.settings(env), project.root()
     first = {table.name: next(iter(table.extractors.values())) for table in tables}
     own = project.with_own_settings(first.values(), values, root)

@@ -14,6 +14,7 @@ from tap_mssql.table import choose
 
 from paralelo import other_sources, project, source
 from paralelo.doctor.finding import Check, Finding, gathered, ok, problem, skipped, warning
+from paralelo.plugin_settings import settings_of
 from paralelo.project import Table
 from paralelo.propose import Looked
 
@@ -60,8 +61,6 @@ def other(tables: Sequence[Table], env: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _described(plugin: str, tables: Sequence[Table], env: Mapping[str, str]) -> Iterator[Finding]:
-    from paralelo.verify.oracle_wms import settings_of
-
     [first, *_] = tables
     own = settings_of(next(iter(first.extractors.values())), project.root(), env) if first.placed else None
     found = other_sources.proposals(plugin, [table.source for table in tables], "*", own=own)

@@ -14,7 +14,7 @@ from target_postgres.names import fold
 from paralelo import progress, project, states, units
 from paralelo.cli.recover import standings
 from paralelo.doctor import source
-from paralelo.verify.oracle_wms import settings_of
+from paralelo.plugin_settings import settings_of
 
 PLUGINS = "plugins: {extractors: [{name: tap-x, config: {sync_mode: full, tables: [dbo.x]}}]}\n"
 

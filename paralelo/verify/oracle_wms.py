@@ -7,25 +7,20 @@ this machine share.
 
 from __future__ import annotations
 
-import json
 import logging
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
 from sync_rules.column_types import ColumnType
-from sync_rules.exits import ConfigurationError
 from sync_rules.singer.source import Column as ReadColumn
 from tap_oracle_wms.choices import KEY, choose
 from tap_oracle_wms.discovery import describe
 from tap_oracle_wms.source import EntitySource
 from tap_oracle_wms.tap import TapOracleWms
 
-from paralelo.jobs import meltano
 from paralelo.verify.canonical import canonical_schema, canonical_source
 from paralelo.verify.columns import Column, TablePair
 from paralelo.verify.segments import TableSegment
@@ -155,26 +150,6 @@ class OracleWms:
 
     def _canonical(self, batch: pa.RecordBatch, table: TablePair) -> pa.RecordBatch:
         return canonical_source(batch.select([column.source for column in table.columns]), table.columns, self._nul)
-
-
-def settings_of(extractor: str, root: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """The extractor's settings as Meltano gives them to the tap: filters and fields of the table's file among them.
-
-    Raises ConfigurationError where Meltano cannot tell them. They hold secrets: they are read from a pipe, and never
-    written.
-    """
-    command = [str(meltano()), "--log-level=error", "invoke", "--dump=config", extractor]
-    done = subprocess.run(command, cwd=root, env=dict(env), capture_output=True, text=True, check=False)
-    if done.returncode:
-        _refuse(extractor, f"meltano ended with {done.returncode}")
-    try:
-        return dict(json.loads(done.stdout))
-    except ValueError:
-        _refuse(extractor, "meltano answered no JSON")
-
-
-def _refuse(extractor: str, why: str) -> NoReturn:
-    raise ConfigurationError(f"the settings of {extractor} cannot be read: {why}") from None
 
 
 def _rows_of(reader: EntitySource, keys: pa.Table) -> Iterator[pa.RecordBatch]:

@@ -17,8 +17,9 @@ from target_postgres.names import fold, table_of
 from target_postgres.settings import Settings
 
 from paralelo import project
+from paralelo.plugin_settings import settings_of
 from paralelo.verify.fix import Fixed, fix
-from paralelo.verify.oracle_wms import OracleWms, settings_of
+from paralelo.verify.oracle_wms import OracleWms
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.report import Report, TableReport

@@ -31,6 +31,16 @@ def settings(postgres_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return Settings.of({"host": host, "user": "postgres", "database": "postgres", "ssl_mode": "disable"})
 
 
+def compared(pair: Pair, table: str, source: SqlServer | None = None) -> Tally:
+    """What a deep comparison finds, of the pair's own source or another."""
+    found: list[Tally] = []
+    wanted = Wanted(f"dbo.{table}", "public", table)
+    verify_table(
+        source or pair.source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally)
+    )
+    return found[0]
+
+
 @pytest.mark.parametrize("extra", [False, True])
 def test_a_table_is_mended(pair: Pair, settings: Settings, extra: bool) -> None:
     pair.t_sql(
@@ -46,11 +56,8 @@ def test_a_table_is_mended(pair: Pair, settings: Settings, extra: bool) -> None:
         "UPDATE consertar SET nome = 'outro', mod_ts = '2030-01-01' WHERE id = 2",
         "INSERT INTO consertar VALUES (9, 'a mais', '2024-01-01')",
     )
-    wanted = Wanted("dbo.consertar", "public", "consertar")
-    found: list[Tally] = []
-    verify_table(pair.source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally))
-    assert fix(pair.source, pair.target, settings, found[0], extra=extra) == Fixed(2, int(extra))
-    report = verify_table(pair.source, pair.target, wanted, Options("deep"))
+    assert fix(pair.source, pair.target, settings, compared(pair, "consertar"), extra=extra) == Fixed(2, int(extra))
+    report = verify_table(pair.source, pair.target, Wanted("dbo.consertar", "public", "consertar"), Options("deep"))
     assert (report.missing, report.different, report.extra) == (0, 0, 0 if extra else 1)
 
 
@@ -62,12 +69,10 @@ def test_a_tables_own_rules_hold_for_its_mended_rows(pair: Pair, settings: Setti
     )
     pair.copy("regras", "id")
     pair.sql("UPDATE regras SET nome = 'x'")
-    found: list[Tally] = []
     source = SqlServer({**pair.source._config, "load": {"nul_characters": "strip"}}, "")
-    wanted = Wanted("dbo.regras", "public", "regras")
     try:
-        verify_table(source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally))
-        assert fix(source, pair.target, settings, found[0], extra=False) == Fixed(1, 0)
+        found = compared(pair, "regras", source)
+        assert fix(source, pair.target, settings, found, extra=False) == Fixed(1, 0)
     finally:
         source.close()
     assert pair.postgres.execute("SELECT nome FROM regras").fetchall() == [("ab",)]
@@ -81,14 +86,12 @@ def test_a_row_that_a_look_by_its_key_cannot_prove_gone_is_not_deleted(pair: Pai
     )
     pair.copy("guardar", "k")
     pair.sql("INSERT INTO guardar VALUES ('a\u2400c', 1), ('d', 1)")
-    found: list[Tally] = []
-    wanted = Wanted("dbo.guardar", "public", "guardar")
-    verify_table(pair.source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally))
-    assert found[0].counts["extra"] == 2
+    found = compared(pair, "guardar")
+    assert found.counts["extra"] == 2
     # As if the first reading had overlooked the row: it has to be found again before anything is deleted.
-    key = found[0].to_delete[0].schema
-    found[0].to_delete.append(pa.Table.from_pylist([{"k": "a\u2400b"}], key))
-    assert fix(pair.source, pair.target, settings, found[0], extra=True) == Fixed(0, 1)
+    key = found.to_delete[0].schema
+    found.to_delete.append(pa.Table.from_pylist([{"k": "a\u2400b"}], key))
+    assert fix(pair.source, pair.target, settings, found, extra=True) == Fixed(0, 1)
     left = pair.postgres.execute("SELECT k FROM guardar ORDER BY k").fetchall()
     assert left == [("a\u2400b",), ("a\u2400c",)]
 
@@ -119,10 +122,7 @@ def lacking(pair: Pair) -> Tally:
     )
     pair.copy("em_uso", "id")
     pair.sql("DELETE FROM em_uso WHERE id = 1")
-    found: list[Tally] = []
-    wanted = Wanted("dbo.em_uso", "public", "em_uso")
-    verify_table(pair.source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally))
-    return found[0]
+    return compared(pair, "em_uso")
 
 
 def test_rows_are_read_under_the_targets_lock(pair: Pair, settings: Settings, lacking: Tally) -> None:
