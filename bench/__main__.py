@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         print(rendered(read(kept), asked.against, _of_fewer_rows(kept)))
         return 0
+    # As an error would, it stops the sandbox and the contender.
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     found, ended_well = Found(about=_about(asked)), True
     with Bed(asked.folder) as bed:
         for table in (TABLES[name] for name in asked.tables):

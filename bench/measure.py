@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -46,7 +47,12 @@ def run(command: Sequence[str], env: Mapping[str, str], log: Path, source: int, 
     sampler = _Sampler(process.pid)
     sampler.start()
     # The kernel's own sum: every descendant that its parent waited for is in it.
-    _, status, used = os.wait4(process.pid, 0)
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     wall = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     sampler.ended.set()

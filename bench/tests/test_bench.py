@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 
+import psutil
 import pytest
 
 from bench.__main__ import main, read, rendered
@@ -88,6 +91,28 @@ def test_children_are_in_the_cpu(tmp_path) -> None:
     assert cost.client_cpu >= 0.8
     assert 0 < sum(cost.roles.values()) <= cost.client_cpu + 0.05
     assert cost.memory > 0
+
+
+def test_a_benchmark_that_is_stopped_takes_its_contender_along(tmp_path) -> None:
+    code = "import os, sys, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)"
+    log = tmp_path / "log"
+
+    def stop(signum: int, _frame: object) -> None:
+        sys.exit(128 + signum)
+
+    def when_it_runs() -> None:
+        while not (log.exists() and log.read_text().endswith("\n")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        threading.Thread(target=when_it_runs, daemon=True).start()
+        with pytest.raises(SystemExit):
+            run([sys.executable, "-c", code], os.environ, log, os.getpid(), os.getpid())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not psutil.pid_exists(int(log.read_text()))
 
 
 def test_what_shares_a_line_waits_for_what_came_before() -> None:
