@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ import pyarrow as pa
 
 Hashes = npt.NDArray[np.uint64]
 
+_HELD_BYTES = 32 * 1024 * 1024
+"""Rows are laid out so many bytes at a time: in pieces of few rows a file would be mostly headers."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _NULL = np.uint64(0xD1B54A32D192ED03)
 
@@ -42,7 +43,7 @@ def blocks(
             for side, batches in (("source", source), ("target", target))
         ]
         for left, right in zip(*sides, strict=True):
-            yield _load(left), _load(right)
+            yield _load(left, schema), _load(right, schema)
 
 
 def hashes(batch: pa.RecordBatch, names: Sequence[str]) -> Hashes:
@@ -58,24 +59,38 @@ def _lay_out(
 ) -> list[Path]:
     folder.mkdir(mode=0o700)
     paths = [folder / f"{number:04}.arrow" for number in range(partitions)]
-    with ExitStack() as stack:
-        writers = [stack.enter_context(pa.ipc.new_file(str(path), schema)) for path in paths]
-        for batch in batches:
-            numbers = (hashes(batch, names) % np.uint64(partitions)).astype(np.int64)
-            order = np.argsort(numbers, kind="stable")
-            ends = np.cumsum(np.bincount(numbers, minlength=partitions))
-            arranged = batch.take(pa.array(order))
-            for writer, start, end in zip(writers, np.r_[0, ends[:-1]], ends, strict=True):
-                if end > start:
-                    writer.write_batch(arranged.slice(start, end - start))
+    for path in paths:
+        path.touch()
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(one.nbytes for one in held) >= _HELD_BYTES:
+            _append(held, schema, names, paths)
+            held.clear()
+    _append(held, schema, names, paths)
     return paths
 
 
-def _load(path: Path) -> pa.Table:
+def _append(batches: Sequence[pa.RecordBatch], schema: pa.Schema, names: Sequence[str], paths: Sequence[Path]) -> None:
+    """Each partition's rows to the end of its file: as a stream of its own, so that no more than one file is open."""
+    for batch in pa.Table.from_batches(batches, schema).combine_chunks().to_batches():
+        numbers = (hashes(batch, names) % np.uint64(len(paths))).astype(np.int64)
+        order = np.argsort(numbers, kind="stable")
+        ends = np.cumsum(np.bincount(numbers, minlength=len(paths)))
+        arranged = batch.take(pa.array(order))
+        for path, start, end in zip(paths, np.r_[0, ends[:-1]], ends, strict=True):
+            if end > start:
+                with pa.OSFile(str(path), "ab") as file, pa.ipc.new_stream(file, schema) as writer:
+                    writer.write_batch(arranged.slice(start, end - start))
+
+
+def _load(path: Path, schema: pa.Schema) -> pa.Table:
+    tables = [schema.empty_table()]
     with pa.OSFile(str(path)) as file:
-        table = pa.ipc.open_file(file).read_all()
+        while file.tell() < file.size():
+            tables.append(pa.ipc.open_stream(file).read_all())
     path.unlink()
-    return table
+    return pa.concat_tables(tables)
 
 
 def _hash_column(array: Any) -> Hashes:

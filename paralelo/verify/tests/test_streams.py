@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -48,10 +50,25 @@ def test_merging_two_streams_in_key_order(left: Any, right: Any, one: Any, other
         merging._BLOCK_ROWS = before
 
 
-@given(ROWS, ROWS, st.integers(1, 5), st.integers(1, 7))
-def test_laying_rows_out_by_their_key(left: Any, right: Any, size: Any, count: Any) -> None:
-    found = partitions.blocks(batches(left, size), batches(right, size + 1), PAIRS, ["k", "d"], partitions=count)
-    check(found, left, right, ["k", "d"])
+@given(ROWS, ROWS, st.integers(1, 5), st.integers(1, 7), st.sampled_from([1, 500, 10**6]))
+def test_laying_rows_out_by_their_key(left: Any, right: Any, size: Any, count: Any, held: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partitions, "_HELD_BYTES", held)
+        found = partitions.blocks(batches(left, size), batches(right, size + 1), PAIRS, ["k", "d"], partitions=count)
+        check(found, left, right, ["k", "d"])
+
+
+def test_more_partitions_than_files_may_be_open() -> None:
+    rows = [((number, Decimal(0)), "a") for number in range(2_000)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 20, hard))
+    try:
+        check(
+            partitions.blocks(batches(rows, 50), batches(rows, 70), PAIRS, ["k"], partitions=1_000), rows, rows, ["k"]
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_equal_values_have_equal_hashes_wherever_they_lie_in_memory() -> None:
