@@ -13,7 +13,7 @@ import psutil
 from paralelo import runlock, status, usage
 from paralelo.project import MODES, Mode, Table
 from paralelo.snapshot import LIVE, Line, Phase, Snapshot
-from paralelo.status import Status, TableStatus
+from paralelo.status import TableStatus
 from paralelo.watch import LedgerView
 
 
@@ -126,12 +126,3 @@ def _idle_line(view: LedgerView, table: Table, mode: Mode) -> Line:
 def _known(phase: str) -> Phase:
     phases: Mapping[str, Phase] = {known: known for known in (*LIVE, "waiting", "pausing", "done", "failed", "stopped")}
     return phases.get(phase, "waiting")
-
-
-def newest_run(logs: Path) -> Status | None:
-    """The newest run that left a status, whether it lives or not."""
-    for path in sorted(logs.glob(f"*/{status.FILE}"), reverse=True):
-        found = status.read(path.parent)
-        if found is not None:
-            return found
-    return None

@@ -27,10 +27,6 @@ def _run(
     return Pipeline(folder, config, servers.target_config() | {"connect_timeout_seconds": 3} | (target or {})).run()
 
 
-def _last_line(log: str) -> str:
-    return log.strip().splitlines()[-1]
-
-
 def _secrets(servers: Servers) -> list[str]:
     made = servers.sandbox.settings
     return [made.mssql_password, made.postgres_password, made.restricted_password]

@@ -69,11 +69,6 @@ class Tally:
         self.stopped = False
         self._lock = threading.Lock()
 
-    @property
-    def full(self) -> bool:
-        """Whether the differences that are told one by one are all found, of every kind that there is."""
-        return sum(self.counts.values()) >= self._keep * len(KINDS)
-
     def saw(self, source: pa.Table, target: pa.Table) -> None:
         """Count rows that were compared."""
         with self._lock:

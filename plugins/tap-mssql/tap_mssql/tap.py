@@ -52,17 +52,6 @@ class TapMssql(PagedTap):
             connection.close()
         return [TableStream(self, one.name, description=one) for one in found]
 
-    @property
-    def catalog_dict(self) -> dict[str, Any]:
-        """The SDK's catalog, with the column types that its schema object would drop."""
-        catalog: dict[str, Any] = super().catalog_dict
-        for entry in catalog["streams"]:
-            properties = self.streams[entry["tap_stream_id"]].schema["properties"]
-            for name, described in entry["schema"]["properties"].items():
-                if name in properties:
-                    described["x-column-type"] = properties[name].get("x-column-type")
-        return catalog
-
     def problems(self, config: dict[str, Any]) -> list[str]:
         """Settings that only together are wrong."""
         found = []

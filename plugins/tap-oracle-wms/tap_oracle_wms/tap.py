@@ -79,17 +79,6 @@ class TapOracleWms(PagedTap):
                 "%s: %s of a type that is not known: copied as text", description.name, ", ".join(description.unknown)
             )
 
-    @property
-    def catalog_dict(self) -> dict[str, Any]:
-        """The SDK's catalog, with the column types that its schema object would drop."""
-        catalog: dict[str, Any] = super().catalog_dict
-        for entry in catalog["streams"]:
-            properties = self.streams[entry["tap_stream_id"]].schema["properties"]
-            for name, described in entry["schema"]["properties"].items():
-                if name in properties:
-                    described["x-column-type"] = properties[name].get("x-column-type")
-        return catalog
-
     def problems(self, config: dict[str, Any]) -> list[str]:
         """Settings that only together are wrong."""
         return problems(config)

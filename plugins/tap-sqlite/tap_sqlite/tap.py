@@ -50,17 +50,6 @@ class TapSqlite(PagedTap):
             database.close()
         return [TableStream(self, one.name, description=one) for one in found]
 
-    @property
-    def catalog_dict(self) -> dict[str, Any]:
-        """The SDK's catalog, with the column types that its schema object would drop."""
-        catalog: dict[str, Any] = super().catalog_dict
-        for entry in catalog["streams"]:
-            properties = self.streams[entry["tap_stream_id"]].schema["properties"]
-            for name, described in entry["schema"]["properties"].items():
-                if name in properties:
-                    described["x-column-type"] = properties[name].get("x-column-type")
-        return catalog
-
 
 if __name__ == "__main__":
     sys.exit(TapSqlite.cli())

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from itertools import accumulate
 
 import psycopg
-import pyarrow as pa
 from sync_rules.batch_info import BatchInfo
 from sync_rules.exits import ConfigurationError
 
-from target_postgres import catalog, ddl, encode, exact, ledger, leftovers, rejects
+from target_postgres import catalog, ddl, exact, ledger, leftovers, rejects
 from target_postgres.activation import dependents, proof
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.catalog import TableName
@@ -225,7 +224,3 @@ class FullLoad:
         """
         before = self.sync.entries[batch - 2].through if 2 <= batch <= len(self.sync.entries) + 1 else None
         return BatchInfo(self.job.stream, "full", batch, rows, self.job.version, before, through)
-
-    def frame_of(self, table: pa.Table) -> Frame:
-        """The columns of a batch file, ready for COPY."""
-        return encode.frame(table, self.types)

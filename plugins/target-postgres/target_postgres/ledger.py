@@ -78,11 +78,6 @@ class Sync:
     foreign: bool = False
     entries: list[Entry] = field(default_factory=list)
 
-    @property
-    def last(self) -> Entry | None:
-        """The last committed batch."""
-        return self.entries[-1] if self.entries else None
-
 
 def judge(entries: Sequence[Entry], info: BatchInfo) -> Verdict:
     """What to do with a batch, by the four rules of docs/protocol.md. `entries` are contiguous from 1."""

@@ -232,7 +232,6 @@ class Settings:
     snapshot_wait_seconds: float = 60
     staging_unlogged: bool = False
     ledger_keep_days: int = 90
-    hard_delete: bool = True
     verify_command: tuple[str, ...] = ()
     load: Mapping[str, Any] = field(default_factory=dict)
 

@@ -69,6 +69,17 @@ class PagedTap(Tap):
             self.lines.watch_reader(self._end_unread)
         return super().streams
 
+    @property
+    def catalog_dict(self) -> dict[str, Any]:
+        """The SDK's catalog, with the column types that its schema object would drop."""
+        catalog: dict[str, Any] = super().catalog_dict
+        for entry in catalog["streams"]:
+            properties = self.streams[entry["tap_stream_id"]].schema["properties"]
+            for name, described in entry["schema"]["properties"].items():
+                if name in properties:
+                    described["x-column-type"] = properties[name].get("x-column-type")
+        return catalog
+
     def _end_unread(self) -> None:
         self._unread = True
         # The main thread's own: a signal that another thread takes would not wake it.

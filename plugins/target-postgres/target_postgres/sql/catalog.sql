@@ -60,9 +60,6 @@ WHERE c.oid = %(name)s::text::regclass
 SELECT m.amname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
 WHERE c.oid = %(name)s::text::regclass
 
--- name: has_primary_key
-SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = %(oid)s AND indisprimary)
-
 -- name: is_published
 -- A publication FOR ALL TABLES or of the whole schema would send a staging table's rows on, too.
 SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE puballtables)

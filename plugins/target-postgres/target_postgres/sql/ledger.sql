@@ -87,10 +87,6 @@ WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode <> 'records'
   AND status IN ('activated', 'finished', 'running')
 ORDER BY id DESC LIMIT 1
 
--- name: newest_version
-SELECT max(version) FROM paralelo.sync
-WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode = 'full'
-
 -- name: filled
 -- Whether the last full sync of the stream that took effect left rows in the table.
 SELECT rows_written > 0 FROM paralelo.sync
