@@ -52,6 +52,10 @@ _SETTINGS = (
 )
 
 
+_LANGUAGES = ("plpy_elog.c", "plperl.c", "pltcl.c")
+"""Where the server passes on what functions in Python, Perl and Tcl raise. RAISE is PL/pgSQL's `exec_stmt_raise`."""
+
+
 class LedgerGap(SyncError):
     """The ledger and the tap's state do not meet: the staging table was lost, or the state is of another database.
 
@@ -67,8 +71,13 @@ def is_about_data(error: psycopg.Error) -> bool:
 
 
 def _is_raised(error: psycopg.Error) -> bool:
-    """Whether a function raised it by itself, as triggers do that refuse a row."""
-    return bool(error.sqlstate) and str(error.sqlstate).startswith("P0")
+    """Whether a function raised it by itself, as triggers do that refuse a row, with whatever code it chose."""
+    place = error.diag
+    return place.source_function == "exec_stmt_raise" or place.source_file in _LANGUAGES or _is_of(error, "P0")
+
+
+def _is_of(error: psycopg.Error, *classes: str) -> bool:
+    return bool(error.sqlstate) and str(error.sqlstate)[:2] in classes
 
 
 def reason(error: psycopg.Error) -> str:
@@ -79,7 +88,7 @@ def reason(error: psycopg.Error) -> str:
     """
     diagnosis = error.diag
     text = diagnosis.message_primary or type(error).__name__
-    if error.sqlstate and error.sqlstate[:2] in ("22", "23"):
+    if _is_of(error, "22", "23"):
         text = _QUOTED.sub("...", text)  # the database may have no other character for it
     if _is_raised(error):
         # Its words are the function's own, and may hold any of the row's values anywhere.
@@ -117,13 +126,13 @@ def tell(error: psycopg.Error, doing: str = "") -> SyncError:
         return TargetUnreachable(line)
     if isinstance(error, psycopg.InterfaceError):
         return TargetUnreachable(line)
-    if error.sqlstate and error.sqlstate[:2] in ("08", "53", "57", "58"):
+    if _is_of(error, "08", "53", "57", "58"):
         return TargetUnreachable(line)
     if isinstance(error, pg.LockNotAvailable):
         return TableInUse(f"{line}; another session kept a lock (activation_patience_seconds): run again when it ended")
     # Class 42: a right, a name, a definition that does not fit. A type that changed under a run's feet fits the next.
     mismatch = isinstance(error, pg.DatatypeMismatch)
-    if isinstance(error, _SETTINGS) or (error.sqlstate and error.sqlstate[:2] == "42" and not mismatch):
+    if isinstance(error, _SETTINGS) or (_is_of(error, "42") and not mismatch):
         return ConfigurationError(line)
     if is_about_data(error):
         return DataRefused(line)

@@ -98,8 +98,10 @@ def test_a_rewound_batch_takes_its_rejects_with_it(config: Any, db: Db, feed: Fe
         ("EXCEPTION 'no such person: %', NEW.name", "an exception was raised (in PL/pgSQL function refuse())"),
         (
             "check_violation USING MESSAGE = '\u00bb' || NEW.name || '\u00ab passt nicht'",
-            "... passt nicht (in PL/pgSQL function refuse())",
+            "an exception was raised (in PL/pgSQL function refuse())",
         ),
+        ("EXCEPTION 'no such person: %', NEW.name USING ERRCODE = 'check_violation'", "an exception was raised"),
+        ("EXCEPTION 'no such person: %', NEW.name USING ERRCODE = 'XX999'", "an exception was raised"),
     ],
 )
 def test_what_a_trigger_raises_shows_no_value(
@@ -113,7 +115,7 @@ def test_what_a_trigger_raises_shows_no_value(
     )
     rows = [thing(2, Name="SECRET"), thing(3)]
     ended = run(config, tmp_path, feed.incremental(rows))
-    assert (ended.code, told in ended.last) == (8, True), ended.log
+    assert (ended.code, told in ended.last, "SECRET" in ended.log) == (8, True, False), ended.log
     ended = run(config, tmp_path, Feed(tmp_path).full([*rows, thing(1)]))
     assert (ended.code, told in ended.last, "SECRET" in ended.log) == (8, True, False), ended.log
     load(config, feed.incremental(rows), max_rejects=1)
