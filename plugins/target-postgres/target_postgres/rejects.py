@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,8 +125,13 @@ def _text(value: Any) -> str:
 
 
 def _reject(part: Frame, why: str, key: Sequence[str]) -> Reject:
-    row = part.data.slice(0, 1).to_pylist()[0]
+    row = {name: _in_json(value) for name, value in part.data.slice(0, 1).to_pylist()[0].items()}
     return Reject(why, {name: _key_text(row.get(name), part.types[name]) for name in key if name in row}, row)
+
+
+def _in_json(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they are kept by the names that PostgreSQL reads."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _key_text(value: Any, kind: PostgresType) -> Any:

@@ -84,6 +84,16 @@ def test_a_key_with_a_nul_character_is_rejected_and_the_others_take_effect(confi
     assert last_sync(db, "rows_read", "rows_written", "rows_rejected") == (2, 1, 1)
 
 
+def test_a_rejected_row_may_hold_numbers_that_json_does_not_know(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, columns={"id": "bigint", "Name": "varchar(1)", "n": "double precision"}, cursor=None)
+    numbers = [float("inf"), float("-inf"), float("nan"), 0.1]
+    rows = [{"id": place, "Name": "too long", "n": number} for place, number in enumerate(numbers)]
+    load(config, feed.full([*rows, {"id": 9, "Name": "a", "n": float("inf")}]), max_rejects=4)
+    assert db.execute("SELECT id, n FROM things").fetchall() == [(9, float("inf"))]
+    kept = db.execute("SELECT row_values ->> 'n' FROM paralelo.reject ORDER BY key_values ->> 'id'").fetchall()
+    assert [(float(n)) for (n,) in kept] == pytest.approx(numbers, nan_ok=True)
+
+
 def test_a_rewound_batch_takes_its_rejects_with_it(config: Any, db: Db, feed: Feed) -> None:
     load(config, feed.full(rows(), page=20)[:3], max_rejects=3)
     load(config, feed.full(things(*range(1, 21)), page=10), max_rejects=3)
