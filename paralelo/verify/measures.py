@@ -9,7 +9,7 @@ Nothing here may overflow or round, on either side: each expression says why it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from paralelo.verify.columns import Column, TablePair
@@ -19,6 +19,9 @@ PRIME = 2_147_483_647
 ROW = "paralelo_row"
 """What a row's number is called beside the columns of its table, of which none is likely to be called so."""
 
+COLUMNS = 300
+"""Most columns that one statement measures beside the key: PostgreSQL selects 1,664 expressions at the most, and a wide
+decimal takes five."""
 _SAFE_PRECISION = 28
 """SUM of decimal(p, s) is decimal(38, s): ten digits stay for the number of rows."""
 _WIDE_LIMIT = 10**25
@@ -64,8 +67,24 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def parts(table: TablePair) -> list[TablePair]:
+    """The table by its columns, as many of them as one statement can measure, each time beside the key."""
+    key = {column.target for column in table.key}
+    others = [column for column in table.columns if column.target not in key]
+    if len(others) <= COLUMNS:
+        return [table]
+    first = tuple(column for column in table.columns if column.target in key)
+    return [
+        replace(table, columns=(*first, *others[start : start + COLUMNS])) for start in range(0, len(others), COLUMNS)
+    ]
+
+
 def measures_of(table: TablePair) -> tuple[Measure, ...]:
     """Every measure of a table's rows, in the order in which the statements select them."""
+    return tuple(measure for part in parts(table) for measure in _measures_of(part))
+
+
+def _measures_of(table: TablePair) -> tuple[Measure, ...]:
     found = [Measure("", "rows", "COUNT_BIG(*)", "count(*)")]
     if table.axis is not None:
         number = number_of(table.axis)

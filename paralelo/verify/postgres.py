@@ -76,8 +76,7 @@ class Postgres:
 
     def measure(self, segment: TableSegment, cuts: Sequence[int], since: str | None) -> Measured:
         """See `Side`."""
-        found = self._rows(statements.measure("target", segment, cuts, since), segment.table)
-        return {int(row[0]): tuple(row[1:]) for row in found}
+        return statements.measured("target", segment, cuts, since, lambda sql: self._rows(sql, segment.table))
 
     def read(self, segment: TableSegment, since: str | None, *, ordered: bool) -> Iterator[pa.RecordBatch]:
         """See `Side`."""

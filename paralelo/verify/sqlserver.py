@@ -80,9 +80,10 @@ class SqlServer:
 
     def measure(self, segment: TableSegment, cuts: Sequence[int], since: str | None) -> Measured:
         """See `Side`."""
-        sql = statements.measure("source", segment, cuts, since)
         with self._pool.borrow() as connection:
-            return {int(row[0]): tuple(row[1:]) for row in connection.rows(sql, table=segment.table.name)}
+            return statements.measured(
+                "source", segment, cuts, since, lambda sql: connection.rows(sql, table=segment.table.name)
+            )
 
     def read(self, segment: TableSegment, since: str | None, *, ordered: bool) -> Iterator[pa.RecordBatch]:
         """See `Side`."""

@@ -4,18 +4,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 from paralelo.verify.columns import Column, TablePair
-from paralelo.verify.measures import ROW, bracket, measures_of, number_of, quote, row_number
+from paralelo.verify.measures import ROW, bracket, measures_of, number_of, parts, quote, row_number
 from paralelo.verify.segments import TableSegment, source_literal, target_literal
+from paralelo.verify.sides import Measured, Value
 
 Side = Literal["source", "target"]
 
 _BUCKET = "paralelo_bucket"
 _SENT_AS_TEXT = frozenset({"text", "varchar", "bpchar", "json", "name"})
 """Types of PostgreSQL's that are sent as the text they are; others are cast to text."""
+
+
+def measured(
+    side: Side, segment: TableSegment, cuts: Sequence[int], since: str | None, ask: Callable[[str], Iterable[Any]]
+) -> Measured:
+    """Every measure of each bucket between the cuts that has rows, by one statement, or several where it is wide."""
+    found: dict[int, tuple[Value, ...]] = {}
+    width = 0
+    for part in parts(segment.table):
+        answers = ask(measure(side, replace(segment, table=part), cuts, since))
+        told = {int(bucket): tuple(values) for bucket, *values in answers}
+        count = len(measures_of(part))
+        for bucket in found.keys() | told.keys():  # rows may come and go between two statements
+            found[bucket] = found.get(bucket, (None,) * width) + told.get(bucket, (None,) * count)
+        width += count
+    return found
 
 
 def measure(side: Side, segment: TableSegment, cuts: Sequence[int], since: str | None) -> str:

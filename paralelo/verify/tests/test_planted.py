@@ -6,7 +6,10 @@ import os
 from dataclasses import replace
 
 import pytest
+from sync_rules.column_types import ColumnType
 
+from paralelo.verify import measures
+from paralelo.verify.columns import Column, TablePair
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.report import TableReport
@@ -141,6 +144,26 @@ def test_each_types_smallest_change(planted: Pair, check: str) -> None:
         assert found.keys() == expected.keys()
     for number, column in expected.items():
         assert [cell.column for cell in found[number]] == [column]
+
+
+def test_a_wide_table_is_measured_by_several_statements(planted: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "COLUMNS", 3)
+    test_a_faithful_copy_is_equal(planted, "quick")
+    test_each_types_smallest_change(planted, "quick")
+
+
+@pytest.mark.parametrize("declared", ["decimal(38,2)", "int"])
+def test_no_statement_selects_more_than_postgresql_can(declared: str) -> None:
+    kind = ColumnType("decimal", precision=38, scale=2) if declared != "int" else ColumnType("integer")
+    columns = tuple(
+        Column(f"C{n}", f"c{n}", kind, declared, "int4" if declared == "int" else "numeric", f"[C{n}]", nullable=False)
+        for n in range(1024)
+    )
+    for key in ((), columns[:1], columns[:16]):
+        table = TablePair("dbo", "t", "public", "t", columns, key)
+        parts = measures.parts(table)
+        assert {column for part in parts for column in part.columns} == set(columns)
+        assert max(len(measures.measures_of(part)) for part in parts) < 1_664
 
 
 @pytest.mark.parametrize("check", ["quick", "deep"])
