@@ -149,7 +149,8 @@ class TablePair:
     """One table on both sides.
 
     `source_schema`, `source_table` and `target_schema`, `target_table` name it; `key` holds the key columns in order
-    (empty for a table without one), `cursor` the modification timestamp column, or None.
+    (empty for a table without one), `cursor` the modification timestamp column, or None. `copied` are the names
+    at the source of the columns that its syncs copy, whether they are compared or not.
     """
 
     source_schema: str
@@ -159,6 +160,7 @@ class TablePair:
     columns: tuple[Column, ...]
     key: tuple[Column, ...] = ()
     cursor: Column | None = None
+    copied: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

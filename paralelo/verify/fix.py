@@ -70,7 +70,7 @@ def fix(source: Source, target: Postgres, settings: Settings, tally: Tally, *, e
 
 def _copy(source: Source, settings: Settings, table: TablePair, keys: pa.Table) -> int:
     described = source.again(table)
-    columns = [ReadColumn(c.name, c.type, c.nullable, c.declared) for c in described.columns]
+    columns = [ReadColumn(c.name, c.type, c.nullable, c.declared) for c in described.columns if c.name in table.copied]
     # Without a cursor in it, a row of the source's is written even over one that claims to be newer.
     schema = {
         **json_schema(columns),

@@ -8,7 +8,7 @@ this machine share.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -117,34 +117,33 @@ class OracleWms:
 
     def read(self, segment: TableSegment, since: str | None, *, ordered: bool) -> Iterator[pa.RecordBatch]:  # noqa: ARG002
         """See `Side`."""
-        reader = self._reader(segment.table.columns)
+        reader = self._reader({column.source for column in segment.table.columns})
         low = None if since is None else _with_offset(since)
         for batch in reader.ascending(segment.range.lower, segment.range.upper, low):
             yield self._canonical(batch, segment.table)
 
     def read_keys(self, table: TablePair, keys: pa.Table) -> pa.Table:
         """See `Side`."""
-        reader = self._reader(table.columns)
+        reader = self._reader({column.source for column in table.columns})
         batches = [self._canonical(batch, table) for batch in _rows_of(reader, keys)]
         return pa.Table.from_batches(batches, canonical_schema(table.columns))
 
     def read_as_tap(
         self,
         description: EntityTable,  # noqa: ARG002
-        columns: Sequence[ReadColumn],  # noqa: ARG002
+        columns: Sequence[ReadColumn],
         table: TablePair,  # noqa: ARG002
         keys: pa.Table,
     ) -> Iterator[pa.RecordBatch]:
-        """The rows with these keys, every column, as the tap puts them into its batch files."""
-        yield from _rows_of(self._everything, keys)
+        """See `Source`."""
+        yield from _rows_of(self._reader({column.name for column in columns}), keys)
 
     def close(self) -> None:
         """See `Side`."""
         self._client.close()
 
-    def _reader(self, columns: Sequence[Column] | None) -> EntitySource:
+    def _reader(self, wanted: Set[str] | None) -> EntitySource:
         """The entity with these columns, all where None."""
-        wanted = None if columns is None else {column.source for column in columns}
         choices = choose(self._description, self._config, lambda name: wanted is None or name in wanted)
         return EntitySource(self._entity, choices, self._config, self._client, log)
 

@@ -83,6 +83,7 @@ def pair(wanted: Wanted, described: SourceTable, stored: Mapping[str, tuple[str,
         columns=tuple(columns),
         key=key,
         cursor=cursor,
+        copied=tuple(one.name for one in _chosen(described, replace(wanted, columns=()))),
     )
     return Paired(table, tuple(absent), tuple(incomparable), tuple(notes))
 

@@ -141,4 +141,4 @@ class Source(Side, Protocol):
     def read_as_tap(
         self, description: Any, columns: Sequence[ReadColumn], table: TablePair, keys: pa.Table
     ) -> Iterator[pa.RecordBatch]:
-        """The rows with these keys, every column, as the tap puts them into its batch files."""
+        """The rows with these keys, these columns of them, as the tap puts them into its batch files."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 from sync_rules.exits import SyncError
 from sync_rules.singer.source import Column as ReadColumn
 from sync_rules.singer.source import arrow_schema
+from tap_mssql import hidden
 from tap_mssql.arrow_values import cast_batch
 from tap_mssql.client import Connection, connect
 from tap_mssql.discovery import TableDescription, TableName, describe_one
@@ -105,8 +106,11 @@ class SqlServer:
     def read_as_tap(
         self, description: TableDescription, columns: Sequence[ReadColumn], table: TablePair, keys: pa.Table
     ) -> Iterator[pa.RecordBatch]:
-        """The rows with these keys, every column, as the tap puts them into its batch files."""
-        listed = ", ".join(f"{column.selected} AS {bracket(column.name)}" for column in description.columns)
+        """See `Source`. What the server hides from this login is refused, as the tap does."""
+        names = [column.name for column in columns]
+        with self._pool.borrow() as connection:
+            hidden.check(connection, description.name, names, log)
+        listed = ", ".join(f"{one.selected} AS {bracket(one.name)}" for one in description.columns if one.name in names)
         for condition in key_conditions.conditions("source", table, keys, self._nul):
             sql = f"SELECT {listed} FROM {description.name.quoted} WHERE {condition}"  # noqa: S608 - quoted and escaped
             yield from self._cast(sql, columns, table.name)

@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pytest
-from sync_rules.exits import SyncError
+from sync_rules.exits import ConfigurationError, SyncError
+from tap_mssql import hidden
 from target_postgres import catalog
 from target_postgres.lock import Locks
 from target_postgres.settings import Settings
@@ -76,6 +77,30 @@ def test_a_tables_own_rules_hold_for_its_mended_rows(pair: Pair, settings: Setti
     finally:
         source.close()
     assert pair.postgres.execute("SELECT nome FROM regras").fetchall() == [("ab",)]
+
+
+def test_columns_that_no_sync_copies_are_not_copied(pair: Pair, settings: Settings) -> None:
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.parte",
+        "CREATE TABLE dbo.parte (id int NOT NULL PRIMARY KEY, nome varchar(20), CPF varchar(14), n int)",
+        "INSERT INTO dbo.parte VALUES (1, 'um', '000', 1), (2, 'dois', '000', 2)",
+    )
+    pair.copy("parte", "id")
+    pair.sql("ALTER TABLE parte DROP COLUMN cpf", "DELETE FROM parte WHERE id = 1")
+    found: list[Tally] = []
+    select = ("*.*", "!*.CPF")
+    wanted = Wanted("dbo.parte", "public", "parte", columns=("nome",), select=select, stream="dbo-parte")
+    verify_table(pair.source, pair.target, wanted, Options("deep"), lambda _paired, tally: found.append(tally))
+    assert fix(pair.source, pair.target, settings, found[0], extra=False) == Fixed(1, 0)
+    rows = pair.postgres.execute("SELECT * FROM parte ORDER BY id").fetchall()
+    assert rows == [(1, "um", 1), (2, "dois", 2)]
+
+
+def test_masks_are_not_copied(pair: Pair, settings: Settings, lacking: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hidden, "optional", lambda _c, sql, *_, **__: [("id",)] if sql == hidden._MASKED else [])
+    with pytest.raises(ConfigurationError, match="gets masks instead of the values of id"):
+        fix(pair.source, pair.target, settings, lacking, extra=False)
+    assert pair.postgres.execute("SELECT id FROM em_uso").fetchall() == [(2,)]
 
 
 def test_a_row_that_a_look_by_its_key_cannot_prove_gone_is_not_deleted(pair: Pair, settings: Settings) -> None:
