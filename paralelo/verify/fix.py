@@ -26,7 +26,7 @@ from sync_rules.exits import ConfigurationError, SyncError
 from sync_rules.singer.source import Column as ReadColumn
 from sync_rules.singer.source import arrow_schema, json_schema
 from target_postgres import catalog
-from target_postgres.connection import connect
+from target_postgres.connection import connect, look_as_the_role_does
 from target_postgres.errors import tell
 from target_postgres.lock import Locks, hold_work
 from target_postgres.settings import Settings
@@ -183,6 +183,7 @@ def _delete(source: Source, target: Postgres, settings: Settings, table: TablePa
             hold_work(connection, live)
             gone = _gone(source, target, table, keys)
             with connection.transaction():
+                look_as_the_role_does(connection)
                 return sum(
                     connection.execute(
                         plain(f"DELETE FROM {statements.name('target', table)} WHERE {condition}")  # noqa: S608 - escaped

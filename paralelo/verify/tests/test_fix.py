@@ -56,6 +56,11 @@ def test_a_table_is_mended(pair: Pair, settings: Settings, extra: bool) -> None:
         # It claims to be newer than the source's: that must not save it.
         "UPDATE consertar SET nome = 'outro', mod_ts = '2030-01-01' WHERE id = 2",
         "INSERT INTO consertar VALUES (9, 'a mais', '2024-01-01')",
+        # A trigger finds tables as the role does.
+        "DROP TABLE IF EXISTS apagadas; CREATE TABLE apagadas (id int)",
+        "CREATE OR REPLACE FUNCTION anota() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO apagadas VALUES (OLD.id); RETURN OLD; END'",
+        "CREATE TRIGGER anota BEFORE DELETE ON consertar FOR EACH ROW EXECUTE FUNCTION anota()",
     )
     assert fix(pair.source, pair.target, settings, compared(pair, "consertar"), extra=extra) == Fixed(2, int(extra))
     report = verify_table(pair.source, pair.target, Wanted("dbo.consertar", "public", "consertar"), Options("deep"))
