@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from target_postgres.lock import Locks, hold_work
 from target_postgres.settings import Settings
 
 from paralelo.verify import keys as key_conditions
-from paralelo.verify import statements
+from paralelo.verify import scratch, statements
 from paralelo.verify.columns import TablePair
 from paralelo.verify.comparison import compare, rows_of_keys
 from paralelo.verify.postgres import Postgres, plain
@@ -85,9 +84,9 @@ def _copy(source: Source, settings: Settings, table: TablePair, keys: pa.Table) 
     stream = described.name.stream
     key = [column.source for column in table.key]
     rows = 0
-    with tempfile.TemporaryDirectory(prefix="paralelo-fix-") as root, _Target(settings, table, Path(root)) as target:
+    with scratch.folder() as root, _Target(settings, table, root) as target:
         # The target takes what is written at its own pace, and never holds this up.
-        folder = BatchFolder(Path(root), max_ahead=sys.maxsize, patience_seconds=0)
+        folder = BatchFolder(root / "batches", max_ahead=sys.maxsize, patience_seconds=0)
         target.tell({"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": key})
         # Read before, a row would take the place of a newer one that a sync wrote meanwhile, and no sync would mend it.
         target.await_lock()

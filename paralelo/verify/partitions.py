@@ -7,7 +7,6 @@ memory at a time. Each side is read once.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from paralelo.verify import scratch
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -37,9 +38,9 @@ def blocks(
     The files are in a private temporary folder, which is removed at the end: they hold the table's values.
     """
     names = list(key) or schema.names
-    with tempfile.TemporaryDirectory(prefix="paralelo-verify-") as folder:
+    with scratch.folder() as folder:
         sides = [
-            _lay_out(batches, schema, names, Path(folder) / side, partitions)
+            _lay_out(batches, schema, names, folder / side, partitions)
             for side, batches in (("source", source), ("target", target))
         ]
         for left, right in zip(*sides, strict=True):

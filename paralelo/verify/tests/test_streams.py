@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
+import sys
+import tempfile
 from collections import Counter
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -14,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paralelo.verify import merging, partitions
+from paralelo.verify import merging, partitions, scratch
 from paralelo.verify.prefetch import prefetched
 
 PAIRS = pa.schema([("k", pa.int64()), ("d", pa.decimal128(38, 2)), ("v", pa.large_string())])
@@ -69,6 +73,33 @@ def test_more_partitions_than_files_may_be_open() -> None:
         )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+_HOLDER = """
+import sys
+from paralelo.verify import scratch
+with scratch.folder() as folder:
+    (folder / "rows").write_text("a value")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_comparison_left_goes_and_what_lives_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    command, env = [sys.executable, "-c", _HOLDER], {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as holder:
+        assert holder.stdout is not None
+        held = Path(holder.stdout.readline().strip())
+        with scratch.folder() as own:
+            assert {held, own} == set(tmp_path.iterdir())
+            assert (held / "rows").exists()
+        holder.kill()
+    with scratch.folder() as own:
+        assert [own] == list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_equal_values_have_equal_hashes_wherever_they_lie_in_memory() -> None:

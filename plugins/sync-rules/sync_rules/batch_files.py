@@ -55,7 +55,7 @@ class BatchFolder:
             with _turn(root):
                 remove_dead(root)
                 self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
-                self._lock = _hold(self.path / LOCK_NAME)
+                self._lock = hold(self.path / LOCK_NAME)
         except OSError as error:
             raise ConfigurationError(f"no folder for batch files can be made below {root}: {error.strerror}") from error
 
@@ -126,12 +126,12 @@ def _turn(root: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def remove_dead(root: Path) -> int:
-    """Remove the folders below `root` that no living process holds. Returns how many."""
+def remove_dead(root: Path, prefix: str = PREFIX) -> int:
+    """Remove the folders of that kind below `root` that no living process holds. Returns how many."""
     removed = 0
-    for folder in root.glob(f"{PREFIX}*"):
+    for folder in root.glob(f"{prefix}*"):
         try:
-            lock = _hold(folder / LOCK_NAME)
+            lock = hold(folder / LOCK_NAME)
         except (BlockingIOError, FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         try:
@@ -142,7 +142,7 @@ def remove_dead(root: Path) -> int:
     return removed
 
 
-def _hold(path: Path) -> int:
+def hold(path: Path) -> int:
     """An exclusive lock on the file, kept until it is closed or the process ends. Raises BlockingIOError if taken."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
