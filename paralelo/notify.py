@@ -6,9 +6,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from sync_rules.exits import ConfigurationError, SyncError
 
@@ -23,13 +24,15 @@ DEFAULT_OCCASIONS = frozenset({"failure", "recovery"})
 _OF_KIND = {"failed": "failure", "recovering": "recovery", "finished": "success"}
 _TYPES = {"failure": "failure", "recovery": "warning", "success": "success"}
 """By occasion: Apprise's name for how bad it is."""
+Sender = Callable[[str, str, str], "bool | None"]
+"""Takes title, text and type; False where it could not be sent."""
 
 
 @dataclass
 class Notifier:
-    """Sends notices from a thread each, so that a slow mail server holds up no sync."""
+    """Sends notices, to each address from a thread of its own: a slow mail server holds up no sync and no other."""
 
-    send: Callable[[str, str, str], bool | None]
+    senders: Sequence[Sender]
     occasions: frozenset[str]
     redact: Redactor
     tell_trouble: Callable[[str], None] = lambda _: None
@@ -41,13 +44,15 @@ class Notifier:
         if occasion not in self.occasions or event.refused:
             return
         title, body = worded(event)
-        thread = threading.Thread(target=self._send, args=(title, self.redact(body), _TYPES[occasion]), daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        for send in self.senders:
+            words = (send, title, self.redact(body), _TYPES[occasion])
+            thread = threading.Thread(target=self._send, args=words, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
-    def _send(self, title: str, body: str, kind: str) -> None:
+    def _send(self, send: Sender, title: str, body: str, kind: str) -> None:
         try:
-            sent = self.send(title, body, kind)
+            sent = send(title, body, kind)
         except Exception as error:
             self.tell_trouble(self.redact(f"a notice could not be sent: {error}"))
             return
@@ -59,6 +64,8 @@ class Notifier:
         until = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(timeout=max(0.0, until - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            self.tell_trouble(f"a notice was still under way after {seconds:g} seconds, and is not waited for")
 
 
 def from_settings(settings: Mapping[str, str], redact: Redactor, tell_trouble: Callable[[str], None]) -> Notifier:
@@ -68,22 +75,28 @@ def from_settings(settings: Mapping[str, str], redact: Redactor, tell_trouble: C
         raise ConfigurationError(f"{WHEN} has {', '.join(sorted(unknown))}; it takes {', '.join(OCCASIONS)}")
     addresses = settings.get(URLS, "").split()
     if not addresses:
-        return Notifier(lambda *_: None, frozenset(), redact, tell_trouble)
+        return Notifier((), frozenset(), redact, tell_trouble)
     try:
         import apprise
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"{URLS} is set and Apprise is not installed: pip install apprise") from error
     # Apprise logs URLs, which hold tokens.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
-    service = apprise.Apprise()
+    # Without its redirects: a notice goes there without its text, and passes for sent. Without its time-out, and one
+    # address at a time: it would use threads that Python waits for at its end, however long a server drips.
+    asset = apprise.AppriseAsset(http_redirects=False, service_timeout=0)
+    services = apprise.Apprise(asset=asset)
     for number, url in enumerate(addresses, start=1):
-        if not service.add(url):
+        if not services.add(url):
             raise ConfigurationError(f"address {number} in {URLS} is none that Apprise understands")
 
-    def send(title: str, body: str, kind: str) -> bool | None:
-        return bool(service.notify(body=body, title=title, notify_type=apprise.NotifyType(kind)))
+    def send(service: apprise.Apprise, title: str, body: str, kind: str) -> bool:
+        # As text: taken for HTML, which Telegram asks for, a "<" or "&" would have it refused.
+        sent = service.notify(body, title, apprise.NotifyType(kind), body_format=apprise.NotifyFormat.TEXT)
+        return bool(sent)
 
-    return Notifier(send, occasions, redact, tell_trouble)
+    senders = [partial(send, apprise.Apprise(one, asset=asset)) for one in services]
+    return Notifier(senders, occasions, redact, tell_trouble)
 
 
 @contextmanager
