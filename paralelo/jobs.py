@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -38,6 +38,7 @@ class RunningJob:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    unwritten: Iterable[Mapping[str, object]] = ()
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     reader: threading.Thread | None = None
     scratch: Path | None = None
@@ -81,7 +82,8 @@ class RunningJob:
     def outcome(self) -> Outcome:
         """How it ended. Call it once it is done."""
         # Attempts of one run share a log: only this one's lines count.
-        mine = (line for line in runlog.lines(self.log) if self.context.items() <= line.items())
+        told = (*runlog.lines(self.log), *self.unwritten)
+        mine = (line for line in told if self.context.items() <= line.items())
         return judge(self.process.returncode, mine)
 
     def last_words(self, lines: int = 12) -> str:
@@ -139,7 +141,14 @@ def start(
         shutil.rmtree(scratch, ignore_errors=True)
         raise
     return RunningJob(
-        job, process, log, reader=reader, scratch=scratch, context=context or {}, run_id=environ["MELTANO_RUN_ID"]
+        job,
+        process,
+        log,
+        sink.unwritten,
+        reader=reader,
+        scratch=scratch,
+        context=context or {},
+        run_id=environ["MELTANO_RUN_ID"],
     )
 
 

@@ -17,7 +17,7 @@ _LOADERS_FIRST = ("loaders", "mappers", "extractors")
 _SETTINGS = re.compile(
     r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found"
     r"|Environment .* was not found|failed validation|missing required|PluginNotFound|is not set|Invalid config"
-    r"|does not exist|is damaged and holds no state"
+    r"|does not exist|is damaged and holds no state|readonly database|Permission denied|Read-only file system"
     r"|is not a valid choice for|invalid literal for int|could not convert string to|Failed to parse JSON",
     re.IGNORECASE,
 )
@@ -134,4 +134,12 @@ def _told(code: int) -> str:
 
 def _one_line(line: Mapping[str, Any]) -> str:
     text = str(line.get("event", "")).strip().splitlines()
-    return (text[-1] if text and text[0].startswith("Traceback") else text[0] if text else "")[:300]
+    told = text[-1] if text and text[0].startswith("Traceback") else text[0] if text else ""
+    return f"{told}{_cause(line) if told.startswith('Failed to persist') else ''}"[:300]
+
+
+def _cause(line: Mapping[str, Any]) -> str:
+    """Why state could not be saved, which Meltano says in its traceback alone."""
+    chain = line.get("exception")
+    found = [str(one.get("exc_value")) for one in chain if one.get("is_cause")] if isinstance(chain, list) else []
+    return f": {found[-1]}" if found else ""

@@ -93,13 +93,15 @@ def root() -> Path:
 def settings(env: Mapping[str, str] | None = None, project: Path | None = None) -> dict[str, str]:
     """The environment as Meltano sees it: the project's `.env`, over it the process's, over that `env`.
 
-    Raises ConfigurationError for a `.env` that is not in UTF-8.
+    Raises ConfigurationError for a `.env` that is not in UTF-8 or may not be read.
     """
     path = (project or root()) / ".env"
     try:
         values = {name: value for name, value in dotenv_values(path).items() if value}
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path.name} is not in UTF-8: save it so (byte {error.start} is none)") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     return {**values, **os.environ, **(env or {})}
 
 

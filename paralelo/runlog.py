@@ -5,12 +5,11 @@ Meltano's output is read through a pipe, so that no unredacted byte is ever in a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -27,6 +26,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _CONSOLE = re.compile(r"^\S+Z \[(\w+) *\] (\S+) +(.*)$", re.DOTALL)
 _NOISE = frozenset({"_logger", "_name", "stdio", "consumer", "producer", "cmd_type", "name", "string_id", "event"})
 _MAX_LINE = 20_000
+_MAX_UNWRITTEN = 1_000
 
 
 @dataclass
@@ -38,6 +38,8 @@ class RunLog:
     context: Mapping[str, Any] = field(default_factory=dict)
     max_bytes: int = MAX_BYTES
     backups: int = BACKUPS
+    unwritten: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=_MAX_UNWRITTEN))
+    """The last lines that the disk did not take: how a sync ended is told by its log."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def event(self, event: str, level: str = "info", **more: Any) -> None:
@@ -61,10 +63,13 @@ class RunLog:
         # Half of a pair, as JSON may spell it, is no character that a file can hold.
         text = json.dumps(clean, ensure_ascii=False, default=str).encode("utf-8", errors="replace").decode()
         # A full disk, or another's file: what is told here is no reason to end it, nor to leave its pipe unread.
-        with self._lock, contextlib.suppress(OSError):
-            self._make_room(len(text))
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(text + "\n")
+        with self._lock:
+            try:
+                self._make_room(len(text))
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(text + "\n")
+            except OSError:
+                self.unwritten.append(json.loads(text))
 
     def _make_room(self, coming: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

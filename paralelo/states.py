@@ -62,11 +62,12 @@ def _bookmarks(state: Mapping[str, Any] | None) -> State:
 
 
 def _main() -> int:
-    """Errors are told in one line: Meltano's own tracebacks break them to a terminal's width."""
+    """Errors are told in one line, without SQLAlchemy's statement and address: Meltano's own tracebacks break them to a
+    terminal's width."""
     try:
         return _print(sys.argv[1:])
     except Exception as error:
-        sys.stderr.write(f"{' '.join(str(error).split()) or type(error).__name__}\n")
+        sys.stderr.write(f"{' '.join(str(error).partition('[SQL:')[0].split()) or type(error).__name__}\n")
         return 1
 
 

@@ -7,6 +7,7 @@ that touches processes are given to it.
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from paralelo.outcomes import Outcome
 from paralelo.policy import Policy
 from paralelo.runlock import Proof
 from paralelo.snapshot import Phase
+
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Of a folder that is another user's, or read-only: no restart helps."""
 
 Kind = Literal["started", "stalled", "ended", "recovering", "finished", "failed", "stopped"]
 
@@ -197,6 +201,8 @@ class Supervisor:
         except (OSError, SyncError) as error:
             # No process, memory or disk to be had: an attempt that failed, and nothing to the other tables.
             exit_ = error.exit if isinstance(error, SyncError) else Exit.UNEXPECTED
+            if isinstance(error, OSError) and error.errno in _NOT_OURS:
+                exit_ = Exit.CONFIGURATION
             outcome = Outcome(exit_, f"it could not be started: {error}")
             self.attempts.append(Attempt(number, 0.0, outcome.exit, outcome.reason))
             self._tell("ended", outcome, number)

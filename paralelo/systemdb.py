@@ -30,9 +30,16 @@ _RUNS = table("runs", column("job_name"), column("run_id"), column("state"), col
 def prepare(root: Path, settings: Mapping[str, str]) -> bool:
     """Migrate the system database, once for each release of Meltano and each address. Returns whether it is ready.
 
-    Takes as long as Meltano takes to load, the first time; then nothing. What is wrong with the database is left to
-    Meltano itself to say.
+    Takes as long as Meltano takes to load, the first time; then nothing. What is wrong with the database, or with the
+    project's folder, is left to say to Meltano itself, or to its start.
     """
+    try:
+        return _prepare(root, settings)
+    except OSError:
+        return False
+
+
+def _prepare(root: Path, settings: Mapping[str, str]) -> bool:
     address = settings.get("MELTANO_DATABASE_URI", "")
     name = hashlib.sha256(f"{version('meltano')} {address}".encode()).hexdigest()[:16]
     mark = root / _MARKS / name

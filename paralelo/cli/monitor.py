@@ -66,6 +66,7 @@ class Monitor:
         self.census = usage.Census()
         self.running: list[attach.Running] = []
         self.alerts: tuple[Alert, ...] = ()
+        self._unwritten = False
 
     def look(self, *, last: bool = False) -> Snapshot:
         """One look, judged and written down."""
@@ -74,7 +75,14 @@ class Monitor:
         idle = [] if self.options.run else [pair for pair in self.pairs if (pair[0].name, pair[1]) not in active]
         snapshot, self.alerts = self.observer.judge(attach.look(self.view, self.meter, self.running, idle))
         recoveries = sum(one.told.recoveries for one in self.running if one.told is not None)
-        self.observer.write(snapshot, self.alerts, time.monotonic(), recoveries=recoveries, last=last)
+        try:
+            self.observer.write(snapshot, self.alerts, time.monotonic(), recoveries=recoveries, last=last)
+        except OSError as error:
+            # Another user's folder, or a full disk: no reason not to look.
+            if not self._unwritten:
+                self._unwritten = True
+                said = f"! {self.logs} cannot be written ({error.strerror}): the view goes on, no metrics are kept"
+                terminal_console(errors=True).print(said, markup=False)
         return snapshot
 
     def document(self, snapshot: Snapshot) -> dict[str, object]:

@@ -28,8 +28,8 @@ def _told() -> int:
     try:
         return main()
     except Exception as error:
-        cause = getattr(error, "orig", None) or error
-        sys.stderr.write(f"{' '.join(str(cause).split()) or type(error).__name__}\n")
+        cause = str(getattr(error, "orig", None) or error).partition("[SQL:")[0]
+        sys.stderr.write(f"{' '.join(cause.split()) or type(error).__name__}\n")
         return 1
 
 

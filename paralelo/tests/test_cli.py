@@ -234,3 +234,13 @@ def test_a_schedule_that_overlaps_is_refused_in_one_line_and_leaves_no_trace(
     assert said.out == ""
     assert [path.name for path in (here.root / "logs").iterdir()] == ["r1"]
     assert db.execute("SELECT to_regclass('paralelo.run')").fetchone() == (None,)
+
+
+def test_a_monitor_whose_logs_folder_cannot_be_written_still_shows(
+    here: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here.root / "logs").write_text("a file in the folder's place")
+    assert monitor.main(["--once"]) == 0
+    said = capsys.readouterr()
+    assert "toy" in said.out
+    assert said.err.count("cannot be written") == 1

@@ -136,3 +136,18 @@ def test_no_log_breaks_it(returncode: int, lines: list[str]) -> None:
 def test_an_environment_that_is_not_there_is_no_passing_trouble() -> None:
     line = {"event": "Environment 'nope' was not found.", "level": "error", "timestamp": "t"}
     assert judge(1, [parsed(json.dumps(line))]).exit is Exit.CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["(sqlite3.OperationalError) attempt to write a readonly database", "[Errno 13] Permission denied: '/srv/x'"],
+)
+def test_another_users_folder_is_not_tried_again(said: str) -> None:
+    assert judge(1, [{"event": said, "level": "error"}]).exit is Exit.CONFIGURATION
+
+
+def test_why_state_could_not_be_saved_is_told() -> None:
+    chain = [{"exc_value": "the outer one", "is_cause": False}, {"exc_value": "No space left", "is_cause": True}]
+    line = {"event": "Failed to persist state to the backend", "level": "error", "exception": chain}
+    outcome = judge(1, [line])
+    assert (outcome.exit, outcome.reason) == (Exit.UNEXPECTED, f"{line['event']}: No space left")

@@ -44,6 +44,15 @@ def test_an_environment_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
         progress.settings({}, tmp_path)
 
 
+def test_an_environment_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> dict[str, str]:
+        raise PermissionError(13, "Permission denied", str(path))  # root, whom tests may run as, may read all
+
+    monkeypatch.setattr(project, "dotenv_values", refuse)
+    with pytest.raises(ConfigurationError, match=r"\.env cannot be read: Permission denied"):
+        progress.settings({}, tmp_path)
+
+
 def _sqlite(root: Path, config: str, more: str = "") -> Path:
     """A project with tap-sqlite as it is shipped, a file with two tables, and a table's own file."""
     (root / "extract").mkdir()

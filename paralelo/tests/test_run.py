@@ -268,6 +268,14 @@ def test_an_output_that_cannot_be_written_ends_no_sync(toy: Toy, error: Exceptio
     assert (Path(found.logs) / "report.json").exists()
 
 
+def test_how_it_ended_is_told_where_no_log_can_be_written(toy: Toy) -> None:
+    (toy.root / "logs").write_text("a file in the folder's place")
+    found, output = run(toy, replace(QUICK, max_restarts=0), die_at=1, tap_exit=3, shout="the source is away")
+    assert found.exit_code == Exit.SOURCE_UNREACHABLE
+    assert found.tables[0].reason == "the source is away"
+    assert "cannot be written" in output
+
+
 @pytest.mark.parametrize("command", ["run", "recover"])
 def test_a_reader_that_has_seen_enough_ends_no_sync(toy: Toy, command: str) -> None:
     """`| head`: what nobody reads is printed to nobody, and the sync goes on to its report."""

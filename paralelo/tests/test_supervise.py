@@ -219,7 +219,14 @@ def test_a_job_that_finishes_while_it_is_stopped_is_finished() -> None:
     assert supervisor.phase == "done"
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ConfigurationError("no Meltano")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        ConfigurationError("no Meltano"),
+        PermissionError(13, "Permission denied", "/srv/paralelo/.paralelo"),
+    ],
+)
 def test_an_attempt_that_cannot_be_started_has_failed_and_another_may_follow(error: Exception) -> None:
     world = World()
     working = world.start
@@ -230,7 +237,7 @@ def test_an_attempt_that_cannot_be_started_has_failed_and_another_may_follow(err
     world.start = broken  # type: ignore[method-assign]  # a port is whatever is called
     supervisor = world.supervisor()
     assert "it could not be started: " in supervisor.attempts[0].reason
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError | PermissionError):
         assert supervisor.phase == "failed"
         assert supervisor.attempts[0].exit is Exit.CONFIGURATION
         return
