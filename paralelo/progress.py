@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
 from sync_rules.exits import ConfigurationError, SyncError, TargetUnreachable
+from target_postgres.connection import refuse_shared
 from target_postgres.errors import tell_connecting
 from target_postgres.names import fold
 
@@ -97,27 +99,30 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
     ssl = values.get("TARGET_POSTGRES_SSL_MODE", "auto")
     if ssl == "auto":
         ssl = "prefer" if host in _LOCAL or host.startswith("/") else "require"
+    open_ = partial(
+        psycopg.connect,
+        host=host,
+        port=values.get("TARGET_POSTGRES_PORT", "5432"),
+        user=values["TARGET_POSTGRES_USER"],
+        password=values.get("TARGET_POSTGRES_PASSWORD"),
+        dbname=values["TARGET_POSTGRES_DATABASE"],
+        sslmode=ssl,
+        sslrootcert=values.get("TARGET_POSTGRES_SSL_ROOT_CERT"),
+        sslcert=values.get("TARGET_POSTGRES_SSL_CERT"),
+        sslkey=values.get("TARGET_POSTGRES_SSL_KEY"),
+        application_name="paralelo operations",
+        connect_timeout=10,
+        # A host that vanished without a word is noticed within a minute and a half.
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=6,
+        tcp_user_timeout=90_000,
+        autocommit=True,
+        row_factory=dict_row,
+    )
     try:
-        connection = psycopg.connect(
-            host=host,
-            port=values.get("TARGET_POSTGRES_PORT", "5432"),
-            user=values["TARGET_POSTGRES_USER"],
-            password=values.get("TARGET_POSTGRES_PASSWORD"),
-            dbname=values["TARGET_POSTGRES_DATABASE"],
-            sslmode=ssl,
-            sslrootcert=values.get("TARGET_POSTGRES_SSL_ROOT_CERT"),
-            sslcert=values.get("TARGET_POSTGRES_SSL_CERT"),
-            sslkey=values.get("TARGET_POSTGRES_SSL_KEY"),
-            application_name="paralelo operations",
-            connect_timeout=10,
-            # A host that vanished without a word is noticed within a minute and a half.
-            keepalives_idle=30,
-            keepalives_interval=10,
-            keepalives_count=6,
-            tcp_user_timeout=90_000,
-            autocommit=True,
-            row_factory=dict_row,
-        )
+        connection = open_()
+        refuse_shared(connection, open_, f"the target {host}")
     except psycopg.Error as error:
         raise _told(error, host) from error
     connection.execute("SET statement_timeout = '20s'")

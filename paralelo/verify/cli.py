@@ -63,18 +63,24 @@ def _run(chosen: argparse.Namespace) -> int:
         # Whatever it is, it is no difference: an error that ends Python itself would exit with that code.
         told = error if isinstance(error, SyncError) else unforeseen(", ".join(chosen.tables), error)
         report = _no_report(told, chosen)
-        Console(stderr=True).print(str(told), style="yellow", markup=False, soft_wrap=True)
+        _say(str(told))
     else:
         if not chosen.quiet:
             terminal.show(report, console)
+        else:
+            for table in report.tables:
+                if table.error:
+                    _say(f"{table.table}: {table.error}")
     try:
         _write(report, chosen.json, chosen.html)
     except OSError as error:
-        Console(stderr=True).print(
-            f"{error.filename} cannot be written: {error.strerror}", style="yellow", markup=False
-        )
+        _say(f"{error.filename} cannot be written: {error.strerror}")
         return int(ExitCode.COULD_NOT_COMPARE)
     return int(report.exit_code)
+
+
+def _say(error: str) -> None:
+    Console(stderr=True).print(error, style="yellow", markup=False, soft_wrap=True)
 
 
 def _no_report(error: SyncError, chosen: argparse.Namespace) -> Report:

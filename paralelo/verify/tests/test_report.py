@@ -168,6 +168,16 @@ def test_a_report_that_finds_no_room_is_named(
     assert "/dev/full cannot be written: No space left on device" in capsys.readouterr().err
 
 
+def test_a_quiet_command_says_why_it_could_not_compare(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = replace(EQUAL, verdict="could not compare", error="the target cannot be reached")
+    monkeypatch.setattr(cli, "verify", lambda *_, **__: report_of(failed))
+    assert cli.main(["all", "--quiet"]) == ExitCode.COULD_NOT_COMPARE
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"{EQUAL.table}: the target cannot be reached\n")
+
+
 class FullDisk:
     """A source whose rows find no room in the temporary folder."""
 

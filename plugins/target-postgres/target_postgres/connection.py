@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.rows import TupleRow
+from psycopg import sql
+from psycopg.rows import TupleRow, tuple_row
 from sync_rules.exits import ConfigurationError
 
 from target_postgres.errors import tell, tell_connecting
@@ -22,6 +24,9 @@ OLDEST_SERVER = 15
 MAX_TIMEOUT = 2**31 - 1
 """In milliseconds."""
 
+_POOLERS: set[tuple[str, int]] = set()
+"""Those in session mode, by address: asked once, for it takes a second connection."""
+
 _NEARBY = ("localhost", "127.0.0.1", "::1", "")
 
 
@@ -29,13 +34,18 @@ def connect(settings: Settings, doing: str) -> Connection:
     """A connection in autocommit mode: each transaction is opened where it is meant to be.
 
     `doing` ends the application name, so that `pg_stat_activity` says what runs. Raises ConfigurationError for
-    refused credentials, a missing database, an old server or a standby, TargetUnreachable when nobody answers.
+    refused credentials, a missing database, an old server, a standby or a pooler that shares sessions,
+    TargetUnreachable when nobody answers.
     """
     where = f"PostgreSQL at {settings.host}:{settings.port}, database {settings.database}"
     try:
         connection = psycopg.connect(**_parameters(settings, doing), autocommit=True)
     except psycopg.Error as error:
         raise tell_connecting(error, f"{where} cannot be reached") from error
+    try:
+        refuse_shared(connection, lambda: psycopg.connect(**_parameters(settings, doing), autocommit=True), where)
+    except psycopg.Error as error:
+        raise tell(error, where) from error
     if connection.info.server_version < OLDEST_SERVER * 10_000:
         found = connection.info.server_version // 10_000
         connection.close()
@@ -47,6 +57,39 @@ def connect(settings: Settings, doing: str) -> Connection:
     if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
         raise ConfigurationError(f"{where} is a standby and takes no writes: name the primary")
     return connection
+
+
+def refuse_shared(
+    connection: psycopg.Connection[Any], another: Callable[[], psycopg.Connection[Any]], where: str
+) -> None:
+    """Raise ConfigurationError where a pooler gives each transaction another session: settings and locks would go to
+    other clients', and stay there. Call it before there are any; `another` opens a connection as this one was.
+
+    A server tells a client the process it talks to, a pooler a number of its own. Behind one, two clients are asked at
+    the same time which processes they talk to. Session by session these are two, and stay the same.
+    """
+    place = (connection.info.host, connection.info.port)
+    if place in _POOLERS or _backend(connection) == connection.info.backend_pid:
+        return
+    with another() as other:
+        # Some poolers give a client a session of its own from its first SET on. This one they all know, and keep apart.
+        for each in (connection, other):
+            each.execute(sql.SQL("SET application_name TO {}").format(each.info.parameter_status("application_name")))
+        ours = _backend(connection)
+        with other.transaction():
+            shared = _backend(other) == ours or _backend(connection) != ours
+    if shared:
+        connection.close()
+        raise ConfigurationError(
+            f"{where} is behind a pooler in transaction mode: name the server itself, or a pooler in session mode"
+        )
+    _POOLERS.add(place)
+
+
+def _backend(connection: psycopg.Connection[Any]) -> int:
+    row = connection.cursor(row_factory=tuple_row).execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def look_as_the_role_does(connection: Connection) -> None:

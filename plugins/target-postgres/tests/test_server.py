@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -162,3 +163,50 @@ def test_a_server_that_is_too_old_is_told_at_once(config: Any, feed: Feed, monke
     monkeypatch.setattr(connection, "OLDEST_SERVER", 900)
     with pytest.raises(ConfigurationError, match=r"is version \d+; the oldest that can be loaded into is 900"):
         load(config, feed.full(things(1)))
+
+
+class Pooled:
+    """A client of a pooler: its own number, and a session of the server's that another client may have, too."""
+
+    def __init__(self, session: Db, number: int) -> None:
+        info = session.info
+        self._session = session
+        self.info = SimpleNamespace(
+            backend_pid=number, host="pooler", port=number // 10, parameter_status=info.parameter_status
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_pooler_in_transaction_mode_is_refused_before_anything_is_set(
+    server: embedded.Server, database: str, db: Db
+) -> None:
+    """What is set would hold for its other clients, and a lock would be held by nobody that ever lets it go."""
+    first: Any = Pooled(db, 10)
+    with pytest.raises(ConfigurationError, match="session mode"):
+        connection.refuse_shared(first, lambda: Pooled(db, 11), "PostgreSQL at pooler")  # type: ignore[arg-type, return-value]
+
+
+def test_a_pooler_in_session_mode_is_asked_once(server: embedded.Server, database: str) -> None:
+    asked: list[int] = []
+    with psycopg.connect(server.dsn(database)) as one, psycopg.connect(server.dsn(database)) as two:
+        one.autocommit = two.autocommit = True
+
+        def another() -> Any:
+            asked.append(1)
+            return Pooled(two, 21)
+
+        for _ in range(2):
+            connection.refuse_shared(Pooled(one, 20), another, "PostgreSQL at pooler")  # type: ignore[arg-type]
+    assert asked == [1]
+
+
+def test_a_server_itself_is_asked_for_nothing_more(db: Db) -> None:
+    connection.refuse_shared(db, lambda: pytest.fail("a second connection"), "PostgreSQL")
