@@ -111,6 +111,7 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
         sslcert=values.get("TARGET_POSTGRES_SSL_CERT"),
         sslkey=values.get("TARGET_POSTGRES_SSL_KEY"),
         application_name="paralelo operations",
+        client_encoding="UTF8",
         connect_timeout=10,
         # A host that vanished without a word is noticed within a minute and a half.
         keepalives_idle=30,
@@ -126,6 +127,9 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
     except psycopg.Error as error:
         raise _told(error, host) from error
     connection.execute("SET statement_timeout = '20s'")
+    # As psycopg reads times, whatever the role or the database is set to.
+    connection.execute("SET datestyle = 'ISO, YMD'")
+    connection.execute("SET intervalstyle = 'postgres'")
     if read_only:
         connection.execute("SET default_transaction_read_only = on")
     return connection

@@ -85,6 +85,17 @@ def test_a_setting_that_nobody_reads_is_told(
     assert "pl4nted" not in json.dumps(found)
 
 
+def test_a_target_that_takes_no_writes_is_told(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    with servers.connect_target() as connection:
+        connection.execute("ALTER ROLE CURRENT_USER SET default_transaction_read_only = on")
+        try:
+            code, found = _asked(capsys)
+        finally:
+            connection.execute("ALTER ROLE CURRENT_USER RESET default_transaction_read_only")
+    assert code == 2
+    assert "default_transaction_read_only is on" in found["target version"][0]["said"]
+
+
 def test_missing_rights_are_told_with_their_grants(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +167,6 @@ def test_a_value_that_meltano_cannot_read_is_told_by_its_name(variable: str, val
 
 @pytest.mark.parametrize(("major", "level"), [(OLDEST_SERVER - 1, "problem"), (OLDEST_SERVER, "ok")])
 def test_a_target_older_than_the_loader_takes_is_a_problem(major: int, level: str) -> None:
-    server = {"standby": False, "version": major * 10_000, "shown": f"{major}.0", "encoding": "UTF8"}
-    [found] = target._server(server)
+    server = {"standby": False, "read_only": False, "version": major * 10_000, "shown": f"{major}.0"}
+    [found] = target._server({**server, "encoding": "UTF8"})
     assert found.level == level

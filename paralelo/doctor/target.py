@@ -56,6 +56,9 @@ def _row(connection: progress.Connection, name: str, values: Mapping[str, Any] |
 def _server(server: Mapping[str, Any]) -> Iterator[Finding]:
     if server["standby"]:
         yield problem("target version", "it is a standby and takes no writes", "name the primary in .env")
+    if server["read_only"]:
+        fix = "ALTER ROLE, ALTER DATABASE or the server's configuration; a managed server may be out of disk"
+        yield problem("target version", "it takes no writes: default_transaction_read_only is on", fix)
     if server["version"] < OLDEST_SERVER * 10_000:
         yield problem(
             "target version", f"PostgreSQL {server['shown']}", f"PostgreSQL {OLDEST_SERVER} or newer is needed"

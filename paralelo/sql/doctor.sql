@@ -4,6 +4,7 @@
 SELECT current_setting('server_version_num')::int AS version,
        current_setting('server_version') AS shown,
        pg_is_in_recovery() AS standby,
+       (SELECT reset_val = 'on' FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only') AS read_only,
        current_setting('server_encoding') AS encoding,
        clock_timestamp() AS now,
        coalesce((SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS encrypted,

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -244,3 +245,15 @@ def test_a_monitor_whose_logs_folder_cannot_be_written_still_shows(
     said = capsys.readouterr()
     assert "toy" in said.out
     assert said.err.count("cannot be written") == 1
+
+
+@pytest.mark.parametrize("setting", ["datestyle = 'SQL, DMY'", "client_encoding = 'SQL_ASCII'"])
+def test_a_target_that_writes_its_own_way_is_read(
+    here: Toy, capsys: pytest.CaptureFixture[str], db: psycopg.Connection[Any], setting: str
+) -> None:
+    values = {"table_schema": "public", "table_name": "toy", "mode": "full", "job": FULL}
+    history.write("begin", Record("r1", "toy", environment="dev", host="here", **values), here.env)  # type: ignore[arg-type]
+    db.execute(f"ALTER DATABASE {db.info.dbname} SET {setting}")
+    assert shown.main([]) == 0
+    assert monitor.main(["--once"]) == 0
+    assert "Traceback" not in capsys.readouterr().err
