@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 from psycopg.rows import TupleRow, tuple_row
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, TargetUnreachable
 
 from target_postgres.errors import tell, tell_connecting
 from target_postgres.names import MAX_BYTES
@@ -34,8 +34,8 @@ def connect(settings: Settings, doing: str) -> Connection:
     """A connection in autocommit mode: each transaction is opened where it is meant to be.
 
     `doing` ends the application name, so that `pg_stat_activity` says what runs. Raises ConfigurationError for
-    refused credentials, a missing database, an old server, a standby or a pooler that shares sessions,
-    TargetUnreachable when nobody answers.
+    refused credentials, a missing database, an old server or a pooler that shares sessions, TargetUnreachable when
+    nobody answers or a standby does.
     """
     where = f"PostgreSQL at {settings.host}:{settings.port}, database {settings.database}"
     try:
@@ -55,7 +55,8 @@ def connect(settings: Settings, doing: str) -> Connection:
     except psycopg.Error as error:
         raise tell(error, where) from error
     if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
-        raise ConfigurationError(f"{where} is a standby and takes no writes: name the primary")
+        # While one server takes over from another, the address of the first may lead to a standby for a while.
+        raise TargetUnreachable(f"{where} is a standby and takes no writes yet: name the primary, unless it takes over")
     return connection
 
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import server as embedded
 from feed import Feed, load
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, TargetUnreachable
 from target_postgres import connection
 from target_postgres.connection import connect
 from target_postgres.settings import Settings
@@ -163,6 +163,19 @@ def test_a_server_that_is_too_old_is_told_at_once(config: Any, feed: Feed, monke
     monkeypatch.setattr(connection, "OLDEST_SERVER", 900)
     with pytest.raises(ConfigurationError, match=r"is version \d+; the oldest that can be loaded into is 900"):
         load(config, feed.full(things(1)))
+
+
+def test_a_standby_may_take_over_and_is_met_again(feed: Feed) -> None:
+    """The address of a server that failed over leads to one for a while."""
+    standby = embedded.Server()
+    try:
+        standby._postgres.stop()
+        (standby._postgres.data / "standby.signal").touch()
+        standby.start()
+        with pytest.raises(TargetUnreachable, match="is a standby"):
+            load(standby.config(), feed.full(things(1)))
+    finally:
+        standby.remove()
 
 
 class Pooled:
