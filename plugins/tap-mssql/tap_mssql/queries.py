@@ -99,7 +99,7 @@ class TableQueries:
 
     def upper_key(self) -> Statement:
         """The highest key: its values, exact texts where the Arrow value would not do."""
-        shown = ", ".join(text or quote(column.name) for column, text in zip(self.key, self.key_texts(), strict=True))
+        shown = ", ".join(text or column.selected for column, text in zip(self.key, self.key_texts(), strict=True))
         order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
         return f"SELECT TOP (1) {shown} FROM {self.table} ORDER BY {order}", []
 
@@ -137,10 +137,15 @@ class TableQueries:
         """The first rows under the condition: by descending key, or by ascending cursor and key."""
         where, values = condition
         if by_cursor:
-            order = ", ".join(quote(column.name) for column in (self._cursor(), *self._key_without_cursor()))
+            order = ", ".join(map(self._itself, (self._cursor(), *self._key_without_cursor())))
         else:
-            order = ", ".join(f"{quote(column.name)} DESC" for column in self.key)
+            order = ", ".join(f"{self._itself(column)} DESC" for column in self.key)
         return f"SELECT TOP ({rows}) {selected} FROM {self.table}{_where(where)} ORDER BY {order}", values
+
+    def _itself(self, column: SqlColumn) -> str:
+        """The column, where its plain name would mean the expression that it is selected by: no index has that."""
+        name = quote(column.name)
+        return name if column.selected == name else f"{self.table}.{name}"
 
     def _list(self, extras: Sequence[str]) -> str:
         selected = [f"{column.selected} AS {quote(column.name)}" for column in self.columns]

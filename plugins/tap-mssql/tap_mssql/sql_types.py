@@ -13,6 +13,9 @@ from sync_rules.column_types import ColumnType
 MAX_LENGTH = -1
 """`sys.columns.max_length` of a `max`, `xml` or other large column."""
 
+_LONGEST_NVARCHAR = 4000
+"""In characters; what may be longer is nvarchar(max)."""
+
 _PLAIN = {
     "bit": "boolean",
     "tinyint": "smallint",
@@ -43,6 +46,11 @@ _TWO_BYTES = ("nchar", "nvarchar")
 _SIZED_TEXT = ("char", "varchar", *_TWO_BYTES)
 _SIZED_BINARY = ("binary", "varbinary")
 _SCALED_TIMES = {"time": "time({})", "datetime2": "timestamp({})", "datetimeoffset": "timestamp({}) with time zone"}
+_CONVERTED = ("Chinese_", "Hebrew_", "Japanese_", "Korean_", "Vietnamese_")
+"""How the names begin of collations whose code pages the server itself turns into UTF-16, for the drivers do it wrong.
+
+mssql-python 1.16 tears two-byte characters apart beside a `max` column, and its tables differ from SQL Server's.
+"""
 _LARGE = ("text", "ntext", "image", "xml", "json", "geography", "geometry", "vector", "hierarchyid", "sql_variant")
 
 _VARIANT = (
@@ -127,6 +135,9 @@ class SqlColumn:
     def selected(self) -> str:
         """The expression that a SELECT reads the column by."""
         name = quote(self.name)
+        if self.base in ("char", "varchar", "text") and (self.collation or "").startswith(_CONVERTED):
+            length = self.max_length if self.base != "text" and 0 < self.max_length <= _LONGEST_NVARCHAR else "max"
+            return f"CAST({name} AS nvarchar({length}))"
         if self.base in _SELECTED:
             return _SELECTED[self.base].format(name)
         if self.base in (*_PLAIN, *_SCALED_TIMES, *_SIZED_TEXT, *_SIZED_BINARY, "decimal", "numeric"):

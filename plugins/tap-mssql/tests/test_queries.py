@@ -156,3 +156,11 @@ def test_the_highest_count_is_found_by_an_index() -> None:
     """A cast inside MAX would have SQL Server read the whole index, for every incremental sync."""
     queries = TableQueries("t", (column("id"),), (column("id"),), column("n", "smallint"), (), None)
     assert queries.highest_cursor() == ("SELECT CAST(MAX([n]) AS bigint) FROM t", [])
+
+
+def test_pages_are_in_the_order_of_the_key_itself_where_it_is_selected_by_an_expression() -> None:
+    key = column("code", "varchar", collation="Japanese_CI_AS")
+    made = TableQueries("[dbo].[t]", (key,), (key,), None, (), None)
+    (sql, _), (highest, _) = made.page(7, ("", [])), made.upper_key()
+    assert sql.endswith("ORDER BY [dbo].[t].[code] DESC")
+    assert "CAST([code] AS nvarchar(4))" in highest

@@ -75,6 +75,23 @@ def test_types_no_driver_reads_are_converted_by_the_server() -> None:
 
 
 @pytest.mark.parametrize(
+    ("base", "length", "as_type"),
+    [
+        ("varchar", 60, "60"),
+        ("char", 4000, "4000"),
+        ("varchar", 8000, "max"),
+        ("varchar", -1, "max"),
+        ("text", 16, "max"),
+    ],
+)
+def test_the_server_converts_code_pages_that_drivers_get_wrong(base: str, length: int, as_type: object) -> None:
+    assert column(base, length, collation="Chinese_PRC_CI_AS").selected == f"CAST([a]]b] AS nvarchar({as_type}))"
+    assert column(base, length, collation="Hebrew_100_CS_AS").selected == f"CAST([a]]b] AS nvarchar({as_type}))"
+    assert column(base, length, collation="Cyrillic_General_CI_AS").selected == "[a]]b]"
+    assert column("nvarchar", 60, collation="Chinese_PRC_CI_AS").selected == "[a]]b]"
+
+
+@pytest.mark.parametrize(
     ("one", "marker"),
     [
         (column("bigint"), "CAST(? AS bigint)"),
