@@ -104,10 +104,13 @@ def _knock(config: Mapping[str, Any]) -> None:
     try:
         with socket.create_connection(address, timeout=min(_KNOCK_SECONDS, config["connect_timeout_seconds"])):
             return
-    except socket.gaierror as error:
-        if error.errno != socket.EAI_NONAME:
+    except (socket.gaierror, UnicodeError) as error:  # the latter: `.`, or a name that is too long for one
+        if isinstance(error, socket.gaierror) and error.errno != socket.EAI_NONAME:
             raise SourceUnreachable(f"{server_name(config)}: the name of the host could not be looked up") from error
-        raise NoSuchHost(f"{server_name(config)}: there is no host of that name: check host") from error
+        raise NoSuchHost(
+            f"{server_name(config)}: there is no host of that name: check host, which is the name alone; a named"
+            " instance is reached by its port"
+        ) from error
     except OSError as error:
         told = "nothing answers" if isinstance(error, TimeoutError) else (error.strerror or "no answer").lower()
         raise SourceUnreachable(f"{server_name(config)}: cannot be reached: {told}") from error
@@ -181,7 +184,8 @@ def connection_string(config: Mapping[str, Any]) -> str:
     if config["driver"] != "pyodbc":
         # The driver would open a lost connection anew by itself, unasked: see MssqlPythonConnection._be_there.
         words["ConnectRetryCount"] = 0
-    return "".join(f"{word}={_braced(value)};" for word, value in words.items() if value is not None)
+    # What is empty is left out: mssql-python's own parser refuses it.
+    return "".join(f"{word}={_braced(value)};" for word, value in words.items() if value not in (None, ""))
 
 
 def _braced(value: Any) -> str:

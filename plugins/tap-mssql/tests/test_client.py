@@ -36,6 +36,13 @@ def test_a_name_is_looked_up_three_times(monkeypatch: pytest.MonkeyPatch, errno:
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize("host", [".", "sql\\instance", "sql.invalid,1433", "a" * 64 + ".invalid"])
+def test_what_is_no_name_of_a_host_is_told(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr(client, "_ATTEMPTS", 1)
+    with pytest.raises(ConfigurationError, match="the name alone"):
+        client.connect({**CONFIG, "host": host}, logging.getLogger())
+
+
 def test_pyodbc_gives_a_sign_for_half_a_character() -> None:
     """As mssql-python does; its own decoder would refuse the row."""
     module: Any = pytest.importorskip("tap_mssql.client_pyodbc", reason="no ODBC manager here", exc_type=ImportError)

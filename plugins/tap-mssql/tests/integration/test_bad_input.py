@@ -27,6 +27,7 @@ def unused_port() -> int:
     [
         ({"host": "no-such-host.invalid"}, 2, "there is no host of that name"),
         ({"password": "wrong-Secret-1"}, 2, "login failed for user sa"),
+        ({"password": ""}, 2, "login failed for user sa"),
         ({"database": "no_such_database"}, 2, "database no_such_database"),
         ({"tables": ["dbo.no_such_table"]}, 2, "dbo.no_such_table: no such table or view"),
         ({"trust_server_certificate": False}, 2, "certificate was not accepted"),
