@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tap_mssql import survey
 from target_postgres.connection import OLDEST_SERVER
 
 from paralelo import project
 from paralelo.cli.doctor import main
-from paralelo.doctor import machine, target
+from paralelo.doctor import machine, source, target
 from tests.servers import Servers
 
 Findings = dict[str, list[dict[str, Any]]]
@@ -118,6 +121,15 @@ def test_missing_rights_are_told_with_their_grants(
     assert any("SCHEMA paralelo" in fix for fix in fixes)
     assert _levels(found, "target resumo_faixas") == {"problem"}
     assert "problem" in _levels(found, "table bi-credores")
+
+
+def test_a_column_that_select_leaves_out_need_not_be_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(survey, "readable", lambda _connection, _name, columns: asked.extend(c.name for c in columns))
+    [table] = [one for one in project.tables() if one.name == "bi-credores"]
+    findings = source.checks([replace(table, select=("*.UF", "*.CIDADE", "!*.CIDADE"))], os.environ)
+    assert "problem" not in {one.level for one in findings}
+    assert asked == ["id", "UF", "mod_ts"]
 
 
 def test_snapshot_that_is_not_allowed_is_told_before_the_sync(

@@ -15,7 +15,7 @@ from tap_mssql.table import choose
 from paralelo import other_sources, project, source
 from paralelo.doctor.finding import Check, Finding, gathered, ok, problem, skipped, warning
 from paralelo.plugin_settings import settings_of
-from paralelo.project import Table
+from paralelo.project import Table, selected
 from paralelo.propose import Looked
 
 CLOCK_SECONDS = 60.0
@@ -122,9 +122,10 @@ def _table(connection: Connection, table: Table) -> Iterator[Finding]:
     description = looked.description
     for mode, extractor in table.extractors.items():
         own = {**source.own_config(extractor), "sync_mode": mode}
-        chosen = choose(description, own, lambda _: True)
+        chosen = choose(description, own, lambda column: selected(table.select, table.stream, column))
+    taken = chosen.columns_of(description)
     try:
-        survey.readable(connection, description.name, description.columns)
+        survey.readable(connection, description.name, [c for c in description.columns if c.name in taken])
     except ConfigurationError:
         raise
     except SyncError as error:
