@@ -127,12 +127,17 @@ def _turn(root: Path) -> Iterator[None]:
 
 
 def remove_dead(root: Path, prefix: str = PREFIX) -> int:
-    """Remove the folders of that kind below `root` that no living process holds. Returns how many."""
+    """Remove the folders of that kind below `root` that no living process holds. Returns how many.
+
+    `root` may be open to other users: what one laid there as a link is neither followed nor removed.
+    """
     removed = 0
     for folder in root.glob(f"{prefix}*"):
+        if folder.is_symlink():
+            continue
         try:
             lock = hold(folder / LOCK_NAME)
-        except (BlockingIOError, FileNotFoundError, NotADirectoryError, PermissionError):
+        except OSError:
             continue
         try:
             shutil.rmtree(folder, ignore_errors=True)
@@ -144,7 +149,7 @@ def remove_dead(root: Path, prefix: str = PREFIX) -> int:
 
 def hold(path: Path) -> int:
     """An exclusive lock on the file, kept until it is closed or the process ends. Raises BlockingIOError if taken."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

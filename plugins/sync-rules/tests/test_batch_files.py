@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from sync_rules.batch_files import BatchFolder, remove_dead
+from sync_rules.batch_files import LOCK_NAME, PREFIX, BatchFolder, remove_dead
 from sync_rules.batch_info import BatchInfo
 from sync_rules.exits import ConfigurationError, Stalled
 
@@ -67,6 +67,18 @@ def test_what_the_dead_left_goes_and_what_lives_stays(tmp_path: Path) -> None:
     assert len(list(alive.path.glob("*.arrow"))) == 1
     alive.close(discard=True)
     assert remove_dead(tmp_path) == 1
+
+
+def test_links_of_others_are_not_followed(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "shared", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    (root / f"{PREFIX}link").symlink_to(elsewhere)
+    made = root / f"{PREFIX}made"
+    made.mkdir()
+    (made / LOCK_NAME).symlink_to(elsewhere / "file")
+    assert remove_dead(root) == 0
+    assert not list(elsewhere.iterdir())
 
 
 def test_a_root_that_cannot_be_made_is_a_setting_to_correct(tmp_path: Path) -> None:
