@@ -108,6 +108,9 @@ class DirectLoad:
             self._give_up_unfinished()
         if plan:
             logger.info("%s: the source's columns changed: %s", self.job.live, plan)
+        if plan.added and self.job.mode == "incremental":
+            added = ", ".join(column.name for column in plan.added)
+            logger.warning("%s: rows copied before have NULL in %s until its full sync runs", self.job.live, added)
 
     def _storage(self) -> object:
         """Which files the live table is stored in: others when its rows were written anew."""

@@ -43,12 +43,14 @@ def loaded(config: Any, feed: Feed) -> Feed:
 
 
 @WAYS
-def test_added(config: Any, db: Db, loaded: Feed, way: str) -> None:
+def test_added(config: Any, db: Db, loaded: Feed, way: str, caplog: pytest.LogCaptureFixture) -> None:
     loaded.columns = {"Extra": "varchar(5)", **loaded.columns}
     loaded.not_null = ("id", "Extra")
     again(config, loaded, things(*range(1, 11), Extra="new"), way)
     assert types(db)["extra"] == "character varying(5)"
     assert ids(db, "extra = 'new'") == list(range(1, 11))
+    # Of rows that are not sent again the target has no value, whatever the source fills the column with.
+    assert ("rows copied before have NULL in extra" in caplog.text) == (way == "incremental")
 
 
 @WAYS
