@@ -37,10 +37,11 @@ JOIN sys.schemas s ON s.schema_id = o.schema_id
 WHERE p.index_id IN (0, 1) AND RTRIM(o.type) = 'U' AND o.is_ms_shipped = 0{named}
 GROUP BY s.name, o.name
 """
-_DATABASE = """
+DATABASE = """
 SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int), collation_name
 FROM sys.databases WHERE name = DB_NAME()
 """
+"""One row: 1 where snapshot isolation is allowed, whether READ COMMITTED reads row versions, the collation."""
 _VERSION = (
     "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)), CAST(SERVERPROPERTY('Edition') AS nvarchar(128))"
 )
@@ -75,11 +76,11 @@ def sizes(connection: Connection, wanted: Sequence[TableName] = ()) -> dict[Tabl
 
 def database(connection: Connection) -> tuple[bool, bool, str | None]:
     """Whether the database allows snapshot isolation, whether READ COMMITTED reads row versions, its collation."""
-    found = connection.rows(_DATABASE)
+    found = connection.rows(DATABASE)
     if not found:
         raise ConfigurationError("the server does not show this login its own database in sys.databases")
     allowed, versioned, collation = found[0]
-    return int(allowed) == 1, bool(versioned), collation
+    return int(allowed or 0) == 1, bool(versioned), collation
 
 
 def version(connection: Connection) -> tuple[str, str]:

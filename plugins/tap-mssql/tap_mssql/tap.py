@@ -90,11 +90,9 @@ class TapMssql(PagedTap):
 
     def _database_facts(self, connection: Connection) -> tuple[int | None, bool, str | None]:
         """Whether snapshots are allowed (None: the server does not say), row versions used, and the collation."""
-        found = optional(
-            connection,
-            "SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int), collation_name"
-            " FROM sys.databases WHERE name = DB_NAME()",
-        )
+        from tap_mssql.survey import DATABASE
+
+        found = optional(connection, DATABASE)
         if not found:
             return None, False, None
         allowed, versioned, collation = found[0]

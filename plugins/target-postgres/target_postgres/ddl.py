@@ -68,7 +68,7 @@ def hide(connection: Connection, name: TableName) -> None:
 def create_incoming(
     connection: Connection, live: TableName, columns: Sequence[Column]
 ) -> tuple[sql.Identifier, sql.Composable]:
-    """A temporary table for one batch at a time: the live table's columns and constraints, and no indexes.
+    """A temporary table for one batch at a time: the live table's columns and their NOT NULL, and no indexes.
 
     Columns that the batch does not bring are left out, for their NOT NULL would refuse every row. Returns the table,
     and by what its rows are in the order they came: a later row may get the room that a page before had left, so it is
