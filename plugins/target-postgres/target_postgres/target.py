@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 import signal
 import sys
 import weakref
@@ -325,5 +324,4 @@ def _safe(error: Exception) -> str:
 
 def main() -> None:
     """The `target-postgres` command."""
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     TargetPostgres.cli()
