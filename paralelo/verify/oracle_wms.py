@@ -98,6 +98,9 @@ class OracleWms:
         """The same."""
         return self.named(table.source_table)
 
+    def check(self, table: TablePair) -> None:
+        """Nothing: a field that the user may not see is not there."""
+
     def clock(self, zone: str) -> str:  # noqa: ARG002  # the API's times are instants
         """The server's time now, in UTC."""
         return self._everything.bounds()[3].astimezone(timezone.utc).replace(tzinfo=None).isoformat()

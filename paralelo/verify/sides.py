@@ -132,6 +132,9 @@ class Source(Side, Protocol):
     def again(self, table: TablePair) -> SourceTable:
         """The table of a pair."""
 
+    def check(self, table: TablePair) -> None:
+        """Raise ConfigurationError for columns whose values the source hides from this login."""
+
     def clock(self, zone: str) -> str:
         """The server's time now, as the cursor is stamped by it (`local` or `utc`), in ISO 8601 without an offset."""
 

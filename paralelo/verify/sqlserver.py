@@ -61,6 +61,16 @@ class SqlServer:
         with self._pool.borrow() as connection:
             return describe_one(connection, name)
 
+    def check(self, table: TablePair) -> None:
+        """See `Source`."""
+        with self._pool.borrow() as connection:
+            hidden.check(
+                connection,
+                TableName(table.source_schema, table.source_table),
+                [column.source for column in table.columns],
+                log,
+            )
+
     def clock(self, zone: str) -> str:
         """The server's time now, as the cursor column is stamped by it (`local` or `utc`), in ISO 8601."""
         function = "SYSUTCDATETIME()" if zone == "utc" else "SYSDATETIME()"

@@ -157,6 +157,7 @@ def describe_pair(source: Source, target: Postgres, wanted: Wanted) -> Paired:
     """Both sides' columns, paired. Raises a SyncError where a side has no such table."""
     described = source.named(wanted.source)
     paired = pair(wanted, described, target.describe(wanted.target_schema, wanted.target_table))
+    source.check(paired.table)
     settled = settle_nullability(
         paired.table,
         lambda column: source.holds_null(paired.table, column) or target.holds_null(paired.table, column),

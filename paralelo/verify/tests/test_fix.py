@@ -101,8 +101,13 @@ def test_columns_that_no_sync_copies_are_not_copied(pair: Pair, settings: Settin
     assert rows == [(1, "um", 1), (2, "dois", 2)]
 
 
-def test_masks_are_not_copied(pair: Pair, settings: Settings, lacking: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_are_neither_compared_nor_copied(
+    pair: Pair, settings: Settings, lacking: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hidden, "optional", lambda _c, sql, *_, **__: [("id",)] if sql == hidden._MASKED else [])
+    report = verify_table(pair.source, pair.target, Wanted("dbo.em_uso", "public", "em_uso"), Options("quick"))
+    assert report.verdict == "could not compare"
+    assert "gets masks instead of the values of id" in str(report.error)
     with pytest.raises(ConfigurationError, match="gets masks instead of the values of id"):
         fix(pair.source, pair.target, settings, lacking, extra=False)
     assert pair.postgres.execute("SELECT id FROM em_uso").fetchall() == [(2,)]
