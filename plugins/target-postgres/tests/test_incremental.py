@@ -159,6 +159,18 @@ def test_changes_alone_are_not_written_where_a_full_copy_was(
     assert ids(db) == list(range(1, 12))
 
 
+def test_the_ledger_keeps_the_last_full_sync_that_took_effect_however_old(config: Any, db: Db, feed: Feed) -> None:
+    """SPEC I10. A later one is unfinished: what the live table was filled by is the one before."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.version = 2
+    load(config, [feed.schema(), feed.batch(1, things(2), None, (2,))])
+    db.execute("UPDATE paralelo.sync SET updated_at = now() - interval '100 days'")
+    load(config, feed.incremental(things(11)))
+    db.execute("DROP TABLE things")
+    with pytest.raises(ConfigurationError, match="things is gone, and a full sync had filled it"):
+        load(config, feed.incremental(things(12)))
+
+
 def test_a_database_that_lacks_what_the_bookmark_stands_for(config: Any, db: Db, feed: Feed) -> None:
     """SPEC I10. It was restored from an older copy: what came between the two would never come."""
     first, second, third = (f"2026-01-0{day}T00:00:00.123456+00:00" for day in (1, 2, 3))
