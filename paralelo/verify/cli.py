@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,11 +13,12 @@ from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from rich.console import Console
 from sync_rules.exits import SyncError
 
-from paralelo.verify import html, terminal
+from paralelo.verify import html, scratch, terminal
 from paralelo.verify.report import ExitCode, Report, TableReport, to_json
 from paralelo.verify.runner import verify
 from paralelo.verify.table import DEFAULT_SETTLE_SECONDS, Options, unforeseen
@@ -27,19 +29,22 @@ _DEFAULTS = {field.name: field.default for field in fields(Options)}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0 when everything is equal, 1 when something differs, 2 when it could not be told."""
     chosen = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _end)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _end)
+    heard = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+    before = {one: signal.signal(one, _end) for one in heard}
     try:
         return _run(chosen)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted", style="yellow")
-        return 130
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
-def _end(signum: int, _frame: FrameType | None) -> None:
-    """As an error would: what lies in temporary folders is removed."""
-    raise SystemExit(128 + signum)
+def _end(signum: int, _frame: FrameType | None) -> NoReturn:
+    """At once: threads may be waiting for an answer that takes a server an hour. What lies on disk is removed."""
+    scratch.remove()
+    console = Console(stderr=True)
+    console.show_cursor()  # which is hidden while something moves on the screen
+    console.print("interrupted", style="yellow")
+    os._exit(128 + signum)
 
 
 def _run(chosen: argparse.Namespace) -> int:

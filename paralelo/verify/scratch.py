@@ -13,6 +13,7 @@ from sync_rules.batch_files import LOCK_NAME, hold, remove_dead
 
 PREFIX = "paralelo-rows-"
 _UNLOCKED = ".paralelo-new-"
+_held: set[Path] = set()
 
 
 @contextmanager
@@ -24,8 +25,16 @@ def folder() -> Iterator[Path]:
     lock = hold(made / LOCK_NAME)
     # It has the name by which others find it only once it is locked.
     path = made.rename(made.with_name(PREFIX + made.name.removeprefix(_UNLOCKED)))
+    _held.add(path)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        _held.discard(path)
         os.close(lock)
+
+
+def remove() -> None:
+    """Remove all folders that are in use, for a process that ends without leaving its blocks."""
+    for path in list(_held):
+        shutil.rmtree(path, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -99,6 +100,40 @@ def test_what_a_killed_comparison_left_goes_and_what_lives_stays(
         holder.kill()
     with scratch.folder() as own:
         assert [own] == list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+_STUCK = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from paralelo.verify import cli, scratch
+
+def wait():
+    with scratch.folder() as folder:
+        print(folder, flush=True)
+        threading.Event().wait()
+
+def verify(*_, **__):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(wait).result()
+
+cli.verify = verify
+sys.exit(cli.main(["all"]))
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_at_once_whatever_a_server_is_waited_for(tmp_path: Path, sent: int, code: int) -> None:
+    command, env = [sys.executable, "-c", _STUCK], {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as stuck:
+        assert stuck.stdout is not None
+        folder = Path(stuck.stdout.readline().strip())
+        assert folder.exists()
+        stuck.send_signal(sent)
+        try:
+            assert stuck.wait(30) == code
+        finally:
+            stuck.kill()
     assert not list(tmp_path.iterdir())
 
 
