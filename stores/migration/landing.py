@@ -135,7 +135,7 @@ def _python_path() -> str:
 
 
 def _tap_configs(store: Store) -> list[dict[str, Any]]:
-    """One for the tables with a rowid, one for those without: they land by their own key."""
+    """One for the tables with a rowid, one for those without: these land in one pass, whatever their keys hold."""
     config: dict[str, Any] = {
         "path": str(store.path),
         "table_prefix": store.prefix,
@@ -145,7 +145,7 @@ def _tap_configs(store: Store) -> list[dict[str, Any]]:
     numbered = [table.name for table in store.tables if table.rows and table.rowid is not None]
     others = [table.name for table in store.tables if table.rows and table.rowid is None]
     configs = [{**config, "tables": numbered, "key_columns": ["_rowid"]}] if numbered else []
-    return [*configs, *([{**config, "tables": others}] if others else [])]
+    return [*configs, *([{**config, "tables": others, "key_columns": []}] if others else [])]
 
 
 def _target_config(stores: Sequence[Store], settings: DatabaseSettings) -> dict[str, Any]:

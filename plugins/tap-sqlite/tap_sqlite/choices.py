@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,7 @@ class Choices:
 
 def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable[[str], bool]) -> Choices:
     """By the settings, else by the table. Raises ConfigurationError for a column that is not there."""
-    wanted = [_found(table, name, "key_columns") for name in config.get("key_columns") or ()]
-    key = wanted or [_found(table, name, "key_columns") for name in natural_key(table)]
+    key = [_found(table, name, "key_columns") for name in key_names(table, config)]
     cursor_name = config.get("cursor_column")
     cursor = _found(table, cursor_name, "cursor_column") if cursor_name else None
     if config["sync_mode"] == "incremental":
@@ -37,6 +36,12 @@ def choose(table: TableDescription, config: Mapping[str, Any], selects: Callable
     columns = [column for column in table.columns if column.name in names or selects(column.name)]
     columns = [column for column in key if column not in table.columns] + columns
     return Choices(tuple(columns), tuple(key), cursor)
+
+
+def key_names(table: TableDescription, config: Mapping[str, Any]) -> Sequence[str]:
+    """What is set, where an empty list is no key at all, else the table's own."""
+    wanted: Sequence[str] | None = config.get("key_columns")
+    return natural_key(table) if wanted is None else wanted
 
 
 def _found(table: TableDescription, name: str, setting: str) -> TableColumn:

@@ -32,7 +32,7 @@ SETTINGS = th.PropertiesList(
         th.ArrayType(th.StringType),
         title="Key",
         description="The unique key. `rowid` is the hidden row number, copied as `_rowid`. Default: INTEGER PRIMARY"
-        " KEY, else the declared primary key, else `rowid`.",
+        " KEY, else the declared primary key, else `rowid`. `[]` is none: the table is read in one pass.",
     ),
     th.Property("cursor_column", th.StringType, title="Cursor", description="The column that says when a row changed."),
     th.Property(

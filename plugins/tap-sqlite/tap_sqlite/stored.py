@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 from sync_rules.column_types import ColumnType
 
 from tap_sqlite.database import Database
@@ -66,6 +67,22 @@ def _look(database: Database, source: str, spelled: Sequence[str]) -> list[Store
         parts.append(f"count(CASE WHEN {whole} AND {name} NOT IN (0, 1) THEN 1 END)")
     counts = database.rows(f"SELECT {', '.join(parts)} FROM {source}")[0]  # noqa: S608 - quoted names
     return [Stored(*counts[start : start + 6]) for start in range(0, len(counts), 6)]
+
+
+def not_utf8(database: Database, source: str, spelled: Sequence[str], rows: int) -> set[int]:
+    """Which of these columns of text hold some that is not UTF-8. SQLite itself never looks, so each value is read."""
+    if not spelled:
+        return set()
+    seeds = ", ".join(f"'' AS c{number}" for number in range(len(spelled)))
+    sql = f"SELECT {seeds} UNION ALL SELECT {', '.join(spelled)} FROM {source}"  # noqa: S608 - quoted names
+    found: set[int] = set()
+    for batch in database.batches(sql, (), rows):
+        for number in set(range(len(spelled))) - found:
+            try:
+                batch.column(number).validate(full=True)
+            except pa.ArrowInvalid:
+                found.add(number)
+    return found
 
 
 def settle(column: TableColumn, stored: Stored, *, as_json: bool) -> ColumnType:

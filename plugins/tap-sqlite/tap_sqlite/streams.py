@@ -12,13 +12,13 @@ from sync_rules.singer.source import Column, Source, json_schema
 from sync_rules.singer.stream import PagedStream
 
 from tap_sqlite import stored
-from tap_sqlite.catalog import TableDescription, describe, natural_key
-from tap_sqlite.choices import Choices, choose
+from tap_sqlite.catalog import TableDescription, describe
+from tap_sqlite.choices import Choices, choose, key_names
 from tap_sqlite.database import Database, folded
 from tap_sqlite.declared import BIGINT, BINARY, BOOLEAN, DOUBLE, JSON, TEXT, TableColumn, for_nothing_stored
 from tap_sqlite.queries import Queries
 from tap_sqlite.rejects import Rejects
-from tap_sqlite.table import SqliteTable
+from tap_sqlite.table import SqliteTable, rows_at_once
 
 if TYPE_CHECKING:
     from tap_sqlite.tap import TapSqlite
@@ -44,8 +44,7 @@ class TableStream(PagedStream):
             tap, schema=schema or _schema_of(description), name=f"main-{tap.config.get('table_prefix') or ''}{table}"
         )
         if description is not None:
-            keys = tap.config.get("key_columns") or natural_key(description)
-            known = [description.column(name) for name in keys]
+            known = [description.column(name) for name in key_names(description, tap.config)]
             self.primary_keys = [column.name for column in known if column is not None]
             if tap.config.get("cursor_column") and not self.is_full:
                 self.replication_key = tap.config["cursor_column"]
@@ -89,6 +88,11 @@ class TableStream(PagedStream):
                     ", ".join(f"{count} {kind}" for kind, count in found.kinds.items()) or "nothing",
                     types[column.name],
                 )
+        texts = [column for column in open_ones if as_json and types[column.name] == TEXT]
+        rows = rows_at_once(database, queries, self.config) if texts else 0
+        for number in stored.not_utf8(database, queries.source, [queries.spelled(c) for c in texts], rows):
+            types[texts[number].name] = JSON
+            self.logger.info("%s: %s holds text that is not UTF-8: read as json", table.name, texts[number].name)
         known = {c.name: replace(c, type=types[c.name]) for c in chosen.columns}
         return Choices(
             tuple(known.values()),

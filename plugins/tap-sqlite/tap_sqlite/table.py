@@ -151,10 +151,7 @@ class SqliteTable:
 
     def read_whole(self) -> Iterator[list[pa.RecordBatch]]:
         """All rows of a view, or of a table without any key."""
-        statement = self._queries.largest_row()
-        largest = int(self.database.value(*statement) or 0) if statement else 0
-        budget = int(self.config["page_bytes"])
-        rows = max(1, min(int(self.config["page_size"]), _BATCH_ROWS, budget // max(1, largest)))
+        rows = rows_at_once(self.database, self._queries, self.config)
         sql, bound = self._queries.whole()
         first = True
         for raw in self.database.batches(sql, bound, rows):
@@ -353,6 +350,13 @@ class SqliteTable:
                     f"{self.name}: a key is stored as {kind}, which no bookmark holds: set key_columns: [rowid]"
                 )
         return tuple(found)
+
+
+def rows_at_once(database: Database, queries: Queries, config: Mapping[str, Any]) -> int:
+    """How many rows of a pass over the whole table are held, by its largest row."""
+    statement = queries.largest_row()
+    largest = int(database.value(*statement) or 0) if statement else 0
+    return max(1, min(int(config["page_size"]), _BATCH_ROWS, int(config["page_bytes"]) // max(1, largest)))
 
 
 def _side_by_side(read: Sequence[pa.RecordBatch], *, extra: bool) -> pa.RecordBatch:

@@ -145,6 +145,9 @@ def test_text_that_is_not_utf8_is_rejected_or_packed(file: Callable[..., Path], 
     run = tap(path, max_rejects=1)
     assert [row["a"] for row in run.rows] == ["ok"]
     assert "text that is not UTF-8" in run.log
+    packed = tap(path, off_type_values="json", page_size=1)
+    assert [row["a"] for row in packed.rows] == ['{"text_base64": "/0E="}', '"ok"']
+    assert (packed.types["a"], packed.types["b"]) == ("json", "bigint")
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,8 @@ def test_a_key_that_is_no_place_to_go_on_from(
     path = file(f"CREATE TABLE t (k {declared} PRIMARY KEY); INSERT INTO t VALUES {rows}")
     run = tap(path, page_size=1, max_rejects=9)
     assert (run.code, words in run.log, "rowid" in run.log) == (2, True, True), run.log
+    without = tap(path, key_columns=[], off_type_values="json")
+    assert (len(without.rows), without.of("SCHEMA")[0]["key_properties"]) == (len(keys), [])
 
 
 def test_a_wide_table_with_a_value_of_another_type(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
