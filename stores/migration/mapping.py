@@ -183,6 +183,9 @@ def _one_table(connection: Connection, store: Store, table: SourceTable) -> int:
     connection.execute(statement("engine.reject_binary"))
     target = sql.Identifier(*table.target.split("."))
     columns = judged_columns(connection)
+    for (indexed,) in connection.execute(statement("engine.indexed"), named).fetchall():
+        if indexed in columns or indexed.startswith("("):
+            connection.execute(statement("engine.reject_long", expression=sql.SQL(indexed)), {"what": indexed})
     parted = "_part" in columns
     unique = store.layout.mapped[table.kind].unique
     if unique:

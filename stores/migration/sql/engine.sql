@@ -1,10 +1,11 @@
 -- name: judge
 -- Every row of the source as the mapping sees it, with the ids it will get. Rows that the ledger has are left out at
--- the end, not at the start: a mapping may count over all of them.
+-- the end, not at the start: a mapping may count over all of them. MATERIALIZED: it is worked out once, not for each row
+-- that it is joined to.
 CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
 WITH source AS (
     SELECT s._rowid, paralelo_stores.as_row(row_to_json(s.*)) AS r, md5(row_to_json(s.*)::text) AS row_hash FROM {source} AS s
-), mapped AS (
+), mapped AS MATERIALIZED (
     {mapping}
 )
 SELECT m.*, s.row_hash, s.r AS _row, NULL::bigint AS _id, paralelo_stores.binary_in(s.r) AS _binary
@@ -16,6 +17,22 @@ WHERE NOT EXISTS (
 
 -- name: reject_binary
 UPDATE judged SET _reason = concat_ws('; ', _reason, _binary) WHERE _binary IS NOT NULL;
+
+-- name: indexed
+-- The texts that a target's ordered indexes hold.
+SELECT DISTINCT pg_get_indexdef(i.indexrelid, a.attnum, true)
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_am AS m ON m.oid = c.relam AND m.amname = 'btree'
+JOIN pg_attribute AS a ON a.attrelid = i.indexrelid AND a.atttypid = 'text'::regtype
+WHERE i.indrelid = %(target)s::regclass
+ORDER BY 1;
+
+-- name: reject_long
+-- PostgreSQL refuses a row that takes more than a third of a page in an index: a thousand bytes for each of two columns
+-- fit.
+UPDATE judged SET _reason = concat_ws('; ', _reason, %(what)s::text || ' is too long to be indexed')
+WHERE octet_length({expression}) > 1000;
 
 -- name: reject_repeated
 -- Of rows that are one by the target's key the last one written stays, as the old class's reader would have found it.
@@ -69,7 +86,7 @@ ON CONFLICT DO NOTHING;
 -- The mapping worked out again, against what the target holds. Differences per source row.
 WITH source AS (
     SELECT s._rowid, paralelo_stores.as_row(row_to_json(s.*)) AS r FROM {source} AS s
-), mapped AS (
+), mapped AS MATERIALIZED (
     {mapping}
 ), wanted AS (
     SELECT m._rowid, l.target_ids, to_jsonb(ROW({columns_of_m})) AS wanted

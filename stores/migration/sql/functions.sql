@@ -38,15 +38,30 @@ $$;
 CREATE OR REPLACE FUNCTION paralelo_stores.as_time(value jsonb) RETURNS timestamptz LANGUAGE sql STABLE AS $$
     -- A number counts from 1970: seconds up to 10^11 (the year 5138), milliseconds from there to 10^14. Text is ISO 8601,
     -- with T or a space; without an offset it is UTC, which is what the old classes wrote. A number that was written to
-    -- a text column is text since: one of nine digits or more before the point is no date, and counts from 1970.
+    -- a text column is text since: one of nine digits or more before the point is no date, and counts from 1970. Not \d,
+    -- which takes other scripts' digits too in some collations.
     SELECT CASE
         WHEN jsonb_typeof(value) = 'number' THEN paralelo_stores.since_1970(value::numeric)
-        WHEN jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^\d{9,14}(\.\d{1,20})?$'
+        WHEN jsonb_typeof(value) = 'string' AND value #>> '{}' ~ '^[0-9]{9,14}(\.[0-9]{1,20})?$'
             THEN paralelo_stores.since_1970((value #>> '{}')::numeric)
         WHEN jsonb_typeof(value) = 'string' AND value #>> '{}'
-            ~ '^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?$'
+            ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?$'
             AND pg_input_is_valid(value #>> '{}', 'timestamptz') THEN (value #>> '{}')::timestamptz
     END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.is_json(written text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+-- Whether PostgreSQL reads it. What is nested over 500 deep is none: PostgreSQL's stack, and that of Python's reader, has
+-- an end.
+BEGIN
+    RETURN (length(written) - length(translate(written, '[{', '')) <= 500 OR (
+        SELECT max(depth) <= 500 FROM (
+            SELECT sum(CASE WHEN sign[1] IN ('[', '{') THEN 1 ELSE -1 END) OVER (ORDER BY n) AS depth
+            FROM regexp_matches(regexp_replace(written, '"(?:[^"\\]|\\.)*"', '', 'g'), '[][{}]', 'g')
+                WITH ORDINALITY AS m (sign, n)
+        ) AS nested
+    )) AND pg_input_is_valid(written, 'jsonb');
+END
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.as_json(value jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
@@ -57,7 +72,7 @@ BEGIN
         RETURN NULL;
     ELSIF jsonb_typeof(value) <> 'string' THEN
         RETURN value;
-    ELSIF pg_input_is_valid(value #>> '{}', 'jsonb') THEN
+    ELSIF paralelo_stores.is_json(value #>> '{}') THEN
         RETURN (value #>> '{}')::jsonb;
     END IF;
     RETURN jsonb_build_object('broken_json', value);
@@ -65,7 +80,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.broken(name text, value jsonb) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN jsonb_typeof(value) = 'string' AND NOT pg_input_is_valid(value #>> '{}', 'jsonb')
+    SELECT CASE WHEN jsonb_typeof(value) = 'string' AND NOT paralelo_stores.is_json(value #>> '{}')
         THEN name || ' is broken JSON, kept as text' END
 $$;
 
@@ -87,6 +102,20 @@ CREATE OR REPLACE FUNCTION paralelo_stores.wrong(name text, value jsonb, kind te
         WHEN 'boolean' THEN paralelo_stores.as_boolean(value) IS NULL
         WHEN 'time' THEN paralelo_stores.as_time(value) IS NULL
         END THEN name || ' is no ' || kind END
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.unsearchable(name text, value jsonb) RETURNS text LANGUAGE plpgsql STABLE AS $$
+-- A full-text index holds a million bytes of a text's words. Only a long text is tried.
+BEGIN
+    IF octet_length(paralelo_stores.as_text(value)) > 100000 THEN
+        BEGIN
+            PERFORM to_tsvector('simple', paralelo_stores.as_text(value));
+        EXCEPTION WHEN program_limit_exceeded THEN
+            RETURN name || ' has more words than a full-text index holds';
+        END;
+    END IF;
+    RETURN NULL;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.judgement(VARIADIC found text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$

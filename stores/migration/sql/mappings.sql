@@ -115,7 +115,8 @@ SELECT _rowid,
             THEN 'neither user_query nor agent_response' END,
         missing('created_at', r -> 'created_at'), wrong('created_at', r -> 'created_at', 'time'),
         wrong('is_flagged', r -> 'is_flagged', 'boolean'), wrong('is_approved', r -> 'is_approved', 'boolean'),
-        wrong('rating', r -> 'rating', 'integer')) AS _reason,
+        wrong('rating', r -> 'rating', 'integer'), unsearchable('user_query', r -> 'user_query'),
+        unsearchable('agent_response', r -> 'agent_response')) AS _reason,
     broken('observations', r -> 'observations') AS _note,
     'legacy-' || _rowid AS session_id,
     part.role,
@@ -134,7 +135,7 @@ WHERE part.content IS NOT NULL
 
 -- name: context_store.content
 SELECT _rowid,
-    judgement(missing('content', r -> 'content'), missing('created_at', r -> 'created_at'),
+    judgement(missing('content', r -> 'content'), unsearchable('content', r -> 'content'), missing('created_at', r -> 'created_at'),
         wrong('created_at', r -> 'created_at', 'time')) AS _reason,
     broken('metadata', r -> 'metadata') AS _note,
     'document' AS content_type,
@@ -177,6 +178,7 @@ FROM source
 SELECT _rowid,
     judgement(missing('session_id', r -> 'session_id'), missing('start_time', r -> 'start_time'),
         wrong('start_time', r -> 'start_time', 'time'), wrong('duration', r -> 'duration', 'number'),
+        CASE WHEN abs(as_number(r -> 'duration')) > 1e11 THEN 'duration is beyond 10^11 seconds' END,
         wrong('activity_count', r -> 'activity_count', 'integer'),
         CASE WHEN NOT EXISTS (SELECT FROM analytics.user_profiles AS p WHERE p.user_id = as_text(r -> 'user_id'))
             THEN 'its user_id has no profile' END) AS _reason,
@@ -184,7 +186,8 @@ SELECT _rowid,
     as_text(r -> 'session_id') AS session_id,
     as_text(r -> 'user_id') AS user_id,
     as_time(r -> 'start_time') AS started_at,
-    as_time(r -> 'start_time') + make_interval(secs => as_number(r -> 'duration')) AS ended_at,
+    CASE WHEN abs(as_number(r -> 'duration')) <= 1e11
+        THEN as_time(r -> 'start_time') + make_interval(secs => as_number(r -> 'duration')) END AS ended_at,
     as_number(r -> 'duration') AS duration_seconds,
     coalesce(as_integer(r -> 'activity_count'), 0)::integer AS query_count,
     with_legacy(NULL, rest(r, 'session_id', 'user_id', 'start_time', 'duration', 'activity_count')) AS meta
@@ -263,7 +266,8 @@ SELECT _rowid,
     as_time(r -> 'last_updated') AS last_adjusted,
     with_legacy(jsonb_build_object('changes', coalesce((
             SELECT jsonb_agg(rest(paralelo_stores.as_row(row_to_json(a.*)), 'threshold_name') ORDER BY a._rowid)
-            FROM {audit_log} AS a WHERE to_jsonb(a.threshold_name) = source.r -> 'name'), '[]')),
+            FROM {audit_log} AS a
+            WHERE paralelo_stores.as_row(row_to_json(a.*)) -> 'threshold_name' = source.r -> 'name'), '[]')),
         rest(r, 'name', 'current_value', 'min_value', 'max_value', 'last_updated')) AS adjustment_history,
     coalesce(as_time(r -> 'last_updated'), timestamptz 'epoch') AS created_at,
     coalesce(as_time(r -> 'last_updated'), timestamptz 'epoch') AS updated_at
