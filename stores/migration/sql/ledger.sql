@@ -87,8 +87,8 @@ SELECT
     (SELECT count(*) FROM {target} AS t
      WHERE t.id > (SELECT coalesce(max(id), 0) FROM paralelo_stores.migrated_row AS m, unnest(m.target_ids) AS id
                    WHERE m.store = %(store)s AND m.target = %(target)s)
-         AND NOT EXISTS (SELECT FROM paralelo_stores.migrated_row AS m
-                         WHERE m.target = %(target)s AND m.target_ids @> ARRAY[t.id])) AS new;
+         AND NOT EXISTS (SELECT FROM paralelo_stores.migrated_row AS m, unnest(m.target_ids) AS id
+                         WHERE m.target = %(target)s AND id = t.id)) AS new;
 
 -- name: remove_mapped
 DELETE FROM {target} AS t USING (
