@@ -148,8 +148,14 @@ def _do(given: argparse.Namespace, stores: Sequence[Store], told: Report) -> int
     asyncio.run(_initialize(settings))
     if not given.same_files:
         _with_connection(settings, lambda connection: check_paths(connection, stores))
-    land(stores, settings)
-    return _with_connection(settings, lambda connection: _map(connection, stores, told, same_files=given.same_files))
+    failed = land(stores, settings)
+    landed = [store for store in stores if store.path not in failed]
+    done = _with_connection(settings, lambda connection: _map(connection, landed, told, same_files=given.same_files))
+    if failed:
+        words, code = next(iter(failed.values()))
+        more = f" (and {len(failed) - 1} files more)" if len(failed) > 1 else ""
+        return _fail(f"not everything is done: {words}{more}", code)
+    return done
 
 
 def _map(connection: Connection, stores: Sequence[Store], told: Report, *, same_files: bool) -> int:

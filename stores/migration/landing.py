@@ -47,22 +47,26 @@ def executable(name: str) -> str:
     raise LandingFailed(f"{name} is not installed: `make setup`", 2)
 
 
-def land(stores: Sequence[Store], settings: DatabaseSettings) -> None:
+def land(stores: Sequence[Store], settings: DatabaseSettings) -> dict[Path, tuple[str, int]]:
     """Copy every table that has rows. Values stay as they are: what is not of its column's type is JSON.
 
     The rowid goes along as the key, where a table has one. One tap process reads the files one after the other, one
-    target process writes them all. Raises LandingFailed.
+    target process writes them all. Returns why files could not be read to their end, and the exit code for it.
+    Raises LandingFailed.
     """
     configs = [config for store in stores for config in _tap_configs(store)]
     if not configs:
-        return
+        return {}
     with _folder() as folder:
         for config in configs:
             config["batch_root"] = str(folder / "batches")
         logs = {plugin: folder / f"{plugin}.log" for plugin in ("tap-sqlite", "target-postgres")}
         target_config = _in_memory(_target_config(stores, settings))
         commands = {
-            "tap-sqlite": [sys.executable, "-m", "stores.migration.tap_files", _write(folder / "tap.json", configs)],
+            "tap-sqlite": [
+                *(sys.executable, "-m", "stores.migration.tap_files"),
+                *(_write(folder / "tap.json", configs), str(folder / "failed.json")),
+            ],
             "target-postgres": [executable("target-postgres"), "--config", f"/dev/fd/{target_config}"],
         }
         try:
@@ -73,6 +77,8 @@ def land(stores: Sequence[Store], settings: DatabaseSettings) -> None:
         for plugin in ("target-postgres", "tap-sqlite"):
             if ended[plugin]:
                 raise LandingFailed(f"{plugin} ended with {ended[plugin]}: {_last_words(logs[plugin])}", ended[plugin])
+        failed = json.loads((folder / "failed.json").read_text(encoding="utf-8"))
+        return {Path(path): (words, code) for path, (words, code) in failed.items()}
 
 
 def _check_own(root: Path) -> None:

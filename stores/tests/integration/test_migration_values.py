@@ -97,3 +97,28 @@ def test_a_value_that_no_statement_takes_costs_its_row_only(
     verified = migrate(command_environment, tmp_path, "--verify")
     assert verified.returncode == 0, verified.stdout
     assert migrate(command_environment, tmp_path, "--rollback").returncode == 0
+
+
+def test_a_file_damaged_inside_costs_no_other_store(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Its rows are counted by the index of its key, which is whole: only who reads them sees the damage."""
+    broken = tmp_path / "a_broken.db"
+    with closing(sqlite3.connect(broken)) as file:
+        file.execute("CREATE TABLE job_patterns (pattern_key TEXT PRIMARY KEY, pattern_data TEXT)")
+        rows = ((str(number), "p" * 900) for number in range(200))
+        file.executemany("INSERT INTO job_patterns VALUES (?, ?)", rows)
+        file.commit()
+    size = broken.stat().st_size
+    with broken.open("r+b") as raw:
+        raw.seek(size // 8192 * 4096)
+        raw.write(b"\xff" * 4096)
+    with closing(sqlite3.connect(tmp_path / "b_whole.db")) as file:
+        file.executescript(STORES["audit"][0])
+        file.execute("INSERT INTO audit_queue VALUES ('m', 'r', 'pending', '2025-01-01')")
+        file.commit()
+    done = migrate(command_environment, tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert f"{broken}: the file is damaged" in done.stderr
+    assert db.execute("SELECT payload ->> 'memory_id' FROM audit.audit_queue").fetchall() == [("m",)]
+    assert migrate(command_environment, tmp_path, "--verify", "--only", "b_whole").returncode == 0
