@@ -13,6 +13,7 @@ import msgspec
 from sync_rules.exits import ConfigurationError
 
 from tap_oracle_wms.errors import Passing, http_date, is_passing, one_line, retry_after, transport_failure
+from tap_oracle_wms.limiter import LONGEST_HOLD_SECONDS
 
 _EARLY_SECONDS = 30.0
 _USUAL_SECONDS = 3_600.0
@@ -65,6 +66,7 @@ class ClientCredentials:
         self._lock = threading.Lock()
         self._value = ""
         self._until = 0.0
+        self._held_until = 0.0
 
     def header(self) -> str:
         """The token, a new one shortly before the old one ends."""
@@ -81,8 +83,14 @@ class ClientCredentials:
             return True
 
     def _fetch(self) -> None:
-        """Raises Passing where asking again may help: whoever wants the token repeats its request."""
+        """Raises Passing where asking again may help: whoever wants the token repeats its request.
+
+        For as long as the token server asked for patience it is not asked, by any thread.
+        """
         host = httpx.URL(self._url).host
+        held = self._held_until - self._clock()
+        if held > 0:
+            raise Passing(f"the token server {host} asked for patience", held)
         body = bytearray()
         try:
             with self._http.stream("POST", self._url, data=self._form, headers={"Authorization": self._who}) as answer:
@@ -97,6 +105,7 @@ class ClientCredentials:
         said = _json_object(body)
         if is_passing(answer.status_code) or (answer.status_code == 200 and said is None):
             asked = retry_after(answer.headers.get("retry-after"), http_date(answer.headers.get("date")))
+            self._held_until = self._clock() + min(asked or 0.0, LONGEST_HOLD_SECONDS)
             what = "no JSON" if answer.status_code == 200 else answer.status_code
             raise Passing(f"the token server {host} answered {what}", asked)
         if answer.status_code != 200 or said is None:

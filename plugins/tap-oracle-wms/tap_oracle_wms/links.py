@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from sync_rules.exits import ConfigurationError
 
-from tap_oracle_wms.errors import BadAnswer
+from tap_oracle_wms.errors import BadAnswer, one_line
 
 _USUAL_PORTS = (80, 443)
 
@@ -28,12 +28,17 @@ def next_query(link: object, asked: str) -> str | None:
         raise BadAnswer(f"{urlsplit(asked).path}: next_page is no address") from error
     if there.netloc and not same:
         raise ConfigurationError(
-            f"the API's next_page leads to {there.hostname}, not to {here.hostname}: nothing is sent there; set"
+            f"the API's next_page leads to {_told(there)}, not to {_told(here)}: nothing is sent there; set"
             " base_url to the address the API has for itself"
         )
     if there.path and there.path.rstrip("/") != here.path.rstrip("/"):
         raise ConfigurationError(f"the API's next_page leads to another path than {here.path}: it is not followed")
     return there.query
+
+
+def _told(address: SplitResult) -> str:
+    """Host and port, without what may stand before them."""
+    return one_line(address.netloc.rpartition("@")[2])
 
 
 def _place(host: str | None, port: int | None) -> tuple[str | None, int | None]:

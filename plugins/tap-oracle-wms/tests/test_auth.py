@@ -54,6 +54,21 @@ def test_a_busy_token_server_is_asked_again(status: int) -> None:
     assert passing.value.retry_after == 7
 
 
+def test_a_token_server_that_asks_for_patience_is_left_alone_by_all() -> None:
+    clock, seen = Clock(), []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        seen.append(1)
+        return httpx.Response(429, headers={"Retry-After": "7"})
+
+    auth = credentials(answer, clock)
+    for now, left, asked in ((0.0, 7, 1), (5.0, 2, 1), (7.0, 7, 2)):
+        clock.now = now
+        with pytest.raises(Passing, match=r"token server id\.example") as passing:
+            auth.header()
+        assert (passing.value.retry_after, len(seen)) == (left, asked)
+
+
 @pytest.mark.parametrize("body", [b"<html>Service is starting</html>", b'{"access_tok', b"[]"])
 def test_what_is_no_answer_of_a_token_server_may_pass(body: bytes) -> None:
     with pytest.raises(Passing, match="no JSON"):

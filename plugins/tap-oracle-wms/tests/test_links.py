@@ -47,6 +47,11 @@ def test_another_host_or_path_gets_nothing(link: str) -> None:
         next_query(link, ASKED)
 
 
+def test_the_port_is_told_and_no_credentials() -> None:
+    with pytest.raises(ConfigurationError, match=r"leads to wms\.example:8443, not to wms\.example:"):
+        next_query("https://user:word@wms.example:8443/acme/wms/lgfapi/v10/entity/allocation/?cursor=x", ASKED)
+
+
 @pytest.mark.parametrize("link", [7, {"a": 1}, "https://wms.example:x/"])
 def test_what_is_no_address_is_an_error(link: object) -> None:
     with pytest.raises(BadAnswer):
