@@ -33,9 +33,14 @@ class BaseRepository(Generic[M]):
         return (await self._models(sql, list(given.values())))[0]
 
     async def create_many(self, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Insert rows that all have the same columns, in one transaction. Returns how many."""
+        """Insert rows that all have the same columns, in one transaction. Returns how many.
+
+        Raises ValueError for a row that has others: its values would be left out.
+        """
         if not rows:
             return 0
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise ValueError(f"rows for {self.model.__tablename__} that are written at once must have the same columns")
         sql = insertion(self.model, tuple(rows[0]))
         await self.db.execute_many(sql, [tuple(argument(row[name]) for name in rows[0]) for row in rows])
         return len(rows)

@@ -216,6 +216,9 @@ def test_columns_that_are_not_there_are_refused(run: Any) -> None:
     store = TWSStore(db=run.db)
     with pytest.raises(ValueError, match="no column"):
         run(store.jobs.find({"job_name; DROP TABLE tws.tws_events": 1}))
+    rows = [{"content_type": "a", "content": "x"}, {"content_type": "a", "content": "y", "title": "t"}]
+    with pytest.raises(ValueError, match="the same columns"):
+        run(ContextStore(db=run.db).content.create_many(rows))
     with pytest.raises(ValueError, match="every row"):
         run(store.jobs.delete_many({}))
 
