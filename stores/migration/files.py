@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from tap_sqlite.database import why_not
 from target_postgres.names import shorten
 
 from stores.migration.layouts import Layout, recognise
@@ -146,7 +147,8 @@ def _look(path: Path, folder: Path) -> Store | Unknown:
             tables = tuple(_table(connection, name, layout, without_rowid=without) for name, without in ordinary)
             indexes = tuple(name for name, kind, _ in kinds if kind == "virtual")
     except sqlite3.Error as error:
-        return Unknown(path, f"cannot be read: {error}", unreadable=True)
+        closed = str(error).startswith(("unable to open", "attempt to write"))
+        return Unknown(path, f"cannot be read: {why_not(path) if closed else error}", unreadable=True)
     return Store(_name(path, folder), path, layout, tables, indexes)
 
 

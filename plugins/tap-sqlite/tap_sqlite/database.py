@@ -130,7 +130,7 @@ class Database:
                 f"{self.path}: the file is damaged: restore it, or try `.recover` on a copy ({text})"
             )
         if "unable to open" in lower or "readonly" in lower:
-            return ConfigurationError(f"{self.path}: {what}; {_why_not(self.path)} ({text})")
+            return ConfigurationError(f"{self.path}: {what}; {why_not(self.path)} ({text})")
         if any(words in lower for words in _REFUSED):
             return ConfigurationError(f"{self.path}: {what}: SQLite refuses the statement ({text})")
         return SourceUnreachable(f"{self.path}: {what} ({text})")
@@ -195,7 +195,8 @@ def _check_nobody_writes(path: Path) -> None:
         )
 
 
-def _why_not(path: Path) -> str:
+def why_not(path: Path) -> str:
+    """Why SQLite cannot open a file for reading only, and what to do."""
     if any(name.endswith("-journal") for name in _beside(path)):
         return (
             "a writer died in the middle of a transaction, and its journal has to be rolled back by a program that may"

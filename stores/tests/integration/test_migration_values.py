@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -97,6 +98,22 @@ def test_a_value_that_no_statement_takes_costs_its_row_only(
     verified = migrate(command_environment, tmp_path, "--verify")
     assert verified.returncode == 0, verified.stdout
     assert migrate(command_environment, tmp_path, "--rollback").returncode == 0
+
+
+def test_a_file_whose_writer_died_is_told_with_what_to_do(command_environment: dict[str, str], tmp_path: Path) -> None:
+    writing, dead = tmp_path / "writing", tmp_path / "dead.db"
+    with closing(sqlite3.connect(writing)) as file:
+        file.executescript(STORES["audit"][0])
+        rows = [("m" * 900,)] * 50
+        file.executemany("INSERT INTO audit_queue VALUES (?, 'r', 'pending', '2025-01-01')", rows)
+        file.commit()
+        file.execute("PRAGMA cache_size = 5")
+        file.execute("UPDATE audit_queue SET memory_id = upper(memory_id)")
+        shutil.copy(writing, dead)
+        shutil.copy(f"{writing}-journal", f"{dead}-journal")
+    done = migrate(command_environment, tmp_path, "--dry-run")
+    assert done.returncode == 2
+    assert "dead.db: cannot be read: a writer died in the middle of a transaction" in done.stderr
 
 
 def test_a_file_damaged_inside_costs_no_other_store(
