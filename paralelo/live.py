@@ -68,7 +68,7 @@ def terminal_console(*, errors: bool = False) -> Console:
     if isinstance(stream, TextIOWrapper):
         # A name that the terminal's encoding lacks is shown as well as it can be.
         stream.reconfigure(errors="replace")
-    console = TerminalConsole(file=stream, highlight=False, soft_wrap=True)
+    console = TerminalConsole(file=stream, highlight=False, soft_wrap=True, markup=False)
     if not _on_terminal(console) or console.width < 1:
         # Nobody knows how wide a log is: rich would say 80, and cut the tables' columns. On 0 it would print nothing.
         console.width = PLAIN_WIDTH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from rich.console import Console
+from rich.table import Table as Grid
 
 from paralelo.live import PLAIN_WIDTH, can_redraw, terminal_console, wrapped
 
@@ -29,3 +30,12 @@ def test_a_terminal_that_says_it_has_no_columns_is_written_to(monkeypatch: pytes
     assert terminal_console().width == PLAIN_WIDTH
     monkeypatch.setenv("COLUMNS", "40")
     assert terminal_console().width == 40
+
+
+def test_a_name_in_brackets_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    grid = Grid("peso [kg]")
+    grid.add_row("preco [/un]")
+    terminal_console().print(grid)
+    printed = capsys.readouterr().out
+    assert "peso [kg]" in printed
+    assert "preco [/un]" in printed

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
+from rich.text import Text
 from sync_rules.exits import SyncError
 
 from paralelo.verify import html, scratch, terminal
@@ -62,7 +63,7 @@ def _run(chosen: argparse.Namespace) -> int:
                 cursor_column=chosen.cursor,
                 columns=chosen.column,
                 repair="extra" if chosen.fix_extra else "rows" if chosen.fix else "no",
-                on_table=lambda done: status.update(f"{done.table}: {done.verdict}"),
+                on_table=lambda done: status.update(Text(f"{done.table}: {done.verdict}")),
             )
     except Exception as error:
         # Whatever it is, it is no difference: an error that ends Python itself would exit with that code.

@@ -39,7 +39,7 @@ def show(report: Report, console: Console) -> None:
     for table in report.tables:
         details = _details(table, console)
         if details:
-            title = f"{table.table} → {table.target}"
+            title = Text(f"{table.table} → {table.target}")
             console.print(Panel(Group(*details), title=title, title_align="left", border_style=_STYLES[table.verdict]))
     for check, unseen in {(table.check, table.unseen) for table in report.tables if table.unseen}:
         console.print(
@@ -70,7 +70,7 @@ def _grid(report: Report, counted: Mapping[str, Callable[[TableReport], float]])
     grid.add_column("verdict", min_width=9, overflow="fold")
     for table in report.tables:
         verdict = Text(table.verdict, style=_STYLES[table.verdict])
-        grid.add_row(table.table, table.check, *(f"{count(table):,}" for count in counted.values()), verdict)
+        grid.add_row(Text(table.table), table.check, *(f"{count(table):,}" for count in counted.values()), verdict)
     return grid
 
 
@@ -100,7 +100,7 @@ def _differences(table: TableReport) -> Table:
     chosen = _some_of_each(table.differences)
     grid = Table(box=None, pad_edge=False)
     grid.add_column("row")
-    grid.add_column(", ".join(table.key) or "no key")
+    grid.add_column(Text(", ".join(table.key) or "no key"))
     grid.add_column("source | target" if table.values_shown else "source | target (masked: --show-values)")
     for found in chosen:
         grid.add_row(found.kind, Text(", ".join("NULL" if part is None else part for part in found.key)), _cells(found))

@@ -89,6 +89,16 @@ def test_one_screen_without_colours_on_a_dumb_terminal() -> None:
     assert "different" in text
 
 
+def test_a_name_in_brackets_is_shown_as_it_is() -> None:
+    """rich would take `[kg]` for a style and leave it out, and end with an error at `[/kg]`."""
+    out = StringIO()
+    named = replace(FOUND, table="dbo.peso [kg]", target="public.peso [/kg]", key=("id [/un]",))
+    terminal.show(report_of(named), Console(file=out, width=120, force_terminal=False))
+    assert out.getvalue().count("dbo.peso [kg]") == 2
+    assert "public.peso [/kg]" in out.getvalue()
+    assert "id [/un]" in out.getvalue()
+
+
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_no_count_and_no_verdict_is_cut_off(width: int) -> None:
     large = replace(FOUND, source_rows=1_234_567_890, target_rows=1_234_567_891, unsettled=4, seconds=17.0)
