@@ -46,11 +46,6 @@ _TWO_BYTES = ("nchar", "nvarchar")
 _SIZED_TEXT = ("char", "varchar", *_TWO_BYTES)
 _SIZED_BINARY = ("binary", "varbinary")
 _SCALED_TIMES = {"time": "time({})", "datetime2": "timestamp({})", "datetimeoffset": "timestamp({}) with time zone"}
-_CONVERTED = ("Chinese_", "Hebrew_", "Japanese_", "Korean_", "Vietnamese_")
-"""How the names begin of collations whose code pages the server itself turns into UTF-16, for the drivers do it wrong.
-
-mssql-python 1.16 tears two-byte characters apart beside a `max` column, and its tables differ from SQL Server's.
-"""
 _LARGE = ("text", "ntext", "image", "xml", "json", "geography", "geometry", "vector", "hierarchyid", "sql_variant")
 
 _VARIANT = (
@@ -135,7 +130,9 @@ class SqlColumn:
     def selected(self) -> str:
         """The expression that a SELECT reads the column by."""
         name = quote(self.name)
-        if self.base in ("char", "varchar", "text") and (self.collation or "").startswith(_CONVERTED):
+        if self.base in ("char", "varchar", "text") and self.collation and not self.collation.endswith("_UTF8"):
+            # The server knows its code pages. The drivers' own tables make `?` of bytes that those only pass on (in a
+            # text of UTF-8 that was stored as it is), and mssql-python 1.16 tears two-byte characters apart.
             length = self.max_length if self.base != "text" and 0 < self.max_length <= _LONGEST_NVARCHAR else "max"
             return f"CAST({name} AS nvarchar({length}))"
         if self.base in _SELECTED:
