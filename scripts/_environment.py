@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ ENVIRONMENT = Path(__file__).resolve().parent.parent / ".venv"
 def enter() -> None:
     """Start the command again with the project's Python, where this one does not know the project."""
     if find_spec("paralelo") is not None:
+        import_module("paralelo.cli")  # first, for Ctrl-C: what follows takes a second or two
         return
     python = ENVIRONMENT / "bin" / "python"
     if python.exists() and Path(sys.prefix) != ENVIRONMENT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -45,3 +46,16 @@ def test_a_script_runs_its_own_project(elsewhere: Path) -> None:
         [str(python), "doctor.py", "--help"], cwd=elsewhere, capture_output=True, text=True, check=False
     )
     assert (told.returncode, told.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "begins", ["import paralelo.cli", f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import _environment"]
+)
+def test_ctrl_c_while_a_command_is_imported_is_no_error_to_be_traced(begins: str) -> None:
+    python = project.root() / ".venv" / "bin" / "python"
+    program = [str(python), "-c", f"{begins}\nraise KeyboardInterrupt"]
+    told = subprocess.run(program, cwd=project.root(), capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (-signal.SIGINT, "")
+    program[-1] = f"{begins}\nraise ValueError"
+    told = subprocess.run(program, cwd=project.root(), capture_output=True, text=True, check=False)
+    assert "Traceback" in told.stderr
