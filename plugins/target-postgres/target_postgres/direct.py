@@ -199,6 +199,7 @@ class DirectLoad:
         upsert.drop_superseded(self._connection, self.job.cursor, self._order)
         updated = upsert.update_changed(self._connection)
         inserted = upsert.insert_missing(self._connection)
+        upsert.tell_what_differs(self._connection, str(self.job.live))
         return Outcome(inserted=inserted, updated=updated, unchanged=frame.rows - inserted - updated)
 
     def finish(self) -> None:

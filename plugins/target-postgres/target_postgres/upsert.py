@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from psycopg import sql
 from target_postgres.connection import Connection
 from target_postgres.names import column, column_list, pairs
 from target_postgres.queries import query
+
+logger = logging.getLogger("target-postgres")
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,13 @@ class Upsert:
             query("rows.drop_superseded", incoming=self.incoming, keys=column_list(self.key), order=order)
         ).rowcount
 
+    @property
+    def _values(self) -> list[str]:
+        return [name for name in self.columns if name not in self.key]
+
     def update_changed(self, connection: Connection) -> int:
         """Update live rows that differ. Returns how many."""
-        values = [name for name in self.columns if name not in self.key]
+        values = self._values
         if not values:
             return 0
         assignments = sql.SQL(", ").join(sql.SQL("{} = {}").format(column(name), column(name, "s")) for name in values)
@@ -46,6 +53,26 @@ class Upsert:
                 incoming_values=column_list(values, "s"),
             )
         ).rowcount
+
+    def tell_what_differs(self, connection: Connection, table: str) -> None:
+        """Warn of rows that are not in the live table as they were written to it: nothing else says that its own
+        triggers and rules keep rows out or change them. A table without any is not asked."""
+        asked = connection.execute(query("rows.intervened_in"), {"name": self.live.as_string(connection)})
+        if asked.fetchone() != (True,):
+            return
+        row = connection.execute(
+            query(
+                "rows.count_not_as_loaded",
+                live=self.live,
+                incoming=self.incoming,
+                match=pairs(self.key, "t", "s"),
+                live_values=column_list(self._values, "t"),
+                incoming_values=column_list(self._values, "s"),
+            )
+        ).fetchone()
+        if row and row[0]:
+            why = "a trigger or a rule of the table kept them out or changed them"
+            logger.warning("%s: %s rows are not there as they were loaded: %s", table, row[0], why)
 
     def insert_missing(self, connection: Connection) -> int:
         """Insert incoming rows whose key the live table lacks. Returns how many."""

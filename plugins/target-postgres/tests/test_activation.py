@@ -416,3 +416,37 @@ def test_stale_rows_that_another_table_refers_to(config: Any, db: Db, feed: Feed
     assert ids(db, "status = 1") == list(range(1, 11))
     sync(config, feed, things(*range(1, 10), status=2), 3, stale_rows="keep")
     assert ids(db) == list(range(1, 11))
+
+
+@pytest.mark.parametrize("keeps_out", ["RETURN NULL", "NEW.status := 9; RETURN NEW"])
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_rows_that_a_trigger_keeps_out_or_changes_are_told(
+    config: Any, db: Db, feed: Feed, caplog: pytest.LogCaptureFixture, keeps_out: str, partitioned: bool
+) -> None:
+    if partitioned:
+        db.execute(
+            'CREATE TABLE things (id bigint PRIMARY KEY, "name" varchar(10), amount numeric(38,2), status integer,'
+            " mod_ts timestamp(6)) PARTITION BY RANGE (id)"
+        )
+        db.execute("CREATE TABLE things_all PARTITION OF things DEFAULT")
+    sync(config, feed, things(1, 2, 3), 1)
+    db.execute(
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS"
+        f" 'BEGIN IF NEW.id > 3 THEN {keeps_out}; END IF; RETURN NEW; END'"
+    )
+    on = "things_all" if partitioned else "things"
+    db.execute(f"CREATE TRIGGER meddles BEFORE INSERT ON {on} FOR EACH ROW EXECUTE FUNCTION meddle()")
+    sync(config, feed, things(1, 2, 3), 2)
+    assert "not there as they were loaded" not in caplog.text
+    sync(config, feed, things(1, 2, 3, 4, 5), 3)
+    assert "public.things: 2 rows are not there as they were loaded" in caplog.text
+    caplog.clear()
+    load(config, [feed.schema("incremental"), feed.batch(1, things(3, 6), mode="incremental")])
+    assert "public.things: 1 rows are not there as they were loaded" in caplog.text
+
+
+def test_a_rule_that_keeps_rows_out_is_told(config: Any, db: Db, feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
+    sync(config, feed, things(1, 2, 3), 1)
+    db.execute("CREATE RULE none AS ON INSERT TO things DO INSTEAD NOTHING")
+    sync(config, feed, things(1, 2, 3, 4), 2)
+    assert "1 rows are not there as they were loaded" in caplog.text

@@ -66,6 +66,7 @@ def _write(
     upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names)
     updated = upsert.update_changed(connection)
     inserted = upsert.insert_missing(connection)
+    upsert.tell_what_differs(connection, str(job.live))
     if sync.prepared:
         return ledger.outcome(connection, sync)
     return Outcome(inserted, updated, staged - inserted - updated, stale, carried)

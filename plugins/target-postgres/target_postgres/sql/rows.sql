@@ -19,5 +19,19 @@ INSERT INTO {live} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {incoming_columns} FROM {incoming} AS s
 WHERE NOT EXISTS (SELECT FROM {live} AS t WHERE {match})
 
+-- name: intervened_in
+-- Whether a trigger before each row, or a rule, may keep rows of the table out or change them.
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_trigger AS g
+    WHERE (g.tgrelid = %(name)s::regclass OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(%(name)s::regclass)))
+      AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND g.tgtype & 3 = 3
+) OR EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = %(name)s::regclass AND r.ev_enabled IN ('O', 'A'))
+
+-- name: count_not_as_loaded
+SELECT count(*) FROM {incoming} AS s
+WHERE NOT EXISTS (
+    SELECT FROM {live} AS t
+    WHERE {match} AND NOT ROW({live_values})::record OPERATOR(pg_catalog.*<>) ROW({incoming_values})::record)
+
 -- name: insert_all
 INSERT INTO {live} ({columns}) OVERRIDING SYSTEM VALUE SELECT {incoming_columns} FROM {incoming} AS s
