@@ -229,17 +229,24 @@ class Postgres:
 
 
 def _become(user: pwd.struct_passwd, paths: list[Path]) -> list[str]:
-    """The command prefix that drops root, keeping what is needed to reach folders closed to others."""
+    """The command prefix that drops root, keeping what is needed to reach folders closed to others: the programs'
+    first."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise NoPostgres("setpriv (util-linux) is needed to start PostgreSQL as root")
     prefix = [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    closed = any(
+    if any(_closed(user, path) for path in paths):
+        prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    if _closed(user, paths[0]):
+        # PostgreSQL's programs ask whether they may run each other, and access() forgets capabilities without this.
+        prefix.append("--securebits=+no_setuid_fixup")
+    return prefix
+
+
+def _closed(user: pwd.struct_passwd, path: Path) -> bool:
+    """Whether a folder on the way to a path lets only its owner in, who is another user."""
+    return any(
         not parent.stat().st_mode & 0o001
-        for path in paths
         for parent in [path, *path.parents]
         if parent.exists() and parent.stat().st_uid != user.pw_uid
     )
-    if closed:
-        prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-    return prefix

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +12,9 @@ import mssql_python
 import psycopg
 import pytest
 
-from sandbox import Sandbox
+from sandbox import Sandbox, postgres
 from sandbox.cli import main
+from sandbox.home import settings
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +24,23 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     closed.chmod(0o700)
     with Sandbox(closed / "caixa") as made:
         yield made
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as who starts it, unless that is root")
+def test_programs_in_a_closed_folder_are_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project below /root, or set up with a umask of 077: PostgreSQL's programs run each other as another user."""
+    closed = tmp_path / "fechado"
+    closed.mkdir(mode=0o700)
+    installed = postgres.binaries().parents[1]
+    for folder in (installed, *installed.parent.glob(f"{installed.name}.libs")):
+        shutil.copytree(folder, closed / folder.name, symlinks=True)
+    monkeypatch.setattr(postgres, "binaries", lambda: closed / installed.name / "pginstall" / "bin")
+    made = postgres.Postgres(tmp_path / "caixa", settings(tmp_path / "caixa"))
+    try:
+        made.start()
+        assert made.running()
+    finally:
+        made.stop()
 
 
 def rows(sandbox: Sandbox) -> int:
