@@ -22,6 +22,7 @@ _ALIASES = {
     "@yearly": "0 0 1 1 *",
 }
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_ENV = "/usr/bin/env"
 _PART = re.compile(r"^(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?$")
 
 
@@ -65,7 +66,7 @@ def command(schedule: Schedule, tables: Iterable[Table], root: Path, *, plain: b
                     python = str(root / ".venv" / "bin" / "python")
                     told = [f"{name}={value}" for name, value in schedule.env]
                     words = [python, str(root / "scripts" / "auto_recovery.py"), mode, table.name, schedule.job]
-                    return ["/usr/bin/env", *told, *words] if told else words
+                    return [_ENV, *told, *words] if told else words
     return [str(root / ".venv" / "bin" / "meltano"), "schedule", "run", schedule.name]
 
 
@@ -80,11 +81,15 @@ def systemd(
     }
     files = {}
     for schedule in schedules(root, settings):
+        start = command(schedule, tables, root, plain=plain)
+        if start[0] != _ENV:
+            # A program's own name may have no quote and no dollar, and the project's folder may have them.
+            start = [_ENV, *start]
         words: Mapping[str, str] = {
             "name": schedule.name,
             "job": schedule.job,
             "root": str(root).replace("%", "%%"),
-            "command": " ".join(_quoted(word) for word in command(schedule, tables, root, plain=plain)),
+            "command": " ".join(_quoted(word) for word in start),
             "calendar": "\n".join(f"OnCalendar={when}" for when in calendars(schedule.interval)),
             "user": f"User={user}\n" if user else "",
         }

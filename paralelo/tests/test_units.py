@@ -88,6 +88,19 @@ def test_what_stands_for_something_in_a_unit_is_doubled() -> None:
     assert units._quoted("/data/100% $HOME/x") == '"/data/100%% $$HOME/x"'
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+def test_systemd_itself_understands_a_folder_of_any_name(tmp_path: Path) -> None:
+    root, written = tmp_path / "Área d'água $x 5%", tmp_path / "units"
+    root.symlink_to(ROOT)
+    written.mkdir()
+    for name, text in units.systemd(root).items():
+        (written / name).write_text(text, encoding="utf-8")
+    services = sorted(map(str, written.glob("*.service")))
+    told = subprocess.run(["systemd-analyze", "verify", *services], capture_output=True, text=True, check=False)
+    assert "special characters" not in told.stderr
+    assert "fatal error" not in told.stderr
+
+
 def test_every_table_is_scheduled() -> None:
     jobs = {schedule.job for schedule in units.schedules(ROOT)}
     assert {job for table in project.tables(ROOT) for job in table.jobs.values()} <= jobs
