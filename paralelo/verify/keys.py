@@ -7,6 +7,7 @@ less through, but for one kind of key: a text from which the target took NUL cha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -85,10 +86,10 @@ def _equals(side: Side, column: Column, value: Any, nul: str | None) -> str:
         # They refuse a text of more than three digits.
         return f"{name} = CAST('{value.isoformat(timespec='milliseconds')}' AS {kind})"
     if column.family != "text":
-        return f"{name} = CAST(N{_literal(value)} AS {kind})"
-    spelled = [f"N{_literal(value)}"]
+        return f"{name} = CAST({_national(value)} AS {kind})"
+    spelled = [_national(value)]
     if nul and nul in value:
-        spelled.append(" + NCHAR(0) + ".join(f"N{_literal(part)}" for part in value.split(nul)))
+        spelled.append(" + NCHAR(0) + ".join(_national(part) for part in value.split(nul)))
     same = " OR ".join(f"{name} = CAST({one} AS {kind})" for one in spelled)
     return same if len(spelled) == 1 else f"({same})"
 
@@ -125,3 +126,8 @@ def _literal(value: Any) -> str:
     """The value as text in quotes. A backslash means itself: every connection sets standard_conforming_strings."""
     text = str(value.isoformat() if hasattr(value, "isoformat") else value)
     return "'" + text.replace("'", "''") + "'"
+
+
+def _national(value: Any) -> str:
+    """The value as SQL Server's nvarchar. A backslash would swallow a line's end after it: they are written apart."""
+    return "N" + re.sub(r"\\(?=\r?\n)", r"\\' + N'", _literal(value))

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import timezone
 from typing import Any
 
 import pyarrow as pa
 from sync_rules.column_types import ColumnType
+from sync_rules.lookback import moment_of
 from sync_rules.singer.source import Column as ReadColumn
 from tap_oracle_wms.choices import KEY, choose
 from tap_oracle_wms.discovery import describe
@@ -162,5 +163,5 @@ def _rows_of(reader: EntitySource, keys: pa.Table) -> Iterator[pa.RecordBatch]:
 
 def _with_offset(since: str) -> str:
     """The time as the API takes it. One without an offset is UTC: the API would read it in a facility's zone."""
-    moment = datetime.fromisoformat(since.replace("Z", "+00:00"))
+    moment = moment_of(since)
     return (moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment).isoformat()

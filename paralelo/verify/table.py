@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from sync_rules.exits import ConfigurationError, SyncError
+from sync_rules.lookback import moment_of
 
 from paralelo.verify import deep, oracle_wms, quick, sampling
 from paralelo.verify.columns import TablePair
@@ -126,7 +126,7 @@ def cannot_compare(wanted: Wanted, options: Options, error: SyncError) -> TableR
 def _moment(name: str, text: str) -> datetime:
     """The time in UTC or, where it has no offset, as it stands; SQL Server's seventh digit is cut off."""
     try:
-        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d", r"\1", text.replace("Z", "+00:00")))
+        moment = moment_of(text)
     except ValueError as error:
         raise ConfigurationError(f"{name} is no ISO 8601 time: {text!r}") from error
     return moment if moment.tzinfo is None else moment.astimezone(timezone.utc)

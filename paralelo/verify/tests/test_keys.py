@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from sync_rules.column_types import ColumnType
 
 from paralelo.verify.canonical import canonical_schema
-from paralelo.verify.columns import TablePair
-from paralelo.verify.keys import certain
+from paralelo.verify.columns import Column, TablePair
+from paralelo.verify.keys import certain, conditions
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.segments import TableSegment
@@ -35,6 +36,14 @@ def test_every_kind_of_key_is_found_again(pair: Pair, declared: str) -> None:
     for side in (pair.source, pair.target):
         found: Side = side
         assert found.read_keys(table, there.select(["k"])).num_rows == here.num_rows
+
+
+def test_no_backslash_before_a_lines_end_is_written_into_a_literal() -> None:
+    """SQL Server takes the two for a line that goes on, and reads neither."""
+    key = Column("k", "k", ColumnType("varchar", 20), "nvarchar(20)", "varchar", "[k]")
+    table = TablePair("dbo", "t", "public", "t", (key,), (key,))
+    (asked,) = conditions("source", table, pa.table({"k": ["a\\\nb\\\r\nc"]}))
+    assert "N'a\\' + N'\nb\\' + N'\r\nc'" in asked
 
 
 def _filled(pair: Pair, declared: str) -> None:

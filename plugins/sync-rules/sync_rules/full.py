@@ -15,6 +15,7 @@ import pyarrow as pa
 from sync_rules.batch_info import BatchInfo, Key, KeyValue
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import LimitReached
+from sync_rules.lookback import moment_of
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,4 @@ def finish(bookmark: FullBookmark) -> FullBookmark:
 
 
 def _milliseconds(moment: str) -> int:
-    from datetime import datetime
-
-    return round(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1000)
+    return round(moment_of(moment).timestamp() * 1000)

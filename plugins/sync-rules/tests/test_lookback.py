@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,12 @@ DIGITS = st.text("0123456789", max_size=7)
 
 def text_of(moment: datetime, digits: str) -> str:
     return moment.replace(microsecond=0).isoformat() + (f".{digits}" if digits else "")
+
+
+@given(moment=MOMENTS, digits=DIGITS, zone=st.sampled_from(["", "Z", "+00:00"]))
+def test_a_moment_is_read_with_any_number_of_digits(moment: datetime, digits: str, zone: str) -> None:
+    expected = moment.replace(microsecond=int(f"{digits:0<6}"[:6]), tzinfo=timezone.utc if zone else None)
+    assert lookback.moment_of(text_of(moment, digits) + zone) == expected
 
 
 @given(moment=MOMENTS, digits=DIGITS, minutes=st.integers(0, 10_080))

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from sync_rules.lookback import moment_of
 
 from tap_oracle_wms.errors import BadAnswer
 
@@ -126,12 +127,12 @@ def text_of(microseconds: int) -> str:
 
 
 def _microseconds_of(text: str) -> int:
-    return (datetime.fromisoformat(with_offset(text)) - _EPOCH) // timedelta(microseconds=1)
+    return (moment_of(with_offset(text)) - _EPOCH) // timedelta(microseconds=1)
 
 
 def with_offset(moment: str) -> str:
     """A moment's ISO 8601 text with an offset; one without is UTC: the API would read it in the facility's zone."""
-    found = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    found = moment_of(moment)
     return (found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)).isoformat()
 
 

@@ -23,6 +23,7 @@ from sync_rules.batch_info import KeyValue
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError
 from sync_rules.incremental import Clock
+from sync_rules.lookback import moment_of
 
 _ASK_SECONDS = 120
 _SUMMER = timedelta(hours=1)
@@ -134,7 +135,7 @@ def start_in_terms_of(clock: Clock, start_date: str | None) -> KeyValue | None:
     if not start_date or isinstance(clock.now, int):
         return None
     try:
-        moment = datetime.fromisoformat(start_date.replace("Z", "+00:00"))
+        moment = moment_of(start_date)
     except ValueError as error:
         raise ConfigurationError(f"setting start_date must be an ISO 8601 date, not {start_date!r}") from error
     if moment.tzinfo is not None:

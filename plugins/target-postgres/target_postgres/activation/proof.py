@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import subprocess
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sync_rules.exits import CheckRefused, ConfigurationError, Exit, SyncError
+from sync_rules.lookback import moment_of
 
 from target_postgres.catalog import TableName
 from target_postgres.job import Job
@@ -136,9 +136,7 @@ def _settled(job: Job) -> str | None:
     """Rows that changed since are the incremental syncs' work: they read again from here on. None without a time."""
     if job.cursor is None or job.cursor_at_start is None:
         return None
-    text = job.cursor_at_start
-    moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00")))
-    return (moment - timedelta(seconds=job.lookback_seconds)).isoformat()
+    return (moment_of(job.cursor_at_start) - timedelta(seconds=job.lookback_seconds)).isoformat()
 
 
 def _report(text: str) -> dict[str, Any]:
