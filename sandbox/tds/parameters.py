@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pysqlbridge.tds.packet import ALL_HEADERS_ADDED_IN, TdsProtocolError
 
 from .rows import DAY, DAYS_TO_1900, OFFSET_BIAS
-from .types import MAX, NVARCHAR, SqlType
+from .types import CODE_PAGE, MAX, NVARCHAR, PASSED_ON, SqlType
 
 Value = None | int | float | bool | str | bytes | decimal.Decimal | uuid.UUID
 
@@ -201,7 +201,7 @@ def _variant(data: bytes) -> tuple[SqlType, Value]:
 def _decoded(name: str, data: bytes) -> str | bytes:
     if name in ("nvarchar", "nchar", "ntext", "xml"):
         return data.decode("utf-16-le", "surrogatepass")
-    return data.decode("cp1252", "replace") if name in ("varchar", "char", "text") else data
+    return data.decode(CODE_PAGE, PASSED_ON) if name in ("varchar", "char", "text") else data
 
 
 _FIXED: dict[int, tuple[str, int]] = {

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .types import COLLATION, LONG, MAX, WIDE, SqlType, decimal_bytes, time_bytes
+from .types import CODE_PAGE, COLLATION, LONG, MAX, PASSED_ON, WIDE, SqlType, decimal_bytes, time_bytes
 
 Bytes = npt.NDArray[np.uint8]
 Piece: TypeAlias = pa.Array
@@ -271,7 +271,7 @@ def _recoded(array: pa.Array, wide: bool) -> pa.Array:
             # Towns and ranges repeat: recode each once and copy it to its rows.
             return _recoded(seen.dictionary, wide).take(seen.indices)
     decoded = text.tobytes().decode("utf-8")
-    encoded = decoded.encode("utf-16-le") if wide else decoded.encode("cp1252", "replace")
+    encoded = decoded.encode("utf-16-le") if wide else decoded.encode(CODE_PAGE, PASSED_ON)
     units = ((text & 0xC0) != 0x80).astype(np.int32)
     if wide:
         units += text >= 0xF0

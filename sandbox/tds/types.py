@@ -6,6 +6,7 @@ those of `sys.types` and of [MS-TDS] 2.2.5.4 (data types) and 2.2.5.6 (TYPE_INFO
 
 from __future__ import annotations
 
+import codecs
 import struct
 from dataclasses import dataclass
 
@@ -13,6 +14,23 @@ MAX = -1
 COLLATION = bytes.fromhex("0904d00034")
 """SQL_Latin1_General_CP1_CI_AS, as [MS-TDS] 2.2.5.1.2 writes it: LCID 0x0409, flags, sort id 52."""
 COLLATION_NAME = "SQL_Latin1_General_CP1_CI_AS"
+CODE_PAGE = "cp1252"
+PASSED_ON = "paralelo-passed-on"
+"""How the code page's errors are handled: its five bytes without a character are those of U+0081 to U+009D, either way,
+as SQL Server has it; any other character that it lacks becomes a question mark."""
+_NO_CHARACTERS = b"\x81\x8d\x8f\x90\x9d"
+
+
+def _pass_on(error: UnicodeError) -> tuple[str | bytes, int]:
+    if isinstance(error, UnicodeEncodeError):
+        return bytes(
+            ord(c) if ord(c) in _NO_CHARACTERS else 0x3F for c in error.object[error.start : error.end]
+        ), error.end
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error(PASSED_ON, _pass_on)
 
 
 @dataclass(frozen=True)

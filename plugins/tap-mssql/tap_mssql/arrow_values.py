@@ -73,6 +73,11 @@ def replaced(batch: pa.RecordBatch, columns: Sequence[int]) -> int:
     return sum(int(pc.sum(pc.match_substring(batch.column(at), "\ufffd")).as_py() or 0) for at in columns)
 
 
+def holds_mark(column: pa.Array) -> bool:
+    """Whether a `?` stands in a text column, or in the buffer it is a part of."""
+    return b"?" in bytes(column.buffers()[2] or b"")
+
+
 def repeats(batches: Sequence[pa.RecordBatch], columns: Sequence[int]) -> bool:
     """Whether two rows that follow each other are equal in all of these columns; no where there are no columns."""
     if not columns:

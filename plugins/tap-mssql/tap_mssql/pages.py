@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -37,12 +37,12 @@ class PageRows:
 
     `num_rows` and `nbytes` are their number and what they take of the memory. `key` and `cursor` are the last row's,
     None for a page without rows; `ended` is true when the range has no more. `digits` and `offsets` count the values
-    that lost theirs, `halves` those where half a character may have been replaced. `driver_schema` is what the driver
+    that lost theirs, `halves` those where half a character may have been replaced. `driver_types` is what the driver
     said the types are; `large` says that some row had more than `ALONE_BYTES`; `repeated`, that a key is there twice.
     """
 
     batches: list[pa.RecordBatch] = field(repr=False)
-    driver_schema: pa.Schema | None = field(repr=False)
+    driver_types: list[pa.DataType] | None = field(repr=False)
     num_rows: int = 0
     nbytes: int = 0
     key: Key | None = None
@@ -68,7 +68,8 @@ class PageReader:
     ) -> None:
         self._name = name
         self.connection = connection
-        self._queries = queries
+        stored = [] if config["driver"] == "pyodbc" else [c.name for c in queries.columns if c.right_as_stored]
+        self._queries = replace(queries, as_stored=frozenset(stored))
         self._schema = schema
         self._config = config
         self._large = [column for column in queries.columns if column.large]
@@ -96,36 +97,40 @@ class PageReader:
         return rows
 
     def read(
-        self,
-        page: Callable[[int, Condition], Statement],
-        conditions: Sequence[Condition],
-        rows: int,
-        *,
-        with_cursor: bool = False,
-        alone: bool = True,
+        self, conditions: Sequence[Condition], rows: int, *, with_cursor: bool = False, alone: bool = True
     ) -> PageRows:
         """A page of `rows` rows, condition after condition, cut where it holds more than `page_bytes`.
+
+        It is in descending key order or, `with_cursor`, in ascending order of the cursor and the key.
 
         Raises LargeRows, before any is fetched, for rows that have to be read `alone` where this is not.
 
         With shared locks a scan of the clustered index meets a row twice that moves in it meanwhile, and the sort by
-        another key puts the two side by side: such a page is read again.
+        another key puts the two side by side: such a page is read again. So is one with a `?` in a text that came in
+        its code page: the column comes in UTF-16 from then on.
         """
-        for _ in range(_TRIES):
-            found = self._read(page, conditions, rows, with_cursor=with_cursor, alone=alone)
-            if not found.repeated:
+        tries = 0
+        while tries < _TRIES:
+            found = self._read(conditions, rows, with_cursor=with_cursor, alone=alone)
+            doubtful = self._doubtful(found.batches)
+            if doubtful:
+                self._queries = replace(self._queries, as_stored=self._queries.as_stored - doubtful)
+            elif not found.repeated:
                 break
+            else:
+                tries += 1
         return found
 
-    def _read(
-        self,
-        page: Callable[[int, Condition], Statement],
-        conditions: Sequence[Condition],
-        rows: int,
-        *,
-        with_cursor: bool,
-        alone: bool,
-    ) -> PageRows:
+    def _doubtful(self, batches: Sequence[pa.RecordBatch]) -> set[str]:
+        """The columns read as stored whose `?` may be another character."""
+        return {
+            name
+            for name in self._queries.as_stored
+            if any(arrow_values.holds_mark(batch.column(name)) for batch in batches)
+        }
+
+    def _read(self, conditions: Sequence[Condition], rows: int, *, with_cursor: bool, alone: bool) -> PageRows:
+        page = self._queries.cursor_page if with_cursor else self._queries.page
         extras = [c for c, text in zip(self._queries.key, self._queries.key_texts(), strict=True) if text]
         raw_schema = self._raw_schema(extras, with_cursor=with_cursor)
         batches: list[pa.RecordBatch] = []
@@ -210,14 +215,14 @@ class PageReader:
             cursor = arrow_values.key_value(final.column(final.num_columns - 1)[-1].as_py())
         try:
             key = self._key_of_last(final, at) if keyed else None
-            driver_schema = final.schema
+            driver_types = final.schema.types
             del final
             cast = [arrow_values.cast_batch(batches.pop(0), self._schema) for _ in range(len(batches))]
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceChanged(f"{self._name}: values do not fit the types the table was described with") from error
         halves = sum(arrow_values.replaced(batch, self._wide) for batch in cast)
         repeated = keyed and not with_cursor and arrow_values.repeats(cast, self._key_at)
-        return PageRows(cast, driver_schema, rows, size, key, cursor, ended, digits, offsets, halves, large, repeated)
+        return PageRows(cast, driver_types, rows, size, key, cursor, ended, digits, offsets, halves, large, repeated)
 
     def _key_of_last(self, batch: pa.RecordBatch, extras: int) -> Key:
         """The last row's key, from the columns themselves or from their exact texts."""

@@ -10,7 +10,7 @@ each. In one statement it would seek on the first column only, and read again, f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sync_rules.batch_info import Key, KeyValue
 
@@ -25,7 +25,7 @@ class TableQueries:
     """The statements on one table.
 
     `columns` are read in this order, then `extras`: expressions that are no columns of the table (exact key texts,
-    counts of losses) and that the reader takes off again.
+    counts of losses) and that the reader takes off again. `as_stored` names those that pages bring in their code page.
     """
 
     table: str
@@ -34,6 +34,7 @@ class TableQueries:
     cursor: SqlColumn | None
     losses: tuple[str, ...]
     database_collation: str | None
+    as_stored: frozenset[str] = frozenset()
 
     def key_texts(self) -> list[str | None]:
         """For each key column, the expression of its exact text, or None where the Arrow value gives it."""
@@ -59,7 +60,7 @@ class TableQueries:
 
     def whole(self) -> Statement:
         """Every row, in no order."""
-        return f"SELECT {self._list([])} FROM {self.table}", []
+        return f"SELECT {replace(self, as_stored=frozenset())._list([])} FROM {self.table}", []
 
     def window(self, low: KeyValue, high: KeyValue, after: tuple[KeyValue, Key] | None) -> list[Condition]:
         """What is left of an incremental window, one condition after another in ascending (cursor, key) order."""
@@ -148,7 +149,10 @@ class TableQueries:
         return name if column.selected == name else f"{self.table}.{name}"
 
     def _list(self, extras: Sequence[str]) -> str:
-        selected = [f"{column.selected} AS {quote(column.name)}" for column in self.columns]
+        selected = [
+            f"{quote(column.name) if column.name in self.as_stored else column.selected} AS {quote(column.name)}"
+            for column in self.columns
+        ]
         added = [f"{text} AS {quote(f'_paralelo_{number}')}" for number, text in enumerate([*self.losses, *extras], 1)]
         return ", ".join([*selected, *added])
 

@@ -13,6 +13,11 @@ from sync_rules.column_types import ColumnType
 MAX_LENGTH = -1
 """`sys.columns.max_length` of a `max`, `xml` or other large column."""
 
+_MISREAD = ("Chinese_", "Hebrew_", "Japanese_", "Korean_", "Vietnamese_")
+_HEBREW = "_CP1255_"
+"""Collations of code pages that ODBC Driver 18 has other tables of than SQL Server, or whose characters of two bytes
+mssql-python 1.16 tears apart. Of the others each byte was compared."""
+
 _LONGEST_NVARCHAR = 4000
 """In characters; what may be longer is nvarchar(max)."""
 
@@ -130,9 +135,8 @@ class SqlColumn:
     def selected(self) -> str:
         """The expression that a SELECT reads the column by."""
         name = quote(self.name)
-        if self.base in ("char", "varchar", "text") and self.collation and not self.collation.endswith("_UTF8"):
-            # The server knows its code pages. The drivers' own tables make `?` of bytes that those only pass on (in a
-            # text of UTF-8 that was stored as it is), and mssql-python 1.16 tears two-byte characters apart.
+        if self._of_a_code_page:
+            # The server knows its code pages, the drivers have tables of their own.
             length = self.max_length if self.base != "text" and 0 < self.max_length <= _LONGEST_NVARCHAR else "max"
             return f"CAST({name} AS nvarchar({length}))"
         if self.base in _SELECTED:
@@ -140,6 +144,21 @@ class SqlColumn:
         if self.base in (*_PLAIN, *_SCALED_TIMES, *_SIZED_TEXT, *_SIZED_BINARY, "decimal", "numeric"):
             return name
         return f"CAST({name} AS varbinary(max))"
+
+    @property
+    def _of_a_code_page(self) -> bool:
+        return self.base in ("char", "varchar", "text") and not (self.collation or "_UTF8").endswith("_UTF8")
+
+    @property
+    def right_as_stored(self) -> bool:
+        """Whether what the driver makes of its code page is right wherever no `?` stands, and half as much is sent.
+
+        A `?` may be a byte that SQL Server passes on though its code page has no character for it, as UTF-8 has them
+        that was stored as it is: the `Á` and `Í` of cp1252.
+        """
+        collation = self.collation or ""
+        misread = collation.startswith(_MISREAD) or _HEBREW in collation
+        return self._of_a_code_page and self.base != "text" and self.max_length > 0 and not misread
 
     @property
     def large(self) -> bool:

@@ -155,7 +155,7 @@ class MssqlTable:
         self._ranges: Generator[PageRows, None, None] | None = None
         self._ranges_ended = False
         self._pages_alone = 0
-        self._driver_schema: pa.Schema | None = None
+        self._driver_types: list[pa.DataType] | None = None
         self._digits = 0
         self._offsets = 0
         self._halves = 0
@@ -223,7 +223,7 @@ class MssqlTable:
                 self._ranges, self._pages_alone = None, PAGES_ALONE
         with self._readers.one() as reader:
             conditions = self._queries.below(key_range.upper, key_range.below)
-            found = reader.read(self._queries.page, conditions, reader.page_rows())
+            found = reader.read(conditions, reader.page_rows())
         if found.ended and not self._description.is_unique(self.key):
             # Once more: a row added since with a key that was there may lie behind a page's end.
             self._refuse(self._fault())
@@ -241,7 +241,7 @@ class MssqlTable:
         rows = self._reader.page_rows()
         after = window.after or (None if window.within is None else (window.low, window.within))
         conditions = self._queries.window(window.low, window.high, after)
-        found = self._reader.read(self._queries.cursor_page, conditions, rows, with_cursor=True)
+        found = self._reader.read(conditions, rows, with_cursor=True)
         self._take(found)
         if found.cursor is None or found.key is None:
             return CursorPage([], None, last=True)
@@ -363,7 +363,7 @@ class MssqlTable:
             return SpanPage(PageRows([], None, ended=True), None, last=True)
         with self._readers.one() as reader:
             rows = reader.page_rows()
-            found = reader.read(self._queries.page, [self._queries.span(below - 1, at_least)], rows, alone=False)
+            found = reader.read([self._queries.span(below - 1, at_least)], rows, alone=False)
         lowest = int(found.key[0]) if found.key is not None else None
         return SpanPage(found, lowest, last=found.ended or lowest == at_least)
 
@@ -383,9 +383,9 @@ class MssqlTable:
         self._digits += found.digits
         self._offsets += found.offsets
         self._halves += found.halves
-        if self._driver_schema is None:
-            self._driver_schema = found.driver_schema
-        elif found.driver_schema is not None and not found.driver_schema.equals(self._driver_schema):
+        if self._driver_types is None:
+            self._driver_types = found.driver_types
+        elif found.driver_types is not None and found.driver_types != self._driver_types:
             raise SourceChanged(
                 f"{self.name}: a column's type changed while it was read; the next run describes it afresh"
             )

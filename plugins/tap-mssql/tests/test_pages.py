@@ -11,7 +11,7 @@ from tap_mssql.pages import PageReader
 from tap_mssql.queries import TableQueries
 from tap_mssql.sql_types import SqlColumn
 
-SETTINGS = {"page_size": 10, "page_bytes": 1_000_000, "fetch_size": 2}
+SETTINGS = {"page_size": 10, "page_bytes": 1_000_000, "fetch_size": 2, "driver": "mssql-python"}
 
 
 class Moving:
@@ -38,7 +38,7 @@ def reader(server: Moving) -> PageReader:
 
 def keys_of(server: Moving) -> tuple[list[int], bool]:
     made = reader(server)
-    found = made.read(made._queries.page, [("", [])], 10)
+    found = made.read([("", [])], 10)
     return [row["id"] for batch in found.batches for row in batch.to_pylist()], found.repeated
 
 

@@ -92,6 +92,24 @@ def test_the_server_converts_code_pages_which_drivers_get_wrong(base: str, lengt
 
 
 @pytest.mark.parametrize(
+    ("base", "length", "collation", "right"),
+    [
+        ("varchar", 60, "SQL_Latin1_General_CP1_CI_AS", True),
+        ("char", 3, "Cyrillic_General_100_CS_AS", True),
+        ("varchar", -1, "Latin1_General_CI_AS", False),
+        ("text", 16, "Latin1_General_CI_AS", False),
+        ("varchar", 60, "Japanese_XJIS_140_CI_AS", False),
+        ("varchar", 60, "SQL_Latin1_General_CP1255_CI_AS", False),
+        ("varchar", 60, "Latin1_General_100_CI_AS_SC_UTF8", False),
+        ("varchar", 60, None, False),
+        ("nvarchar", 60, "Latin1_General_CI_AS", False),
+    ],
+)
+def test_code_pages_of_one_byte_are_right_as_stored(base: str, length: int, collation: str | None, right: bool) -> None:
+    assert column(base, length, collation=collation).right_as_stored is right
+
+
+@pytest.mark.parametrize(
     ("one", "marker"),
     [
         (column("bigint"), "CAST(? AS bigint)"),

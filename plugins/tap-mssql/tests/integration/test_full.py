@@ -112,6 +112,20 @@ def test_a_table_of_another_server_begins_a_new_version(source: Any, table: Make
     assert len(source.tap(tables=["dbo.plain"], page_size=30, state=state, host="localhost").records) == 100
 
 
+@pytest.mark.parametrize("driver", ["mssql-python", "mssql-odbc", "pyodbc"])
+def test_bytes_that_a_code_page_has_no_character_for_arrive(source: Any, table: Make, driver: str) -> None:
+    """ODBC Driver 18 makes `?` of the five of cp1252; SQL Server passes them on, as UTF-8 stored as it is has them."""
+    passed_on = [chr(number) for number in (0x81, 0x8D, 0x8F, 0x90, 0x9D)]
+    names = ["plain", "really?", "caf\u00e9", *(f"\u00c3{one}" for one in passed_on)]
+    rows = [f"(N'k{one}', N'{one}', N'{one}')" for one in names]
+    table("dbo.passed_on", "id varchar(20) NOT NULL PRIMARY KEY, name varchar(20), note text", *rows)
+    for settings in ({"page_size": 3}, {"page_size": 3, "arrow": True}, {"key_columns": []}):
+        run = source.tap(tables=["dbo.passed_on"], **source.driver(driver), **settings)
+        assert run.exit_code == 0, run.log
+        found = run.rows if settings.get("arrow") else run.records
+        assert sorted((row["id"], row["name"], row["note"]) for row in found) == sorted((f"k{n}", n, n) for n in names)
+
+
 def test_a_table_without_a_key_is_read_whole(source: Any, table: Make) -> None:
     """SPEC F8."""
     table("dbo.heap", "name varchar(20)", "('a')", "('a')", "(NULL)")
