@@ -56,13 +56,14 @@ class Record:
 
 def ensure(connection: progress.Connection) -> None:
     """Create the table where it is missing."""
-    row = connection.execute(query("history.exists")).fetchone()
-    if row and row["there"]:
+    if _there(connection):
         return
     with connection.transaction():
         # Two runs that start at once would both find no table, and one of them would fail to create it.
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('paralelo:ledger', 0))")
-        connection.execute(query("history.create_schema"))
+        if not _there(connection, "history.schema_exists"):
+            # Asked first: it takes CREATE in the database, which a role need not have once the schema is there.
+            connection.execute(query("history.create_schema"))
         connection.execute(query("history.create"))
 
 
@@ -158,6 +159,6 @@ def forget_schema(connection: progress.Connection, schema: str) -> None:
         connection.execute(query("history.forget_schema"), {"schema": schema})
 
 
-def _there(connection: progress.Connection) -> bool:
-    row = connection.execute(query("history.exists")).fetchone()
+def _there(connection: progress.Connection, what: str = "history.exists") -> bool:
+    row = connection.execute(query(what)).fetchone()
     return bool(row and row["there"])

@@ -3,6 +3,9 @@
 -- name: exists
 SELECT to_regclass('paralelo.run') IS NOT NULL AS there
 
+-- name: schema_exists
+SELECT to_regnamespace('paralelo') IS NOT NULL AS there
+
 -- name: create_schema
 CREATE SCHEMA IF NOT EXISTS paralelo
 

@@ -218,6 +218,20 @@ def test_history_of_runs_that_never_reached_the_target_and_of_one_whose_supervis
     assert kept == [("failed", 1)]
 
 
+def test_a_role_that_may_no_longer_create_schemas_keeps_history(
+    here: Toy, db: psycopg.Connection[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/security.md: it may create in the database once, for the schema of the ledger."""
+    db.execute("CREATE ROLE loader LOGIN PASSWORD 'loader'")
+    db.execute(
+        "GRANT USAGE, CREATE ON SCHEMA paralelo TO loader; GRANT SELECT ON ALL TABLES IN SCHEMA paralelo TO loader"
+    )
+    for name in ("USER", "PASSWORD"):
+        monkeypatch.setenv(f"TARGET_POSTGRES_{name}", "loader")
+    assert shown.main([]) == 0
+    assert history.write("begin", Record("r1", "toy", "public", "toy", "full", FULL, "dev", "here")) is None
+
+
 def test_a_schedule_that_overlaps_is_refused_in_one_line_and_leaves_no_trace(
     here: Toy, db: psycopg.Connection[tuple[object, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
