@@ -239,7 +239,7 @@ class Acceptance:
     def _check(self, name: str, passed: bool, detail: str) -> None:
         self.checks.append(Check(name, passed, detail))
         style = "green" if passed else "bold red"
-        self.console.print(f"{'pass' if passed else 'FAIL'}  {name}: {detail}", style=style, markup=False)
+        self.console.print(f"{'pass' if passed else 'FAIL'}  {name}: {detail}", style=style)
 
     def _drop_schema(self) -> None:
         with progress.connect(self.env, read_only=False) as connection:

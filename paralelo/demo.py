@@ -34,7 +34,7 @@ from paralelo.watch import Watched, watch
 TABLES = ("bi-credores", "resumo-faixas")
 ENTITIES = ("allocation", "order-hdr", "order-dtl")
 Check = Literal["quick", "deep"]
-console = Console(record=True, highlight=False, soft_wrap=True)
+console = Console(record=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _demo(options.rows, min(options.wms_rows, options.rows), options.changes, options.picture)
     except SyncError as error:
-        console.print(str(error), style="bold red", markup=False)
+        console.print(str(error), style="bold red")
         return int(error.exit)
     except KeyboardInterrupt:
         console.print("Stopped. `make demo` goes on from here.")
@@ -117,7 +117,7 @@ def _run_all(tables: Sequence[Table], mode: Mode) -> list[Line]:
     for watched in running:
         job, result = watched.job, results[watched.table.name]
         if job.process.returncode != 0 or result is None:
-            console.print(job.last_words(), markup=False, highlight=False)
+            console.print(job.last_words())
             raise SyncError(f"{job.name} ended with {job.process.returncode}; its log is {job.log}")
         counts = {
             "inserted": result.inserted,
@@ -143,7 +143,7 @@ def _compare(tables: Sequence[Table], check: Check) -> tuple[bool, list[Line]]:
         for found in report.tables:
             name, rows = found.target.rpartition(".")[2], found.source_rows
             told = f"{name}: {rows:,} rows {found.verdict}, {found.seconds:.1f} s"
-            console.print(f"{told}: {found.error}" if found.error else told, markup=False)
+            console.print(f"{told}: {found.error}" if found.error else told)
             lines.append(Line(name, check, rows, found.verdict, found.seconds))
     return equal, lines
 

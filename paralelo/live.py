@@ -63,12 +63,15 @@ def unfailing(console: Console) -> Console:
 
 
 def terminal_console(*, errors: bool = False) -> Console:
-    """Standard output, or with `errors` standard error, with colours only on a terminal and never with NO_COLOR."""
+    """Standard output, or with `errors` standard error, with colours only on a terminal and never with NO_COLOR.
+
+    What is printed is shown as it is: names and keys may hold what rich takes for markup (`[kg]`) or a picture (`:a:`).
+    """
     stream = sys.stderr if errors else sys.stdout
     if isinstance(stream, TextIOWrapper):
         # A name that the terminal's encoding lacks is shown as well as it can be.
         stream.reconfigure(errors="replace")
-    console = TerminalConsole(file=stream, highlight=False, soft_wrap=True, markup=False)
+    console = TerminalConsole(file=stream, highlight=False, soft_wrap=True, markup=False, emoji=False)
     if not _on_terminal(console) or console.width < 1:
         # Nobody knows how wide a log is: rich would say 80, and cut the tables' columns. On 0 it would print nothing.
         console.width = PLAIN_WIDTH
@@ -150,11 +153,11 @@ def _print(
             now = ("moving" if line.phase in ("reading", "loading") else line.phase, line.attempt)
             changed = said.get((line.table, line.mode)) != now
             if line.phase != "waiting" and (changed or (due and line.phase in LIVE)):
-                console.print(f"{snapshot.at:%H:%M:%S} {plain(line, with_mode=both)}", markup=False)
+                console.print(f"{snapshot.at:%H:%M:%S} {plain(line, with_mode=both)}")
                 said[(line.table, line.mode)] = now
         if due:
             if snapshot.usage.processes:
-                console.print(footing(snapshot), markup=False)
+                console.print(footing(snapshot))
             left, pause = pause, min(at_most, 2 * pause)
         if over:
             return snapshot

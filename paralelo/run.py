@@ -199,7 +199,7 @@ class Run:
             if (alert.kind, alert.table) not in known:
                 self.log.event("alert", level="warning", kind=alert.kind, table=alert.table, reason=alert.text)
                 if not can_redraw(self.console):
-                    self.console.print(f"{snapshot.at:%H:%M:%S} ! {alert.text}", markup=False)
+                    self.console.print(f"{snapshot.at:%H:%M:%S} ! {alert.text}")
         self._alerted = set(alerts)
         return snapshot
 
@@ -211,9 +211,7 @@ class Run:
             if not self._unwritten:
                 self._unwritten = True
                 place = _short(Path(error.filename or self.folder), self.plan.root)
-                self.console.print(
-                    f"! {place} cannot be written ({error.strerror}): the syncs go on without it", markup=False
-                )
+                self.console.print(f"! {place} cannot be written ({error.strerror}): the syncs go on without it")
 
     def _trouble(self, text: str) -> None:
         self.log.event(text, level="warning")
@@ -270,7 +268,7 @@ def run(plan: Plan, console: Console, say: Callable[[Report], None] | None = Non
         total = f"{report.ended_tables(found.tables)} in {span(found.seconds)}, {tables}"
         console.print(f"{total}; peak memory {found.peak_memory / 1e6:,.0f} MB", style="dim")
         if os.access(Path(found.logs) / status.REPORT, os.R_OK):
-            console.print(f"logs and report.json: {_short(Path(found.logs), plan.root)}", style="dim", markup=False)
+            console.print(f"logs and report.json: {_short(Path(found.logs), plan.root)}", style="dim")
     return found
 
 

@@ -232,7 +232,7 @@ class Track:
         if event.kind == "recovering":
             said = f"{event.reason}; attempt {event.attempt} in {span(event.pause)}"
         text = self.run.redact(f"{self.run.clock.now():%H:%M:%S} {self.table.name}: {said}")
-        self.run.console.print(text, markup=False, style="yellow")
+        self.run.console.print(text, style="yellow")
 
     def _refresh_and_remember(self) -> None:
         if self.began is not None:

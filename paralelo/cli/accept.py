@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sync_rules.exits import ConfigurationError
 
@@ -42,9 +41,9 @@ def _accept(options: argparse.Namespace) -> int:
     found = project.named(options.table, project.tables())
     if len(found) != 1 or options.table == "all":
         raise ConfigurationError("one table, not all")
-    policy = Policy(delay=options.restart_delay, factor=1.0, jitter=0.0, stall=options.stall, grace=5.0)
+    policy = Policy(max_restarts=5, delay=options.restart_delay, factor=1.0, jitter=0.0, stall=options.stall, grace=5.0)
     console = terminal_console(errors=options.json)
-    checks = acceptance.run(found[0], replace(policy, max_restarts=5), console)
+    checks = acceptance.run(found[0], policy, console)
     if options.json:
         sys.stdout.write(json.dumps(acceptance.as_json(checks), indent=2) + "\n")
     return 0 if all(check.passed for check in checks) else 1

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.text import Text
 from sync_rules.exits import ConfigurationError, Exit
 from tap_mssql.discovery import TableName
 
@@ -115,21 +114,21 @@ def _one(proposal: Proposal, options: argparse.Namespace, taken: Sequence[Propos
 def _tell(done: Sequence[Done], console: Console) -> None:
     for one in done:
         proposal = one.proposal
-        console.print(Text(f"{proposal.source}: {_measure(proposal)}"), style="bold")
+        console.print(f"{proposal.source}: {_measure(proposal)}", style="bold")
         if not proposal.problem:
-            console.print(f"  key {', '.join(proposal.key) or '-'}; cursor {proposal.cursor or '-'}", markup=False)
-            console.print(f"  goes to {proposal.target}; {' and '.join(proposal.modes)}", markup=False)
+            console.print(f"  key {', '.join(proposal.key) or '-'}; cursor {proposal.cursor or '-'}")
+            console.print(f"  goes to {proposal.target}; {' and '.join(proposal.modes)}")
         for note in proposal.notes:
-            console.print(wrapped(console, note, initial_indent="  - ", subsequent_indent="    "), markup=False)
+            console.print(wrapped(console, note, initial_indent="  - ", subsequent_indent="    "))
         if one.diff:
-            console.print(Text(one.diff.rstrip("\n")))
+            console.print(one.diff.rstrip("\n"))
         said = f"  {one.outcome}{': ' + one.file if one.file and one.outcome != 'differs' else ''}"
         told = wrapped(console, f"{said}{': ' + one.why if one.why else ''}", subsequent_indent="    ")
-        console.print(told, style=_STYLES.get(one.outcome), markup=False)
+        console.print(told, style=_STYLES.get(one.outcome))
     fresh = [one.proposal for one in done if one.outcome == "written"]
     if fresh:
         jobs = " ".join(f"parallel-full-sync-{proposal.name}" for proposal in fresh)
-        console.print(f"now: meltano run {jobs}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"now: meltano run {jobs}", style="dim")
 
 
 def _measure(proposal: Proposal) -> str:

@@ -89,7 +89,7 @@ def _tell(one: Finding, console: Console) -> None:
     console.print(Text(text[:8], style=_STYLES[one.level]) + Text(text[8:]))
     if one.fix:
         told = wrapped(console, one.fix, initial_indent=" " * 9 + "fix: ", subsequent_indent=" " * 14)
-        console.print(Text(told, style="dim"))
+        console.print(told, style="dim")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def _show(options: argparse.Namespace) -> int:
         for row in found:
             if row["reason"] and row["outcome"] in ("failed", "unfinished"):
                 told = f"{row['began_at']:%Y-%m-%d %H:%M:%S} {row['name']} {row['mode']}: {row['reason']}"
-                console.print(Text(told, style="red"))
+                console.print(told, style="red")
     else:
         terminal_console().print("nothing has run yet")
     return 0

@@ -82,7 +82,7 @@ class Monitor:
             if not self._unwritten:
                 self._unwritten = True
                 said = f"! {self.logs} cannot be written ({error.strerror}): the view goes on, no metrics are kept"
-                terminal_console(errors=True).print(said, markup=False)
+                terminal_console(errors=True).print(said)
         return snapshot
 
     def document(self, snapshot: Snapshot) -> dict[str, object]:
@@ -119,7 +119,7 @@ def _monitor(options: argparse.Namespace) -> int:
     console = terminal_console()
     if options.port is not None:
         port = monitor.observer.metrics.serve(options.port, options.address)
-        Console(stderr=True).print(f"metrics at http://{options.address}:{port}/metrics", style="dim")
+        terminal_console(errors=True).print(f"metrics at http://{options.address}:{port}/metrics", style="dim")
     # The first look only sets the meter: CPU is measured between two.
     snapshot = monitor.look()
     if options.once:
@@ -155,7 +155,7 @@ def _print(monitor: Monitor, snapshot: Snapshot, console: Console) -> None:
         judged = monitor.observer.scores(snapshot).get((line.table, line.mode))
         if judged is not None:
             why = f": {judged.why}" if judged.why else ""
-            console.print(f"{line.table}: {judged.grade}, {judged.points} of 100{why}", style="dim", markup=False)
+            console.print(f"{line.table}: {judged.grade}, {judged.points} of 100{why}", style="dim")
 
 
 def _follow(monitor: Monitor, console: Console) -> None:

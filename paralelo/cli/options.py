@@ -113,7 +113,7 @@ def _let_go(stream: TextIO) -> None:
 def _told(text: str, exit_: Exit) -> int:
     clean = redact.redactor(redact.secrets(_settings()))(text)
     with suppress(OSError, ValueError):
-        terminal_console(errors=True).print(clean, style="red", markup=False)
+        terminal_console(errors=True).print(clean, style="red")
     return int(exit_)
 
 

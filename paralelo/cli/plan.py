@@ -12,7 +12,6 @@ from math import inf
 
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 from sync_rules.exits import ConfigurationError, Exit, SyncError
 from target_postgres.connection import Connection, connect
 from target_postgres.settings import Settings
@@ -136,7 +135,7 @@ def _size(count: int | None) -> str:
 
 
 def _say(console: Console, text: str, style: str) -> None:
-    console.print(Text(wrapped(console, text, subsequent_indent="  "), style=style))
+    console.print(wrapped(console, text, subsequent_indent="  "), style=style)
 
 
 if __name__ == "__main__":

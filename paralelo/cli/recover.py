@@ -95,11 +95,11 @@ def _dry_run(table: Table, mode: Mode, chosen: Policy, *, as_json: bool) -> int:
 def _say_plan(table: Table, mode: Mode, chosen: Policy, standing: Mapping[str, Any]) -> None:
     pauses = ", ".join(span(chosen.pause(number, 0.5)) for number in range(1, chosen.max_restarts + 1))
     console = terminal_console()
-    console.print(f"would run: meltano run {table.job(mode)}", markup=False)
-    console.print(f"it would {standing['would']}", markup=False)
+    console.print(f"would run: meltano run {table.job(mode)}")
+    console.print(f"it would {standing['would']}")
     first = max(chosen.stall, chosen.first_stall)
-    console.print(f"a stall is {span(chosen.stall)} without a commit, {span(first)} before the first", markup=False)
-    console.print(f"restarts: {chosen.max_restarts}" + (f", after about {pauses}" if pauses else ""), markup=False)
+    console.print(f"a stall is {span(chosen.stall)} without a commit, {span(first)} before the first")
+    console.print(f"restarts: {chosen.max_restarts}" + (f", after about {pauses}" if pauses else ""))
 
 
 def _one(name: str) -> Table:
@@ -117,9 +117,9 @@ def _check(options: argparse.Namespace) -> int:
         console = terminal_console()
         console.print(fitting(console, found, _COLUMNS, numbers=("rows", "tries"), least=_LEAST))
         for entry in found:
-            console.print(f"{entry['table']} {entry['mode']}: a run would {entry['would']}", markup=False)
+            console.print(f"{entry['table']} {entry['mode']}: a run would {entry['would']}")
             if entry["last_error"]:
-                console.print(Text(f"  last error: {entry['last_error']}", style="red"))
+                console.print(f"  last error: {entry['last_error']}", style="red")
     if trouble is not None:
         raise trouble
     return 0

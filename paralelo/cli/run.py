@@ -79,8 +79,8 @@ def _run(options: argparse.Namespace) -> int:
     environment = project.environment(settings)
     for table in found:
         if table not in tables:
-            console.print(f"{table.name} is left out: {table.plugin} has no setting", style="dim", markup=False)
-    console.print(f"{mode} sync of {names} ({environment}), {at_once} at once", style="bold", markup=False)
+            console.print(f"{table.name} is left out: {table.plugin} has no setting", style="dim")
+    console.print(f"{mode} sync of {names} ({environment}), {at_once} at once", style="bold")
     return run(plan, console, print_json if options.json else None).exit_code
 
 

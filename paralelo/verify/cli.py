@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 from sync_rules.exits import SyncError
 
+from paralelo.live import terminal_console
 from paralelo.verify import html, scratch, terminal
 from paralelo.verify.report import ExitCode, Report, TableReport, to_json
 from paralelo.verify.runner import verify
@@ -86,7 +87,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _say(error: str) -> None:
-    Console(stderr=True).print(error, style="yellow", markup=False, soft_wrap=True)
+    terminal_console(errors=True).print(error, style="yellow")
 
 
 def _no_report(error: SyncError, chosen: argparse.Namespace) -> Report:
