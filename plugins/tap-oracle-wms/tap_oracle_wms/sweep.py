@@ -15,10 +15,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -101,13 +102,14 @@ def sweep(
 def ids_in(lines: TextIO) -> Iterator[Ids]:
     """Ids from text, one a line, in pieces. Raises DataRefused for what is no id."""
     while True:
-        some = list(islice(lines, _LINES_AT_ONCE))
+        try:
+            some = list(islice(lines, _LINES_AT_ONCE))
+            found = np.array([int(line) for line in some if line.strip()], dtype=np.int64)
+        except (ValueError, OverflowError) as error:  # a line that cannot be decoded is a ValueError, too
+            raise DataRefused("a line of the target's ids is no id") from error
         if not some:
             return
-        try:
-            yield np.array([int(line) for line in some if line.strip()], dtype=np.int64)
-        except (ValueError, OverflowError) as error:
-            raise DataRefused("a line of the target's ids is no id") from error
+        yield found
 
 
 def source_ids(source: EntitySource) -> Iterator[Ids]:
@@ -157,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> Sweep:
-    given = json.loads(options.config.read_text(encoding="utf-8")) if options.config else {}
+    given = _settings(options.config) if options.config else {}
     # Ids only, and in full, whatever a sync of the entity is set to.
     config = {**given, "entities": [options.entity], "tables": [], "sync_mode": "full", "fields": {options.entity: []}}
     tap = TapOracleWms(config=config, parse_env_config=True)
@@ -165,25 +167,19 @@ def _run(options: argparse.Namespace) -> Sweep:
     description = describe(client, options.entity, tap.config)
     choices = choose(description, {**tap.config, "cursor_column": KEY}, lambda column: column == KEY)
     source = EntitySource(options.entity, choices, tap.config, client, tap.logger)
-    try:
+    with closing(source), ExitStack() as files:
         counted = source.count()
         if not options.against:
             return _counted_and_answered(options.entity, source, counted)
-        lines = sys.stdin if options.against == "-" else _opened(options.against)
-        written = options.stale_to.open("w", encoding="ascii") if options.stale_to else None
-        try:
-            return sweep(
-                options.entity,
-                counted,
-                source_ids(source),
-                ids_in(lines),
-                lambda ids: None if written is None else written.writelines(f"{one}\n" for one in ids.tolist()),
-            )
-        finally:
-            if written is not None:
-                written.close()
-    finally:
-        source.close()
+        lines = sys.stdin if options.against == "-" else files.enter_context(_opened(Path(options.against), "r"))
+        written = files.enter_context(_opened(options.stale_to, "w")) if options.stale_to else None
+        return sweep(
+            options.entity,
+            counted,
+            source_ids(source),
+            ids_in(lines),
+            lambda ids: None if written is None else written.writelines(f"{one}\n" for one in ids.tolist()),
+        )
 
 
 def _counted_and_answered(entity: str, source: EntitySource, counted: int) -> Sweep:
@@ -192,9 +188,18 @@ def _counted_and_answered(entity: str, source: EntitySource, counted: int) -> Sw
     return Sweep(entity, counted if counted == rows else source.count(), rows, None, 0, 0)
 
 
-def _opened(path: str) -> TextIO:
+def _settings(path: Path) -> dict[str, Any]:
     try:
-        return Path(path).open(encoding="ascii")
+        return dict(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{path} is no JSON object of settings") from error
+
+
+def _opened(path: Path, mode: Literal["r", "w"]) -> TextIO:
+    try:
+        return path.open(mode, encoding="ascii")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
 

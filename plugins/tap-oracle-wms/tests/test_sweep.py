@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sync_rules.exits import DataRefused
-from tap_oracle_wms.sweep import Ids, ids_in, sweep
+from sync_rules.exits import DataRefused, Exit
+from tap_oracle_wms.sweep import Ids, ids_in, main, sweep
 
 IDS = st.sets(st.integers(0, 200))
 
@@ -39,5 +40,18 @@ def test_ids_that_do_not_descend_are_refused(ids: list[int]) -> None:
 
 def test_ids_from_text() -> None:
     assert [one.tolist() for one in ids_in(io.StringIO("9\n7\n\n1\n"))] == [[9, 7, 1]]
-    with pytest.raises(DataRefused, match="no id"):
-        list(ids_in(io.StringIO("9\nname\n")))
+    for text in (b"9\nname\n", b"9\n\xe9\n"):
+        with pytest.raises(DataRefused, match="no id"):
+            list(ids_in(io.TextIOWrapper(io.BytesIO(text), "ascii")))
+
+
+@pytest.mark.parametrize("text", [None, "{", "[1]"])
+def test_settings_that_cannot_be_read_are_told_in_one_line(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.json"
+    if text is not None:
+        config.write_text(text)
+    assert main(["--entity", "thing", "--config", str(config)]) == Exit.CONFIGURATION
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(str(config))
