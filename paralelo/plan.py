@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import psycopg
-from sync_rules.exits import CheckRefused, SyncError
+from sync_rules.exits import SyncError
 from tap_mssql.client import Connection
 from tap_mssql.discovery import TableDescription, TableName
 from tap_mssql.table import MssqlTable, choose
@@ -183,15 +183,16 @@ def _with_target(made: TablePlan, connection: TargetConnection, job: Job) -> Tab
 def _shrinks(made: TablePlan, job: Job, live_rows: int) -> str:
     """Whether the checks before activation would refuse, by the counts that are known now."""
     rules = job.rules
-    if rules.shrink_allowed or made.rows is None or live_rows <= 0 or rules.stale_rows == "keep":
+    if rules.shrink_allowed or made.rows is None or live_rows <= 0:
         return ""
-    if made.rows >= live_rows * (1 - rules.max_shrink_percent / 100):
+    allowed = "name it in allow_shrink if that is right"
+    if not made.rows:
+        return f"{job.live}: the source has no row and the live table about {live_rows:,}; {allowed}"
+    if rules.stale_rows == "keep" or (live_rows - made.rows) * 100 <= live_rows * rules.max_shrink_percent:
         return ""
-    return str(
-        CheckRefused(
-            f"{job.live}: it would shrink from about {live_rows:,} to about {made.rows:,} rows, more than"
-            f" max_shrink_percent ({rules.max_shrink_percent:g}) allows; name it in allow_shrink if that is right"
-        )
+    return (
+        f"{job.live}: it would shrink from about {live_rows:,} to about {made.rows:,} rows, more than"
+        f" max_shrink_percent ({rules.max_shrink_percent:g}) allows; {allowed}"
     )
 
 

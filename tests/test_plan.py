@@ -96,6 +96,24 @@ def test_what_would_be_refused_is_said_before_it_is_read(asked: Told, target: ps
     assert "no type holds both" in told["refused"]
 
 
+def test_an_empty_source_would_be_refused_though_stale_rows_are_kept(
+    asked: Told, servers: Servers, target: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARGET_POSTGRES_STALE_ROWS", "keep")
+    tables = [replace(table, source="dbo.without_rows") for table in project.tables() if table.name == "bi-credores"]
+    monkeypatch.setattr(project, "tables", lambda *_: tables)
+    target.execute(
+        "CREATE TABLE planned.bi_credores (id bigint PRIMARY KEY); INSERT INTO planned.bi_credores VALUES (1)"
+    )
+    target.execute("ANALYZE planned.bi_credores")
+    with servers.connect_source() as source:
+        source.execute("CREATE TABLE dbo.without_rows (id bigint NOT NULL PRIMARY KEY, mod_ts datetime2(7))")
+        code, told = asked("bi-credores", "--probe", "0")
+        source.execute("DROP TABLE dbo.without_rows")
+    assert (code, told["rows"]) == (7, 0)
+    assert "no row" in told["refused"]
+
+
 def test_the_source_alone_is_told_of_without_a_target(
     asked: Told, rows: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
