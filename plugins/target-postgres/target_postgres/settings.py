@@ -233,7 +233,7 @@ class Settings:
     staging_unlogged: bool = False
     ledger_keep_days: int = 90
     verify_command: tuple[str, ...] = ()
-    load: Mapping[str, Any] = field(default_factory=dict)
+    load: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Settings:
