@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,8 +76,9 @@ def _sqlite(
     from tap_sqlite.choices import choose
     from tap_sqlite.database import Database
 
-    # As the tap, which runs in the project's folder.
-    database = Database(str(project.root() / config["path"]), immutable=False, busy_timeout_seconds=10)
+    # As the tap, which runs in the project's folder; but somebody waits for the answer.
+    path = str(project.root() / config["path"])
+    database = Database(path, immutable=bool(config["immutable"]), busy_timeout_seconds=10)
     made = []
     try:
         for name in list(names) or _like(table_names(database, views=False), pattern):
@@ -102,8 +102,6 @@ def _sqlite(
                 notes.append(f"{', '.join(loose)}: the declaration leaves the type open; each sync looks at every row")
             stream = f"main-{config.get('table_prefix') or ''}{one.name}"
             made.append(_proposal(one.name, stream, "tap-sqlite", keyed, found if keyed else None, columns, notes))
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{config['path']} is no SQLite file that can be read: {error}") from error
     finally:
         database.close()
     return made

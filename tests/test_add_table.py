@@ -97,6 +97,10 @@ def test_tables_of_a_sqlite_file(
     assert {table.plugin for table in project.tables()} == {"tap-sqlite"}
     assert main(["--source", "sqlite", "nothing"]) == 2
     assert "there is no table nothing" in capsys.readouterr().err
+    file.with_name("store.db-wal").write_bytes(b"x")
+    monkeypatch.setenv("TAP_SQLITE_IMMUTABLE", "true")
+    assert main(["--source", "sqlite", "log"]) == 2, "the tap would refuse it"
+    assert "lies beside it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
