@@ -1,9 +1,8 @@
 """Tab completion for bash and zsh: `eval "$(python scripts/completion.py)"`."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import _environment  # noqa: F401 - first: it may start the command anew
 
 from paralelo.completion import bash
 

@@ -1,4 +1,4 @@
-"""Compare tables of SQL Server with their copies in PostgreSQL: `python scripts/verify.py all --deep`."""
+"""Compare tables and entities with their copies in PostgreSQL: `python scripts/verify.py all --deep`."""
 
 import sys
 

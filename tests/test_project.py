@@ -51,8 +51,8 @@ def _kind(described: dict[str, Any]) -> str:
 def test_settings_are_the_plugins_own(file: str, role: str, plugin: str) -> None:
     declared = {setting["name"]: setting for setting in _yaml(ROOT / file)["plugins"][role][0]["settings"]}
     about = _about(plugin)
-    assert {name: setting["kind"] for name, setting in declared.items()} == {
-        name: _kind(described) for name, described in about.items()
+    assert {name: (given["kind"], given["label"], given["description"]) for name, given in declared.items()} == {
+        name: (_kind(described), described["title"], described["description"]) for name, described in about.items()
     }
     secret = {name for name, described in about.items() if described.get("secret")}
     assert secret == {name for name, setting in declared.items() if setting.get("sensitive")}

@@ -16,10 +16,12 @@ SCRIPTS = project.root() / "scripts"
 ANOTHER_PYTHON = [sys.executable, "-S"]
 
 
-@pytest.mark.parametrize("name", ["history.py", "migrate_sqlite_to_pg.py"])
-def test_another_python_finds_the_projects(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "printed"), [("history.py", "usage"), ("migrate_sqlite_to_pg.py", "usage"), ("completion.py", "compgen")]
+)
+def test_another_python_finds_the_projects(name: str, printed: str, tmp_path: Path) -> None:
     ended = subprocess.run([*ANOTHER_PYTHON, SCRIPTS / name, "--help"], cwd=tmp_path, capture_output=True, text=True)
-    assert (ended.returncode, "usage" in ended.stdout.lower()) == (0, True), ended.stderr
+    assert (ended.returncode, printed in ended.stdout.lower()) == (0, True), ended.stderr
 
 
 def test_without_an_environment_it_says_what_to_do(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Proof: SQL Server and PostgreSQL compared, and each difference reported.
+"""Proof: SQL Server or Oracle WMS and PostgreSQL compared, and each difference reported.
 
 from paralelo.verify import Options, verify
 
