@@ -9,7 +9,7 @@ from typing import Literal
 
 from sync_rules.exits import ConfigurationError
 
-from paralelo.score import Past, comparable
+from paralelo.score import LEAST_RUNS, Past, comparable
 from paralelo.snapshot import LIVE, Line, Snapshot
 from paralelo.view import rows, size, span
 
@@ -83,7 +83,7 @@ def _of_tables(
 
 
 def _usual(line: Line, rates: Sequence[float]) -> float | None:
-    if line.phase not in ("reading", "loading") or line.seconds < _WARM_UP_SECONDS or len(rates) < 3:
+    if line.phase not in ("reading", "loading") or line.seconds < _WARM_UP_SECONDS or len(rates) < LEAST_RUNS:
         return None
     return median(rates)
 

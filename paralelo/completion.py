@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Mapping
 
 from paralelo import project
 from paralelo.project import Table
@@ -65,12 +64,9 @@ def words(parser: argparse.ArgumentParser, tables: list[Table]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def bash(made: Mapping[str, argparse.ArgumentParser] | None = None) -> str:
+def bash() -> str:
     """The script that a shell evaluates."""
-    tables = project.tables()
-    cases = [
-        f"    {name}) choices={shlex.quote(' '.join(words(parser, tables)))};;"
-        for name, parser in (made or parsers()).items()
-    ]
-    names = " ".join(f"{before}{name}" for name in (made or parsers()) for before in ("./scripts/", "scripts/"))
+    tables, made = project.tables(), parsers()
+    cases = [f"    {name}) choices={shlex.quote(' '.join(words(parser, tables)))};;" for name, parser in made.items()]
+    names = " ".join(f"{before}{name}" for name in made for before in ("./scripts/", "scripts/"))
     return _BASH.format(cases="\n".join(cases), scripts=names)

@@ -18,6 +18,8 @@ from paralelo.score import Past
 
 KEEP_DAYS = 400
 DIED = "its supervisor was killed, or its machine stopped"
+_COMPARED = 20
+"""Earlier runs that a run is compared with, at most."""
 LEAST_ROWS = 1_000
 """A run of fewer rows says more of Meltano's start than of the sync's speed."""
 
@@ -134,13 +136,11 @@ def listed(
     return connection.execute(query("history.list"), values).fetchall()
 
 
-def rates(
-    connection: progress.Connection, name: str, mode: str, *, except_run: str | None = None, limit: int = 20
-) -> list[Past]:
+def rates(connection: progress.Connection, name: str, mode: str, *, except_run: str | None = None) -> list[Past]:
     """The newest finished runs of one table that needed no recovery."""
     if not _there(connection):
         return []
-    values = {"name": name, "mode": mode, "limit": limit, "least_rows": LEAST_ROWS, "except_run": except_run}
+    values = {"name": name, "mode": mode, "limit": _COMPARED, "least_rows": LEAST_ROWS, "except_run": except_run}
     found = connection.execute(query("history.pace"), values)
     return [Past(row["rows_read"], float(row["rate"])) for row in found]
 

@@ -105,7 +105,6 @@ def start(
     log: Path,
     env: Mapping[str, str] | None = None,
     *,
-    environment: str | None = None,
     context: Mapping[str, object] | None = None,
     root: Path | None = None,
     force: bool = False,
@@ -116,10 +115,7 @@ def start(
     """
     root = root or project.root()
     values = progress.settings(env, root)
-    command = [str(meltano())]
-    if environment:
-        command.append(f"--environment={environment}")
-    command += ["run", *(["--force"] if force else []), job]
+    command = [str(meltano()), "run", *(["--force"] if force else []), job]
     # Meltano keeps an unredacted copy of its log below the user's state folder: it goes where we can remove it.
     (root / SCRATCH).mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{owner()}-", dir=root / SCRATCH))

@@ -276,7 +276,7 @@ def _short(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def tables_of(wanted: str, mode: Mode, root: Path | None = None) -> Sequence[Table]:
+def tables_of(wanted: str, mode: Mode) -> Sequence[Table]:
     """The tables of that name, or all that have this mode."""
-    found = project.named(wanted, project.tables(root))
+    found = project.named(wanted, project.tables())
     return [table for table in found if mode in table.jobs] if wanted == "all" else found

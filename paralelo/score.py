@@ -36,11 +36,9 @@ def comparable(history: Sequence[Past], rows: int | None) -> list[float]:
     return [past.rate for past in history if rows / _ALIKE <= past.rows <= rows * _ALIKE]
 
 
-def score(
-    rate: float | None, history: Sequence[float], recoveries: int = 0, rejected: int = 0, least_runs: int = LEAST_RUNS
-) -> Score | None:
+def score(rate: float | None, history: Sequence[float], recoveries: int = 0, rejected: int = 0) -> Score | None:
     """The score of a run at this rate (rows/s); None while it has no rate, or too short a history to compare with."""
-    if rate is None or len(history) < least_runs:
+    if rate is None or len(history) < LEAST_RUNS:
         return None
     usual = median(history)
     share = rate / usual if usual > 0 else 1.0

@@ -6,7 +6,6 @@ import fnmatch
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from sync_rules.exits import ConfigurationError
@@ -57,9 +56,9 @@ def by_source(
     return found + [([table], settings_of(first[table.name], root, values)) for table in tables if table not in usual]
 
 
-def own_config(extractor: str, root: Path | None = None) -> dict[str, Any]:
+def own_config(extractor: str) -> dict[str, Any]:
     """What a table's file sets for one extractor."""
-    for content in project.files(root):
+    for content in project.files():
         for one in (content.get("plugins") or {}).get("extractors") or []:
             if one.get("name") == extractor:
                 return dict(one.get("config") or {})

@@ -2,8 +2,8 @@
 
 The target is fed what an incremental sync would feed it: its own lock, upsert, rejects and NUL rule apply, and nothing
 here writes a row, nor reads one before the target has the table's lock. No STATE goes to Meltano, so no bookmark moves.
-Extra rows are deleted only when that is asked for by name,
-under the target's lock, and only those that the source still does not have.
+Extra rows are deleted only when that is asked for by name, under the target's lock, and only those that the source
+still does not have.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import reduce
 from typing import Any
 
@@ -50,9 +51,6 @@ def identifiers(column: pa.Array) -> pa.Array:
 
 def key_value(value: Any) -> KeyValue:
     """A key column's value for the bookmark: integers as they are, everything else as exact text."""
-    from datetime import datetime
-    from decimal import Decimal
-
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
@@ -63,8 +61,6 @@ def key_value(value: Any) -> KeyValue:
         return format(value, "f")
     if isinstance(value, bytes | bytearray | memoryview):
         return "0x" + bytes(value).hex().upper()
-    if isinstance(value, datetime):
-        return value.isoformat()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 from sync_rules.batch_info import Key, KeyValue
@@ -251,7 +252,5 @@ def bound_value(column: SqlColumn, value: Any) -> KeyValue:
     if column.base == "datetime" and isinstance(bound, str) and "." in bound:
         return bound[:23]
     if column.base == "uniqueidentifier" and isinstance(value, bytes):
-        from uuid import UUID
-
         return str(UUID(bytes=value)).upper()
     return bound

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from sync_rules.exits import ConfigurationError
+from sync_rules.lookback import moment_of
 
 from tap_mssql.client import Connection
 from tap_mssql.discovery import TableName, named, optional
@@ -98,7 +99,7 @@ def encrypted(connection: Connection) -> bool | None:
 def clock(connection: Connection) -> datetime:
     """The server's clock."""
     text = str(connection.rows("SELECT CONVERT(varchar(33), SYSUTCDATETIME(), 126)")[0][0])
-    return datetime.fromisoformat(text[:26].ljust(26, "0") if "." in text else text).replace(tzinfo=timezone.utc)
+    return moment_of(text).replace(tzinfo=timezone.utc)
 
 
 def readable(connection: Connection, name: TableName, columns: Sequence[SqlColumn]) -> None:

@@ -121,7 +121,7 @@ class Client:
     ) -> T:
         """What `read` makes of the answer; `empty` where the API has no rows (404 in its own form).
 
-        `empty` may also be what makes something of that answer's Date header.
+        `empty` may also be what makes something of that answer's Date header; where it is None, the 404 is an error.
 
         `read` runs within a try: a Passing it raises (half a JSON) leads to a repetition; what is `optional` is tried
         once, and not for long. Raises ConfigurationError with the API's own words, SourceUnreachable after the last

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sync_rules.exits import ConfigurationError
 
 from tap_sqlite.database import Database, folded, quoted
-from tap_sqlite.declared import Affinity, TableColumn, affinity, promised
+from tap_sqlite.declared import BIGINT, Affinity, TableColumn, affinity, promised
 
 ROWID = "rowid"
 """What a setting calls the hidden row number."""
@@ -127,8 +127,6 @@ def _unique(database: Database, table: str, columns: Sequence[TableColumn]) -> t
 
 def rowid_column() -> TableColumn:
     """The hidden row number as a column."""
-    from tap_sqlite.declared import BIGINT
-
     return TableColumn(ROWID_COLUMN, "INTEGER", Affinity.INTEGER, BIGINT, not_null=True, is_rowid=True)
 
 

@@ -7,7 +7,7 @@ what is stored is looked at as well, in stored.py.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from sync_rules.column_types import ColumnType
@@ -41,11 +41,6 @@ class TableColumn:
     not_null: bool = False
     key_position: int = 0
     is_rowid: bool = False
-    collation: str = "BINARY"
-
-    def of_type(self, kind: ColumnType) -> TableColumn:
-        """The same column, its type settled."""
-        return replace(self, type=kind)
 
     @property
     def settled(self) -> ColumnType:

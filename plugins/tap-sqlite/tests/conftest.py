@@ -105,7 +105,7 @@ def opened() -> Callable[..., SqliteTable]:
         database, log = Database(path), logging.getLogger()
         table, settings = describe(database, "t"), {**defaults, **config}
         chosen = choose(table, settings, lambda _: True)
-        chosen = replace(chosen, columns=tuple(c if c.type else c.of_type(TEXT) for c in chosen.columns))
+        chosen = replace(chosen, columns=tuple(c if c.type else replace(c, type=TEXT) for c in chosen.columns))
         return SqliteTable(table, chosen, settings, database, Rejects(0, log), log)
 
     return open_

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_any_value_is_read_as_it_is_stored(rows: list[tuple[Any, ...]], tmp_path
     database = Database(path)
     table = describe(database, "t")
     chosen = choose(table, config, lambda _: True)
-    columns = tuple(column if column.type else column.of_type(JSON) for column in chosen.columns)
+    columns = tuple(column if column.type else replace(column, type=JSON) for column in chosen.columns)
     source = SqliteTable(
         table,
         Choices(columns, chosen.key, None),

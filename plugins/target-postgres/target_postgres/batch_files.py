@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from singer_sdk.helpers._batch import StorageTarget
 from sync_rules.batch_info import BatchInfo
+from sync_rules.exits import SyncError
 
 from target_postgres.encode import loads
-from target_postgres.errors import SyncError
 from target_postgres.names import fold
 
 

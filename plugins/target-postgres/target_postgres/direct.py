@@ -119,7 +119,7 @@ class DirectLoad:
 
     def _give_up_unfinished(self) -> None:
         """A full sync under way tells by their transactions which rows are newer than its own: now all would be."""
-        if ledger.abandon_others(self._connection, self.job.live):
+        if ledger.abandon_unfinished(self._connection, self.job.live):
             logger.warning(
                 "%s: its rows were written anew for a changed type: the unfinished full sync begins again",
                 self.job.live,

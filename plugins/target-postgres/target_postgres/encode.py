@@ -120,13 +120,12 @@ def _wire_type(kind: PostgresType, given: pa.DataType) -> pa.DataType | None:
     """The Arrow type whose COPY BINARY form is `kind`'s, or None where `given` cannot be brought to one exactly."""
     if pa.types.is_null(given):
         return _WIRE.get(kind.name) or _wire_of_null(kind)
-    numeric = pa.types.is_integer(given) or pa.types.is_decimal(given)
     if kind.name in ("smallint", "integer", "bigint"):
         return _WIRE[kind.name] if pa.types.is_integer(given) else None
     if kind.name == "numeric":
         if pa.types.is_decimal128(given):
             return given
-        return pa.decimal128(20, 0) if numeric and pa.types.is_integer(given) else None
+        return pa.decimal128(20, 0) if pa.types.is_integer(given) else None
     if kind.name in ("real", "double precision"):
         return _WIRE[kind.name] if pa.types.is_floating(given) else None
     if kind.name in _TEXTS:

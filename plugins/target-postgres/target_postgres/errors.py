@@ -6,30 +6,7 @@ import re
 
 import psycopg
 from psycopg import errors as pg
-from sync_rules.exits import (
-    AlreadyRunning,
-    CheckRefused,
-    ConfigurationError,
-    DataRefused,
-    Exit,
-    SyncError,
-    TableInUse,
-    TargetUnreachable,
-)
-
-__all__ = [
-    "AlreadyRunning",
-    "CheckRefused",
-    "ConfigurationError",
-    "DataRefused",
-    "LedgerGap",
-    "SyncError",
-    "TargetUnreachable",
-    "describe",
-    "is_about_data",
-    "reason",
-    "tell",
-]
+from sync_rules.exits import ConfigurationError, DataRefused, Exit, SyncError, TableInUse, TargetUnreachable
 
 _QUOTED = re.compile(r"[\"\u00ab\u00bb\u201c-\u201f].*[\"\u00ab\u00bb\u201c-\u201f]", re.DOTALL)
 """A server that speaks German, French or Spanish quotes as these languages do."""

@@ -77,7 +77,7 @@ class FullLoad:
         staging = TableName(job.live.schema, staging_of(job.live.table, job.version or 0))
         with_short_locks(connection, job.settings, str(staging), lambda: ddl.drop_table(connection, staging))
         with connection.transaction():
-            ledger.abandon_others(connection, job.live)
+            ledger.abandon_unfinished(connection, job.live)
             sync = ledger.begin(
                 connection,
                 job.live,

@@ -196,11 +196,11 @@ def holds_since(connection: Connection, live: TableName, stream: str, since: str
     return connection.execute(query("ledger.holds_since"), values).fetchone() == (True,)
 
 
-def abandon_others(connection: Connection, live: TableName, keep: int | None = None) -> int:
-    """Mark every other unfinished version abandoned: the caller holds the table's lock, so no living run needs its
-    staging table. Returns how many."""
-    values = {"schema": live.schema, "table": live.table, "keep": keep}
-    return connection.execute(query("ledger.abandon_others"), values).rowcount
+def abandon_unfinished(connection: Connection, live: TableName) -> int:
+    """Mark every unfinished version abandoned: the caller holds the table's lock, so no living run needs its staging
+    table. Returns how many."""
+    values = {"schema": live.schema, "table": live.table}
+    return connection.execute(query("ledger.abandon_unfinished"), values).rowcount
 
 
 def left_over(connection: Connection, live: TableName) -> list[TableName]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import psycopg
+from sync_rules.exits import ConfigurationError
 
 from target_postgres import ddl, ledger, leftovers
 from target_postgres.catalog import TableName
 from target_postgres.connection import Connection, connect
-from target_postgres.errors import ConfigurationError, tell
+from target_postgres.errors import tell
 from target_postgres.job import Job
 from target_postgres.lock import Locks, hold_work
 from target_postgres.settings import Settings

@@ -40,9 +40,9 @@ class Versions:
         self._connection, self._load = connection, load
         return self
 
-    def differs(self, version: int | None) -> bool:
+    def differs(self, version: int) -> bool:
         """Whether rows of this version cannot be committed together with those gathered."""
-        return version is not None and version != self._of_rows
+        return version != self._of_rows
 
     def note(self, version: int) -> None:
         """From now on rows are of this version."""

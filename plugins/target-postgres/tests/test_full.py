@@ -11,9 +11,9 @@ import pytest
 from feed import Feed, load
 from sync_rules import full
 from sync_rules.bookmarks import FullBookmark
-from sync_rules.exits import CheckRefused
+from sync_rules.exits import CheckRefused, SyncError
 from sync_rules.full import Beginning
-from target_postgres.errors import LedgerGap, SyncError
+from target_postgres.errors import LedgerGap
 from things import ids, last_sync, outcome, thing, things
 
 Db = psycopg.Connection[Any]

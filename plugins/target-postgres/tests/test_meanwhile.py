@@ -11,9 +11,9 @@ import pytest
 import server as embedded
 from feed import Feed, load
 from psycopg import sql
-from sync_rules.exits import ConfigurationError, TableInUse
+from sync_rules.exits import ConfigurationError, SyncError, TableInUse
 from target_postgres.activation import activate, prepare
-from target_postgres.errors import LedgerGap, SyncError
+from target_postgres.errors import LedgerGap
 from target_postgres.queries import query
 from target_postgres.target import TargetPostgres
 from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things

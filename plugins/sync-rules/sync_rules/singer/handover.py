@@ -122,8 +122,7 @@ def meltano_command(config: Mapping[str, Any]) -> list[str]:
     for index, word in enumerate(words[:3]):
         if Path(word).name == "meltano" and Path(word).is_file():
             return words[: index + 1]
-    found = shutil.which("meltano") or str(Path(sys.executable).with_name("meltano"))
-    return [found]
+    return [shutil.which("meltano") or str(Path(sys.executable).with_name("meltano"))]
 
 
 def start_in_terms_of(clock: Clock, start_date: str | None) -> KeyValue | None:

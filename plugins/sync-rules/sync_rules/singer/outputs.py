@@ -13,6 +13,7 @@ from singer_sdk.singerlib import RecordMessage
 
 from sync_rules.batch_files import BatchFolder
 from sync_rules.batch_info import BatchInfo
+from sync_rules.exits import LimitReached
 from sync_rules.singer.messages import Lines
 from sync_rules.singer.records import records
 
@@ -45,8 +46,6 @@ class BatchOutput:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """After a clean end, a limit reached included, the target still has to read the files; after a failure not."""
-        from sync_rules.exits import LimitReached
-
         self._folder.close(discard=not (kind is None or isinstance(error, LimitReached)))
 
 

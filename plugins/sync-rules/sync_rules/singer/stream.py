@@ -18,6 +18,7 @@ from singer_sdk import Stream
 from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig, StorageTarget
 from singer_sdk.singerlib import SchemaMessage
 
+from sync_rules import full, incremental
 from sync_rules.batch_files import BatchFolder
 from sync_rules.batch_info import BatchInfo
 from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
@@ -111,8 +112,6 @@ class PagedStream(Stream):
 
     def get_records(self, context: Any) -> Iterable[dict[str, Any]]:  # noqa: ARG002
         """Every row of a full sync as a record. The sync itself goes by pages; this is for those who ask the stream."""
-        from sync_rules import full
-
         plan = syncs.plan_full(self.source, None, self.logger)
         found = full.pages(plan.bookmark, self.source.read_page) if self.source.key else None
         pages = (page.batches for page, *_ in found) if found is not None else self.source.read_whole()
@@ -191,8 +190,6 @@ class PagedStream(Stream):
 
     def _dry_run(self, plan: syncs.FullPlan | syncs.IncrementalPlan, output: BatchOutput | RecordOutput) -> None:
         """The first rows: a connection test must not move a bookmark."""
-        from sync_rules import full, incremental
-
         if isinstance(plan, syncs.IncrementalPlan):
             for page, _ in incremental.pages(plan.window, plan.bookmark, self.source.read_cursor_page):
                 output.page(page.batches, BatchInfo(stream="", mode="incremental", batch=1, rows=page.rows))

@@ -49,12 +49,10 @@ def check_possible(job: Job) -> None:
 
 
 def check_equal(job: Job, staging: TableName) -> None:
-    """Raise CheckRefused unless the staging table is equal to the source, as `verify` asks for. Nothing when it is off.
+    """Raise CheckRefused unless the staging table is equal to the source, as `verify` asks for.
 
     Raises CouldNotCompare, ConfigurationError.
     """
-    if job.rules.verify == "off":
-        return
     logger.info("%s: the staged rows are compared with the source (%s)", job.live, job.rules.verify)
     command = _command(job, staging)
     try:

@@ -103,9 +103,9 @@ SELECT EXISTS (
       AND started_at >= %(since)s::timestamptz
 )
 
--- name: abandon_others
+-- name: abandon_unfinished
 UPDATE paralelo.sync SET status = 'abandoned', ended_at = now(), updated_at = now()
-WHERE table_schema = %(schema)s AND table_name = %(table)s AND status = 'staging' AND id IS DISTINCT FROM %(keep)s
+WHERE table_schema = %(schema)s AND table_name = %(table)s AND status = 'staging'
 
 -- name: left_over
 SELECT s.staging_table
