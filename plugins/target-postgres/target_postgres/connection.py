@@ -145,7 +145,7 @@ def _prepare(connection: Connection, settings: Settings) -> None:
         " ('default_transaction_isolation', 'read committed'), ('row_security', 'on'),"
         " ('quote_all_identifiers', 'off')"
         ") AS wanted (name, value)"
-        " WHERE name IN (SELECT s.name FROM pg_catalog.pg_settings AS s)"
+        " WHERE name IN (SELECT lower(s.name) FROM pg_catalog.pg_settings AS s)"
     )
     # What others hold is waited for, a row as well as a table, but not for ever.
     patience = max(settings.activation_patience_seconds, settings.lock_timeout_seconds)

@@ -13,7 +13,9 @@ import server as embedded
 from feed import Feed, load
 from sync_rules.exits import ConfigurationError, TargetUnreachable
 from target_postgres import connection
+from target_postgres.catalog import TableName
 from target_postgres.connection import connect
+from target_postgres.lock import Locks
 from target_postgres.settings import Settings
 from things import ids, last_sync, sync, thing, things
 
@@ -27,6 +29,34 @@ def test_state_does_not_outlive_a_commit(config: Any, db: Db, given: str, used: 
     db.execute(f"ALTER DATABASE {db.info.dbname} SET synchronous_commit = {given}")
     with connect(Settings.of(config), "test") as ours:
         assert ours.execute("SHOW synchronous_commit").fetchone() == (used,)
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "used"),
+    [
+        ("timezone", "'America/Sao_Paulo'", "UTC"),
+        ("datestyle", "'SQL, DMY'", "ISO, YMD"),
+        ("default_transaction_isolation", "'repeatable read'", "read committed"),
+        ("row_security", "off", "on"),
+        ("standard_conforming_strings", "off", "on"),
+    ],
+)
+def test_what_a_database_is_set_to_does_not_change_what_is_loaded(
+    config: Any, db: Db, tmp_path: Path, setting: str, given: str, used: str
+) -> None:
+    """A time without an offset, sent as text, is UTC."""
+    db.execute(f"ALTER DATABASE {db.info.dbname} SET {setting} = {given}")
+    with connect(Settings.of(config), "test") as ours:
+        assert ours.execute(f"SHOW {setting}").fetchone() == (used,)
+    feed = Feed(tmp_path, columns={"id": "bigint", "z": "timestamp(6) with time zone"}, cursor=None)
+    load(config, feed.full([{"id": 1, "z": "2026-02-01T10:00:00"}], records=True))
+    assert db.execute("SELECT z = '2026-02-01 10:00+00' FROM things").fetchone() == (True,)
+
+
+def test_another_machine_is_not_talked_to_in_clear(config: Any, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_NEARBY", ())
+    with pytest.raises(TargetUnreachable, match="SSL"):
+        load(config, feed.full(things(1)))
 
 
 def test_a_server_that_quotes_every_name(config: Any, db: Db, tmp_path: Path) -> None:
@@ -126,7 +156,7 @@ def test_a_staging_table_shows_nobody_more_than_the_live_one(config: Any, db: Db
 
 
 # SPEC A6
-@pytest.mark.parametrize("lacking", ["schema", "tablespace"])
+@pytest.mark.parametrize("lacking", ["schema", "tablespace", "table"])
 def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, feed: Feed, lacking: str) -> None:
     db.execute("DROP ROLE IF EXISTS loader, owners")
     db.execute("CREATE ROLE owners; CREATE ROLE loader LOGIN PASSWORD 'loader' IN ROLE owners")
@@ -136,16 +166,47 @@ def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, fe
     if lacking == "schema":
         db.execute("ALTER TABLE things OWNER TO owners")
         db.execute("GRANT USAGE ON SCHEMA public TO owners")
+    elif lacking == "table":
+        db.execute("ALTER TABLE things OWNER TO CURRENT_USER; GRANT ALL ON things TO loader")
     else:
         db.execute("SET allow_in_place_tablespaces = on")
         db.execute("CREATE TABLESPACE slow LOCATION ''")
         db.execute("CREATE INDEX there ON things (name) TABLESPACE slow")
-    with pytest.raises(ConfigurationError, match="cannot be swapped: no right "):
+    told = "the table belongs to another role" if lacking == "table" else "no right "
+    with pytest.raises(ConfigurationError, match=f"cannot be swapped: {told}"):
         load(ordinary, [Feed(feed.folder, version=2).schema()], activation="swap")
     sync(ordinary, feed, things(*range(1, 12)), 3)
     assert last_sync(db, "activation") == ("merge",)
     db.execute("DROP OWNED BY loader, owners CASCADE; DROP ROLE loader, owners")
     db.execute("DROP TABLESPACE IF EXISTS slow")
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_a_role_that_is_not_shown_all_rows_is_refused(config: Any, db: Db, feed: Feed, mode: str) -> None:
+    """It would take the rest for rows that are missing, and a shrunken table for a whole one."""
+    db.execute("DROP ROLE IF EXISTS loader; CREATE ROLE loader LOGIN PASSWORD 'loader'")
+    db.execute(f"GRANT ALL ON DATABASE {db.info.dbname} TO loader; GRANT ALL ON SCHEMA public TO loader")
+    ordinary = {**config, "user": "loader", "password": "loader"}
+    sync(ordinary, feed, things(*range(1, 11)), 1)
+    db.execute("CREATE POLICY few ON things USING (id < 3) WITH CHECK (true)")
+    db.execute("ALTER TABLE things ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    feed.version = 2
+    lines = feed.full(things(1, 2)) if mode == "full" else feed.incremental(things(1, 2))
+    with pytest.raises(ConfigurationError, match="row security applies to this role and hides rows"):
+        load(ordinary, lines)
+    assert ids(db) == list(range(1, 11))
+    db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
+
+
+@pytest.mark.parametrize("what", ["ALL TABLES", "TABLES IN SCHEMA public"])
+def test_a_staging_table_is_sent_to_no_subscriber(config: Any, db: Db, feed: Feed, what: str) -> None:
+    """A publication of all tables sends those that are written to the log."""
+    db.execute(f"CREATE PUBLICATION sent FOR {what}")
+    load(config, feed.full(things(*range(1, 11)), page=5)[:3])
+    sent = "SELECT tablename FROM pg_publication_tables WHERE tablename NOT LIKE 'test%' AND schemaname = 'public'"
+    assert db.execute(sent).fetchall() == []
+    load(config, feed.full(things(*range(1, 11)), page=5))
+    assert db.execute(sent).fetchall() == [("things",)]
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
@@ -219,6 +280,17 @@ def test_a_pooler_in_session_mode_is_asked_once(server: embedded.Server, databas
         for _ in range(2):
             connection.refuse_shared(Pooled(one, 20), another, "PostgreSQL at pooler")  # type: ignore[arg-type]
     assert asked == [1]
+
+
+def test_a_lock_that_another_session_holds_now_is_none(config: Any) -> None:
+    locks = Locks(Settings.of(config))
+    locks.take(TableName("public", "things"), "full")
+    locks.check()
+    assert locks._connection is not None
+    locks._connection.execute("SELECT pg_advisory_unlock_all()")
+    with pytest.raises(TargetUnreachable, match="is another now"):
+        locks.check()
+    locks.close()
 
 
 def test_a_server_itself_is_asked_for_nothing_more(db: Db) -> None:

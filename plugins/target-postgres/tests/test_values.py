@@ -306,6 +306,7 @@ def test_digits_below_the_microsecond_are_cut_and_counted(config: Any, db: Db, t
             ["2024-01-01T10:00:00", "2024-01-01 00:00+02"],
             "time of day",
         ),
+        ("date", ["2024-02-01", "1 Feb 2024"], ["01/02/2024", "13/02/2024"], "out of range"),
         ("date", ["infinity", "epoch"], ["today", "Yesterday", "now"], "that the clock tells"),
         ("timestamp(3) with time zone", ["2024-01-01T10:00:00+02"], ["now", "tomorrow 10:00"], "that the clock tells"),
         (
