@@ -52,9 +52,12 @@ def test_a_flagged_row_stays_flagged_and_is_not_rewritten(config: Any, db: Db, f
     feed.load = {"stale_rows": "flag", "stale_column": "status", "stale_value": 0, "activation": activation}
     sync(config, feed, things(*range(1, 11)), 1)
     sync(config, feed, things(*range(1, 10)), 2)
+    written = "SELECT xmin::text FROM things WHERE id = 10"
+    before = db.execute(written).fetchone()
     sync(config, feed, things(*range(1, 10)), 3)
     assert ids(db, "status = 0") == [10]
     assert outcome(db) == (0, 0, 9, 1)
+    assert activation == "swap" or db.execute(written).fetchone() == before
 
 
 @pytest.mark.parametrize("second_connection", [True, False])
@@ -132,8 +135,11 @@ def test_a_half_read_source_is_refused(config: Any, db: Db, feed: Feed, activati
     assert ids(db) == list(range(1, 11))
     sync(config, feed, things(*range(1, 9)), 3, activation=activation)
     assert ids(db) == list(range(1, 9)), "20 % is allowed"
-    feed.load = {"allow_shrink": ["public.things"]}
+    feed.load = {"stale_rows": "keep"}
     sync(config, feed, things(1), 4, activation=activation)
+    assert ids(db) == list(range(1, 9)), "what is kept does not shrink"
+    feed.load = {"allow_shrink": ["public.things"]}
+    sync(config, feed, things(1), 5, activation=activation)
     assert ids(db) == [1]
 
 
@@ -236,11 +242,16 @@ DEPENDENTS = {
     "ALTER TABLE things ADD FOREIGN KEY (status) REFERENCES parent",
     "publication": "CREATE PUBLICATION sent FOR TABLE things",
     "publication of all": "CREATE PUBLICATION sent FOR ALL TABLES",
+    "publication of its schema": "CREATE PUBLICATION sent FOR TABLES IN SCHEMA public",
     "trigger": "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
     "CREATE TRIGGER quiet BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION quiet()",
     "child table": "CREATE TABLE child () INHERITS (things)",
     "function of its row type": "CREATE FUNCTION hanging(things) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
     "column of its row type": "CREATE TABLE other (one things)",
+    "column of its row type's array": "CREATE TABLE other (many things[])",
+    "type that it is of": "CREATE TYPE shape AS (id bigint, name varchar(10), amount numeric(38,2), status integer,"
+    " mod_ts timestamp(6)); ALTER TABLE things OF shape",
+    "extension": "ALTER EXTENSION plpgsql ADD TABLE things",
     "column of its own": "ALTER TABLE things ADD COLUMN note text",
 }
 
@@ -277,7 +288,9 @@ def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db
         "CREATE SEQUENCE counted OWNED BY things.status",
         "ALTER TABLE things ALTER COLUMN status SET DEFAULT nextval('counted')",
         "SELECT setval(pg_get_serial_sequence('things', 'id'), 500)",
-        'CREATE INDEX "By {Name} 100%" ON things (lower(name) DESC NULLS LAST) INCLUDE (status) WHERE status > 0',
+        'CREATE INDEX "By {Name} 100%" ON things (lower(name) DESC NULLS LAST) INCLUDE (status) TABLESPACE fast'
+        " WHERE status > 0",
+        "ALTER TABLE things ADD EXCLUDE (mod_ts WITH =) USING INDEX TABLESPACE fast WHERE (id < 0)",
         "CREATE STATISTICS together ON name, status FROM things",
         "ALTER TABLE things ENABLE ROW LEVEL SECURITY",
         "CREATE POLICY theirs ON things FOR SELECT TO reader USING (things.id < 5)",
@@ -404,6 +417,51 @@ def test_an_old_snapshot_never_sees_a_part(config: Any, server: embedded.Server,
         assert last_sync(db, "activation") == ("merge",)
         assert reader.execute("SELECT count(*), max(status) FROM things").fetchone() == (10, 1)
     assert ids(db, "status = 2") == list(range(1, 11))
+
+
+@pytest.mark.parametrize("way", ["swap", "merge", "incremental"])
+def test_what_is_unique_beside_the_key_may_move_to_another_row(config: Any, db: Db, feed: Feed, way: str) -> None:
+    """From a row that is stale, or has another value now, to one that is new."""
+    sync(config, feed, [thing(1, Name="a"), *things(2, 3, 4, 5, 6)], 1)
+    db.execute("ALTER TABLE things ADD UNIQUE (name)")
+    rows = [thing(1, Name="b"), *things(2, 3, 4, 5), thing(7, Name="a"), thing(8, Name="n6")]
+    if way == "incremental":
+        load(config, feed.incremental(rows[:-1]))
+    else:
+        sync(config, feed, rows, 2, activation=way)
+    assert ids(db, "name = 'a'") == [7]
+
+
+# SPEC A10
+def test_a_deadlock_is_tried_again(config: Any, db: Db, feed: Feed) -> None:
+    sync(config, feed, things(1, 2), 1)
+    db.execute("CREATE SEQUENCE tries")
+    db.execute(
+        "CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('public.tries') = 1 THEN"
+        " RAISE EXCEPTION 'met' USING ERRCODE = 'deadlock_detected'; END IF; RETURN NEW; END $$"
+    )
+    db.execute("CREATE TRIGGER meets BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION meet()")
+    sync(config, feed, things(1, 2, status=2), 2)
+    assert ids(db, "status = 2") == [1, 2]
+
+
+# SPEC A7
+@WAYS
+def test_a_key_that_the_target_would_number_itself(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
+) -> None:
+    """Rows have the source's keys, those that are written, carried and kept alike."""
+    db.execute(
+        "CREATE TABLE things (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(10),"
+        " amount numeric(38,2), status integer, mod_ts timestamp(6))"
+    )
+    load(config, feed.incremental(things(10, 20)))
+    feed.load = {"stale_rows": "keep", "activation": activation}
+    lines = feed.full(things(20, 30), page=1)
+    load(config, lines[:3])
+    load(config, Feed(tmp_path).incremental(things(40)))
+    load(config, [lines[0], *lines[3:]])
+    assert (ids(db), last_sync(db, "mode")) == ([10, 20, 30, 40], ("incremental",))
 
 
 @pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT"])

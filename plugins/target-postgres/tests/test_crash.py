@@ -12,19 +12,14 @@ import psycopg
 import pytest
 import server as embedded
 from feed import Feed, load, start
-from things import ids, last_sync, thing, things
+from target_postgres.catalog import TableName
+from target_postgres.connection import connect
+from target_postgres.lock import hold_work
+from target_postgres.settings import Settings
+from things import ids, last_sync, thing, things, until
 
 Db = psycopg.Connection[Any]
 ROWS = things(*range(1, 31))
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Wait for a condition; fail when it does not come true."""
-    deadline = time.monotonic() + 60
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.01)
-    return result
 
 
 @pytest.fixture
@@ -114,6 +109,15 @@ def test_killed_while_it_activates(
     assert states[-1]["bookmarks"][feed.stream]["done"] is True
     assert ids(db, "status = 2") == [*range(1, 28), 40]
     assert last_sync(db, "rows_inserted", "rows_updated", "rows_unchanged", "rows_stale") == (1, 27, 0, 3)
+
+
+def test_what_a_dead_runs_backend_still_does_is_waited_for(config: Any, db: Db, feed: Feed, target: Any) -> None:
+    with connect(Settings.of(config), "dead") as dead:
+        hold_work(dead, TableName("public", "things"))
+        process = target(feed.incremental(things(1)))
+        until(lambda: backend(db, "pg_advisory_lock"))
+    process.communicate()
+    assert (process.returncode, ids(db)) == (0, [1])
 
 
 @pytest.mark.parametrize("what", ["load", "full"])

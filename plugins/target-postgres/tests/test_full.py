@@ -193,6 +193,16 @@ def test_activation_is_refused_when_rows_are_missing(config: Any, db: Db, feed: 
     assert db.execute("SELECT to_regclass('things')").fetchone() == (None,)
 
 
+# SPEC A1
+def test_activation_is_refused_when_staged_rows_went(config: Any, db: Db, feed: Feed) -> None:
+    lines = feed.full(things(*range(1, 11)), page=5)
+    load(config, lines[:5])
+    db.execute('DELETE FROM "_paralelo_things_1" WHERE id = 4')
+    with pytest.raises(CheckRefused, match="9 rows are staged and the ledger says 10"):
+        load(config, [lines[0], *lines[5:]])
+    assert db.execute("SELECT to_regclass('things')").fetchone() == (None,)
+
+
 def test_a_version_activated_before_its_state_came_out_is_not_activated_twice(config: Any, db: Db, feed: Feed) -> None:
     lines = feed.full(things(2, 1))
     load(config, lines)
@@ -217,6 +227,24 @@ def test_duplicate_keys_are_refused(config: Any, db: Db, feed: Feed) -> None:
     lines = [feed.schema(), feed.batch(1, things(2, 2, 1)), feed.state(1, 3, [1]), feed.activate(3)]
     with pytest.raises(CheckRefused, match="same key"):
         load(config, lines)
+    feed.version = 2
+    load(config, feed.full(things(1, 2)))
+    feed.version = 3
+    lines = [feed.schema(), feed.batch(1, things(2, 2, 1)), feed.state(1, 3, [1]), feed.activate(3)]
+    with pytest.raises(CheckRefused, match="same key"):
+        load(config, lines, activation="merge")
+    assert ids(db) == [1, 2]
+
+
+# SPEC A3
+def test_a_row_without_a_key_is_refused_where_the_table_would_take_it(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.full(things(1, 2)))
+    db.execute("ALTER TABLE things DROP CONSTRAINT things_pkey, ALTER id DROP NOT NULL, ADD UNIQUE (id)")
+    feed.version, feed.not_null = 2, ()
+    lines = [feed.schema(), feed.batch(1, [thing(1), thing(2, id=None)], through=[1]), feed.state(1, 2, [1])]
+    with pytest.raises(CheckRefused, match=r"rows without a key \(id\) were sent"):
+        load(config, [*lines, feed.activate(2)])
+    assert ids(db) == [1, 2]
 
 
 def test_a_batch_of_another_version_is_refused(config: Any, feed: Feed) -> None:

@@ -88,6 +88,33 @@ def test_a_missing_unique_index_is_made(config: Any, db: Db, feed: Feed) -> None
         load(config, feed.incremental(things(1)))
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        "CREATE UNIQUE INDEX ON things (id) WHERE status > 0",
+        "CREATE UNIQUE INDEX ON things (id, lower(name))",
+        "ALTER TABLE things ADD UNIQUE (id) DEFERRABLE",
+        "CREATE UNIQUE INDEX CONCURRENTLY ON things (id)",
+    ],
+)
+def test_an_index_that_does_not_make_the_key_unique_is_not_relied_on(
+    config: Any, db: Db, feed: Feed, index: str
+) -> None:
+    """The last is not valid: rows had one key twice when it was made."""
+    db.execute('CREATE TABLE things (id bigint, "name" varchar(10), status integer)')
+    if "CONCURRENTLY" in index:
+        db.execute("INSERT INTO things VALUES (1), (1)")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            db.execute(index)
+        with pytest.raises(ConfigurationError, match="not unique in the target"):
+            load(config, feed.incremental(things(1)))
+        return
+    db.execute(index)
+    load(config, feed.incremental(things(1)))
+    made = db.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'things'").fetchall()
+    assert [definition.endswith("USING btree (id)") for (definition,) in made].count(True) == 1 + ("DEFER" in index)
+
+
 def test_each_batch_is_followed_by_its_state(config: Any, feed: Feed) -> None:
     states = load(config, feed.incremental(things(*range(1, 31)), page=10))
     assert [state["bookmarks"][feed.stream]["cursor"] for state in states] == ["after 1", "after 2", "after 3"]
@@ -171,6 +198,20 @@ def test_the_ledger_keeps_the_last_full_sync_that_took_effect_however_old(config
         load(config, feed.incremental(things(12)))
 
 
+def test_the_ledger_forgets_what_ended_long_ago(config: Any, db: Db, feed: Feed) -> None:
+    """With its rejects, and nothing that ended since."""
+    load(config, feed.incremental([thing(1), thing(2, Name="a name too long")]), max_rejects=1)
+    load(config, feed.incremental(things(3)))
+    db.execute(
+        "UPDATE paralelo.sync SET updated_at = now() - make_interval(days => CASE id WHEN 1 THEN 91 ELSE 89 END)"
+    )
+    kept = "SELECT array_agg(id ORDER BY id), (SELECT count(*) FROM paralelo.reject) FROM paralelo.sync"
+    load(config, feed.incremental(things(4)))
+    assert db.execute(kept).fetchone() == ([2, 3], 0)
+    load(config, feed.incremental(things(5)), ledger_keep_days=88)
+    assert db.execute(kept).fetchone() == ([3, 4], 0)
+
+
 def test_a_database_that_lacks_what_the_bookmark_stands_for(config: Any, db: Db, feed: Feed) -> None:
     """SPEC I10. It was restored from an older copy: what came between the two would never come."""
     first, second, third = (f"2026-01-0{day}T00:00:00.123456+00:00" for day in (1, 2, 3))
@@ -199,6 +240,7 @@ def test_it_goes_on_from_a_full_sync_that_is_not_finished(config: Any, db: Db, f
 
 
 def test_a_table_that_its_last_full_sync_left_empty(config: Any, db: Db, feed: Feed) -> None:
-    sync(config, feed, [], 1, allow_shrink=["things"])
+    sync(config, feed, things(1), 1)
+    sync(config, feed, [], 2, allow_shrink=["things"])
     load(config, feed.incremental(things(1)))
     assert ids(db) == [1]

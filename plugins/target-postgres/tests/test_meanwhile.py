@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import server as embedded
 from feed import Feed, load
 from psycopg import sql
 from sync_rules.exits import ConfigurationError, SyncError, TableInUse
+from target_postgres import ledger
 from target_postgres.activation import activate, prepare
+from target_postgres.connection import connect
 from target_postgres.errors import LedgerGap
 from target_postgres.queries import query
+from target_postgres.settings import Settings
 from target_postgres.target import TargetPostgres
-from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things
+from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things, until
 
 Db = psycopg.Connection[Any]
 
@@ -41,6 +45,36 @@ def test_an_old_snapshot_of_another_role_is_seen_by_an_ordinary_one(
         assert last_sync(db, "activation") == ("merge",)
         assert reader.execute("SELECT count(*), max(status) FROM things").fetchone() == (10, 1)
     db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
+
+
+# SPEC A4
+def test_a_snapshot_taken_while_a_swap_is_prepared_sees_no_part(
+    config: Any, server: embedded.Server, db: Db, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is carried into the staging table is not in it for such a reader. One in another database reads none."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(1, 11)), page=5)
+    load(config, lines[:3])
+    load(config, Feed(tmp_path).incremental([thing(11, mod_ts=LATER)]))
+    elsewhere, here = psycopg.connect(server.dsn()), psycopg.connect(server.dsn(db.info.dbname))
+    build = prepare.build
+
+    def built(*given: Any) -> Any:
+        for reader in (elsewhere, here):
+            reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            reader.execute("SELECT 1 FROM pg_class")
+        return build(*given)
+
+    with elsewhere, here:
+        monkeypatch.setattr(prepare, "build", built)
+        with pytest.raises(TableInUse, match=f"backend {here.info.backend_pid} began"):
+            load(config, [lines[0], *lines[3:]], activation="swap", snapshot_wait_seconds=0)
+        monkeypatch.setattr(prepare, "build", build)
+        assert here.execute("SELECT count(*) FROM things").fetchone() == (11,)
+        here.rollback()
+        load(config, [lines[0], *lines[5:]], activation="swap", snapshot_wait_seconds=0)
+    assert ids(db) == list(range(1, 12))
 
 
 # SPEC A9
@@ -70,15 +104,17 @@ def test_a_full_sync_without_a_cursor_keeps_what_an_incremental_one_wrote_meanwh
 
 # SPEC A7
 def test_stale_rows_are_flagged_in_a_column_of_the_targets_own(config: Any, db: Db, feed: Feed) -> None:
+    """What somebody set there by hand, and is not the flag, stays."""
     sync(config, feed, things(*range(1, 11)), 1)
-    db.execute("ALTER TABLE things ADD COLUMN gone boolean NOT NULL DEFAULT false")
-    feed.load = {"stale_rows": "flag", "stale_column": "Gone", "stale_value": "true"}
+    db.execute("ALTER TABLE things ADD COLUMN state text NOT NULL DEFAULT 'here'")
+    db.execute("UPDATE things SET state = 'by hand' WHERE id = 5")
+    feed.load = {"stale_rows": "flag", "stale_column": "State", "stale_value": "gone"}
     sync(config, feed, things(*range(1, 10)), 2)
-    assert (ids(db, "gone"), outcome(db)) == ([10], (0, 0, 9, 1))
+    assert (ids(db, "state = 'gone'"), outcome(db)) == ([10], (0, 0, 9, 1))
     sync(config, feed, things(*range(1, 10)), 3)
-    assert ids(db, "gone") == [10]
+    assert ids(db, "state = 'gone'") == [10]
     sync(config, feed, things(*range(1, 11)), 4)
-    assert (ids(db, "gone"), ids(db)) == ([], list(range(1, 11)))
+    assert (ids(db, "state = 'here'"), ids(db, "state = 'by hand'")) == ([1, 2, 3, 4, 6, 7, 8, 9, 10], [5])
 
 
 CHANGED_MEANWHILE = {
@@ -201,7 +237,19 @@ def test_a_table_of_one_name_in_two_schemas_is_refused(config: Any, db: Db, feed
     load(config, other.full(things(5)), default_target_schema="sales")
     db.execute("DROP TABLE things")
     load(config, other.full(things(5)))
-    assert ids(db) == [5]
+    load(config, other.incremental(things(6)))
+    assert ids(db) == [5, 6]
+
+
+def test_two_runs_that_start_at_once_make_one_ledger(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with connect(Settings.of(config), "first") as first, ThreadPoolExecutor(1) as threads:
+        with first.transaction():
+            ledger.ensure(first)
+            second = threads.submit(load, config, feed.full(things(1)))
+            until(lambda: db.execute(waiting).fetchone() == (1,))
+        second.result()
+    assert ids(db) == [1]
 
 
 def test_time_outs_of_a_role_do_not_end_a_sync(config: Any, db: Db, feed: Feed) -> None:
@@ -276,6 +324,10 @@ def test_an_index_made_while_a_swap_is_prepared_is_not_lost(
 
 
 LATE = {
+    "NOT NULL": (
+        "ALTER TABLE things ALTER COLUMN status DROP NOT NULL",
+        "ALTER TABLE things ALTER COLUMN status SET NOT NULL",
+    ),
     "check": ("", "ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0)"),
     "default": ("", "ALTER TABLE things ALTER COLUMN status SET DEFAULT 7"),
     "another default": (
@@ -286,12 +338,10 @@ LATE = {
         "ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0)",
         "ALTER TABLE things DROP CONSTRAINT positive",
     ),
-    "NOT NULL gone": (
-        "ALTER TABLE things ALTER COLUMN status SET NOT NULL",
-        "ALTER TABLE things ALTER COLUMN status DROP NOT NULL",
-    ),
+    "NOT NULL gone": ("", "ALTER TABLE things ALTER COLUMN status DROP NOT NULL"),
     "an old rule, checked since": (
-        "INSERT INTO things VALUES (0); ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0) NOT VALID",
+        "INSERT INTO things (id, status) VALUES (0, 0);"
+        "ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0) NOT VALID",
         "DELETE FROM things WHERE id = 0; ALTER TABLE things VALIDATE CONSTRAINT positive",
     ),
 }
@@ -309,6 +359,7 @@ def test_what_changes_on_the_live_table_up_to_the_last_moment_is_kept(
     moment: str,
 ) -> None:
     before, change = LATE[what]
+    feed.not_null = ("id", "status")
     sync(config, feed, things(*range(1, 11)), 1)
     if before:
         db.execute(before)

@@ -83,6 +83,13 @@ def test_state_is_never_ahead_of_its_rows(config: Any) -> None:
     assert load(config, lines, batch_size_rows=1) == [{"n": 1}, {"n": 2}]
 
 
+def test_rows_are_not_kept_back_for_long(config: Any, db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TargetPostgres, "_MAX_RECORD_AGE_IN_MINUTES", -1)
+    lines = [schema("id"), record(1), state({"n": 1}), record(2), state({"n": 2}), record(3)]
+    assert load(config, lines) == [{"n": 1}, {"n": 2}]
+    assert db.execute("SELECT count(DISTINCT xmin::text) FROM things").fetchone() == (3,)
+
+
 def test_numbers_in_a_state_keep_their_digits(config: Any, capsys: pytest.CaptureFixture[str]) -> None:
     exact = '{"at": 1763845200.1234567890123, "n": 1.50, "unit": "\\u00b5s"}'
     lines = [schema("id"), record(1), f'{{"type": "STATE", "value": {exact}}}']
@@ -136,6 +143,14 @@ def test_rows_of_older_versions_are_deleted(config: Any, db: Db, at_start: bool)
     assert [row[0] for row in db.execute("SELECT id FROM things ORDER BY 1")] == list(range(1, 10))
     with pytest.raises(CheckRefused, match="would delete 8 of 9 rows"):
         load(config, [schema("id"), activate.replace("2}", "3}"), record(1, 3)])
+
+
+@pytest.mark.parametrize("setting", ["hard_delete", "process_activate_version_messages"])
+def test_rows_of_older_versions_stay_where_that_is_set(config: Any, db: Db, setting: str) -> None:
+    activate = json.dumps({"type": "ACTIVATE_VERSION", "stream": "things", "version": 2})
+    load(config, [schema("id"), *(record(number, 1) for number in range(1, 11))])
+    load(config, [schema("id"), *(record(number, 2) for number in range(1, 10)), activate], **{setting: False})
+    assert [row[0] for row in db.execute("SELECT id FROM things ORDER BY 1")] == list(range(1, 11))
 
 
 def test_a_table_without_a_key_is_its_newest_version(config: Any, db: Db) -> None:

@@ -59,6 +59,9 @@ def test_a_rejected_row_is_not_stale(config: Any, db: Db, feed: Feed, activation
     load(config, feed.full(rows()), max_rejects=3, activation=activation)
     assert ids(db) == list(range(1, 21))
     assert ids(db, "name = 'ok'") == [number for number in range(1, 21) if number not in (3, 11, 20)]
+    feed.version = 3
+    load(config, feed.full([row for row in rows() if row["id"] != 3]), max_rejects=3, activation=activation)
+    assert ids(db) == [number for number in range(1, 21) if number != 3], "gone since it was rejected"
 
 
 @pytest.mark.parametrize("activation", ["swap", "merge"])

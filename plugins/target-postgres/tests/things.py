@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import subprocess
+import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +51,15 @@ def last_sync(db: psycopg.Connection[Any], *columns: str) -> tuple[Any, ...]:
 def outcome(db: psycopg.Connection[Any]) -> tuple[Any, ...]:
     """inserted, updated, unchanged, stale of the sync begun last."""
     return last_sync(db, "rows_inserted", "rows_updated", "rows_unchanged", "rows_stale")
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait for a condition; fail when it does not come true."""
+    deadline = time.monotonic() + 60
+    while not (result := condition()):
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.01)
+    return result
 
 
 def described(server: embedded.Server, db: psycopg.Connection[Any]) -> str:
