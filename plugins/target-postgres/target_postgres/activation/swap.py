@@ -54,8 +54,6 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
         if signature is not None:
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(job.live.sql))
         live = catalog.describe(connection, job.live)
-        if (live is None) != (signature is None):
-            raise Unswappable
         if live is not None:
             _check_unchanged(connection, job, live, staging, signature)
             # Read before it is looked around as the role does: every name in them has its schema.
