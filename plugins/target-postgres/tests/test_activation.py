@@ -15,7 +15,7 @@ from feed import Feed, load
 from psycopg.errors import UndefinedTable
 from sync_rules.exits import CheckRefused, ConfigurationError, TableInUse, TargetUnreachable
 from target_postgres.activation import statistics
-from things import LATER, WAYS, described, ids, last_sync, outcome, sync, thing, things
+from things import LATER, WAYS, described, ids, last_sync, make_partitioned, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
 
@@ -124,6 +124,8 @@ def test_flagged_rows_are_told_by_the_flags_value_however_it_is_written(config: 
     assert len(ids(db, "amount = 0")) == 20
     sync(config, feed, things(*range(1, 11)), 3)
     assert outcome(db) == (0, 0, 10, 20)
+    with pytest.raises(CheckRefused, match="it would shrink from 10 to 1 rows"):
+        sync(config, feed, [thing(1), *things(*range(2, 11), amount=0)], 4)
 
 
 # SPEC A2
@@ -226,8 +228,10 @@ def test_what_an_incremental_sync_wrote_before_the_target_had_the_lock_stays(
     feed.started_at, between = "2026-01-02T00:00:00+00:00", Feed(tmp_path)
     between.started_at = "2026-01-02T00:00:01+00:00"
     load(config, between.incremental([thing(11, mod_ts=LATER)]))
+    between.started_at = "2026-01-02T00:00:02+00:00"
+    load(config, between.incremental([thing(12, mod_ts=LATER)]))
     sync(config, feed, things(*range(1, 11)), 2, activation=activation)
-    assert ids(db) == list(range(1, 12))
+    assert ids(db) == list(range(1, 13))
     feed.started_at = "2026-01-02T01:00:00+00:00"
     sync(config, feed, things(*range(1, 11)), 3, activation=activation)
     assert ids(db) == list(range(1, 11))
@@ -482,11 +486,7 @@ def test_rows_that_a_trigger_keeps_out_or_changes_are_told(
     config: Any, db: Db, feed: Feed, caplog: pytest.LogCaptureFixture, keeps_out: str, partitioned: bool
 ) -> None:
     if partitioned:
-        db.execute(
-            'CREATE TABLE things (id bigint PRIMARY KEY, "name" varchar(10), amount numeric(38,2), status integer,'
-            " mod_ts timestamp(6)) PARTITION BY RANGE (id)"
-        )
-        db.execute("CREATE TABLE things_all PARTITION OF things DEFAULT")
+        make_partitioned(db)
     sync(config, feed, things(1, 2, 3), 1)
     db.execute(
         "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS"

@@ -42,6 +42,7 @@ def check(ended: Ended, code: int, words: str) -> None:
         ({"ssl_mode": "require"}, 4, "SSL"),
         ({"stale_rows": "flag"}, 2, "stale_column"),
         ({"stale_rows": "flag", "stale_column": "status"}, 2, "stale_value must say"),
+        ({"nul_replacement": "\0"}, 2, "cannot hold a NUL character itself"),
         ({"default_target_schema": "Paralelo"}, 2, "the ledger's own"),
     ],
 )
@@ -210,6 +211,25 @@ def test_a_batch_file_that_is_not_there(config: Any, feed: Feed, tmp_path: Path)
     for file in tmp_path.glob("*.arrow"):
         file.unlink()
     check(run(config, tmp_path, lines), 1, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("changed", "mode", "words"),
+    [
+        ({"cursor": "gone"}, "full", "the cursor column 'gone' is not among the stream's columns"),
+        ({"version": None}, "full", "announces a full sync without a version"),
+        ({}, "whole", "sync_mode is 'whole'"),
+        ({"load": {"max_shrink_percent": -1}}, "full", "max_shrink_percent is -1; it must be a number, 0 or more"),
+        ({"load": {"max_rejects": True}}, "full", "max_rejects is True; it must be a number"),
+    ],
+)
+def test_what_a_tap_of_ours_cannot_mean(
+    config: Any, feed: Feed, changed: dict[str, Any], mode: str, words: str
+) -> None:
+    for name, value in changed.items():
+        setattr(feed, name, value)
+    with pytest.raises(ConfigurationError, match=words):
+        load(config, [feed.schema(mode)])
 
 
 # SPEC V5

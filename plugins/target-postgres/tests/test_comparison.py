@@ -158,6 +158,9 @@ def test_what_is_seldom_set_survives_a_swap_too(config: Any, server: embedded.Se
         assert expected in before
     sync(config, feed, things(*range(1, 12)), 2, activation="swap")
     assert described(server, db) == before
+    db.execute("ALTER TABLE things REPLICA IDENTITY NOTHING")
+    sync(config, feed, things(*range(1, 12)), 3, activation="swap")
+    assert db.execute("SELECT relreplident FROM pg_class WHERE oid = 'things'::regclass").fetchone() == ("n",)
     assert db.execute("SELECT last_value, is_called FROM things_id_seq").fetchone() == (40, False)
     assert db.execute("SELECT stxstattarget FROM pg_statistic_ext").fetchall() == [(123,)]
     db.execute("DROP OWNED BY counter; DROP ROLE counter")

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 from feed import Feed, load
 from sync_rules import full
 from sync_rules.bookmarks import FullBookmark
-from sync_rules.exits import CheckRefused, SyncError
+from sync_rules.exits import CheckRefused, ConfigurationError, SyncError
 from sync_rules.full import Beginning
 from target_postgres.errors import LedgerGap
 from things import ids, last_sync, outcome, thing, things
@@ -222,6 +223,21 @@ def test_a_table_without_a_key_is_replaced_whole(config: Any, db: Db, feed: Feed
     assert ids(db) == [1, 1, 2, 2, 3]
 
 
+def test_a_table_without_a_key_is_not_gone_on_with(config: Any, db: Db, feed: Feed) -> None:
+    """It may come in another order: a page of as many rows would pass for one that is there."""
+    feed.key, feed.resumable, feed.not_null = (), False, ()
+    load(config, feed.full(things(1, 2, 3), page=2)[:3])
+    with pytest.raises(ConfigurationError, match="without a key was sent under the same version twice"):
+        load(config, feed.full(things(3, 2, 1), page=2))
+
+
+def test_a_page_after_its_version_took_effect_is_a_gap(config: Any, db: Db, feed: Feed) -> None:
+    load(config, feed.full(things(3, 2)))
+    with pytest.raises(LedgerGap, match="it is activated already"):
+        load(config, [feed.schema(), feed.batch(2, things(1), [2])])
+    assert ids(db) == [2, 3]
+
+
 # SPEC A3
 def test_duplicate_keys_are_refused(config: Any, db: Db, feed: Feed) -> None:
     lines = [feed.schema(), feed.batch(1, things(2, 2, 1)), feed.state(1, 3, [1]), feed.activate(3)]
@@ -252,6 +268,33 @@ def test_a_batch_of_another_version_is_refused(config: Any, feed: Feed) -> None:
     feed.version = 2
     with pytest.raises(SyncError, match="is not of version 1"):
         load(config, [schema, feed.batch(1, things(1))])
+
+
+# SPEC F7
+@pytest.mark.parametrize("what", ["state", "version", "no state", "parquet"])
+def test_messages_that_are_not_of_the_full_sync_are_refused(config: Any, db: Db, feed: Feed, what: str) -> None:
+    schema, row = feed.schema(), feed.record({"id": 1, "Name": "a"})
+    file = json.dumps(
+        {"type": "BATCH", "stream": feed.stream, "encoding": {"format": "parquet"}, "manifest": [_parquet(feed)]}
+    )
+    batch, state = feed.batch(1, things(1)), feed.state(1, 1, [1])
+    activate = feed.activate(1)
+    feed.version = 2
+    lines, words = {
+        "state": ([row, feed.state(1, 1, [1])], "was not followed by its own STATE"),
+        "version": ([batch, state, feed.activate(1)], "version 2 is to be activated, and 1 was sent"),
+        "no state": ([row, activate], "came before the last page's STATE"),
+        "parquet": ([file, state], "must be Arrow files"),
+    }[what]
+    with pytest.raises(SyncError, match=words):
+        load(config, [schema, *lines])
+    assert db.execute("SELECT to_regclass('things')").fetchone() == (None,)
+
+
+def _parquet(feed: Feed) -> str:
+    path = feed.folder / "a.parquet"
+    pq.write_table(feed.table(things(1)), path)
+    return path.as_uri()
 
 
 def test_composite_and_text_keys(config: Any, db: Db, tmp_path: Path) -> None:

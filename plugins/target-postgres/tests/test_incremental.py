@@ -147,6 +147,13 @@ def test_the_loser_of_a_lock_says_who_holds_it(config: Any, server: embedded.Ser
     holder.close()
 
 
+def test_what_has_no_key_is_not_synced_incrementally(config: Any, feed: Feed) -> None:
+    """Each run would append what the one before had appended."""
+    feed.key = ()
+    with pytest.raises(ConfigurationError, match="an incremental sync needs a key"):
+        load(config, [feed.schema("incremental")])
+
+
 def test_a_lock_of_a_dead_holder_is_free(config: Any, db: Db, feed: Feed) -> None:
     load(config, feed.incremental(things(1)))
     load(config, feed.incremental(things(2)))

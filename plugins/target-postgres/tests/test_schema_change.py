@@ -10,7 +10,7 @@ import pytest
 from feed import Feed, load
 from sync_rules.exits import ConfigurationError
 from target_postgres.errors import LedgerGap
-from things import ids, last_sync, thing, things
+from things import ids, last_sync, make_partitioned, thing, things
 
 Db = psycopg.Connection[Any]
 WAYS = pytest.mark.parametrize("way", ["swap", "merge", "incremental"])
@@ -165,6 +165,15 @@ def test_of_another_type_is_refused_before_anything_is_written(config: Any, db: 
     assert last_sync(db, "version", "status") == (1, "activated")
 
 
+@WAYS
+def test_a_column_that_the_target_computes_itself_is_refused_at_once(
+    config: Any, db: Db, loaded: Feed, way: str
+) -> None:
+    db.execute("ALTER TABLE things DROP COLUMN status, ADD COLUMN status int GENERATED ALWAYS AS (id * 2) STORED")
+    with pytest.raises(ConfigurationError, match="the target computes the column status itself"):
+        again(config, loaded, [], way)
+
+
 USERS = pytest.mark.parametrize(
     ("made", "told"),
     [
@@ -205,20 +214,24 @@ def test_a_view_that_comes_during_a_full_sync_that_widens(config: Any, db: Db, l
 
 
 # SPEC A9
+@pytest.mark.parametrize("partitioned", [False, True])
 def test_an_unfinished_full_sync_begins_again_when_an_incremental_one_rewrites_the_table(
-    config: Any, db: Db, loaded: Feed, tmp_path: Path
+    config: Any, db: Db, feed: Feed, tmp_path: Path, partitioned: bool
 ) -> None:
     """By their transaction ids all rows would then be newer than the staged ones, and none of them stale."""
-    loaded.version = 2
-    loaded.columns["status"] = "bigint"
-    lines = loaded.full(things(*range(1, 10), status=5), page=5)
+    if partitioned:
+        make_partitioned(db)
+    load(config, feed.full(things(*range(1, 11))))
+    feed.version = 2
+    feed.columns["status"] = "bigint"
+    lines = feed.full(things(*range(1, 10), status=5), page=5)
     load(config, lines[:3])
-    load(config, Feed(tmp_path, columns=dict(loaded.columns)).incremental(things(11)))
+    load(config, Feed(tmp_path, columns=dict(feed.columns)).incremental(things(11)))
     assert db.execute("SELECT status FROM paralelo.sync WHERE version = 2").fetchone() == ("abandoned",)
     with pytest.raises(LedgerGap, match="given up"):
         load(config, [lines[0], *lines[3:]])
-    loaded.version = 3
-    load(config, loaded.full(things(*range(1, 10), 11, status=5)))
+    feed.version = 3
+    load(config, feed.full(things(*range(1, 10), 11, status=5)))
     assert ids(db, "status = 5") == [*range(1, 10), 11]
 
 

@@ -36,6 +36,15 @@ def sync(config: Any, feed: Feed, rows: list[dict[str, Any]], version: int, **mo
     load(config, feed.full(rows, page=7), **more)
 
 
+def make_partitioned(db: psycopg.Connection[Any]) -> None:
+    """The table, empty, its rows in partitions."""
+    db.execute(
+        'CREATE TABLE things (id bigint PRIMARY KEY, "name" varchar(10), amount numeric(38,2), status integer,'
+        " mod_ts timestamp(6)) PARTITION BY RANGE (id)"
+    )
+    db.execute("CREATE TABLE things_all PARTITION OF things DEFAULT")
+
+
 def ids(db: psycopg.Connection[Any], where: str = "true") -> list[int]:
     """The keys in the live table."""
     return [row[0] for row in db.execute(f"SELECT id FROM public.things WHERE {where} ORDER BY id")]
