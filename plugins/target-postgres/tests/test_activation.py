@@ -116,6 +116,30 @@ def test_a_flag_that_its_column_cannot_hold_is_refused_at_once(config: Any, feed
         load(config, [feed.schema()])
 
 
+@pytest.mark.parametrize(
+    ("key", "rules", "words"),
+    [
+        ((), {"stale_rows": "keep"}, "without a key stale rows cannot be told from others"),
+        ((), {"activation": "merge"}, "without a key its rows cannot be merged"),
+        ((), {}, "has no key, so it can only be swapped, and that cannot be: .* view public.hanging"),
+        (("id",), {"stale_rows": "flag", "stale_column": "gone", "stale_value": 1}, "the table has no such column"),
+        (("id",), {"stale_rows": "flag", "stale_column": "twice", "stale_value": 1}, "computes that column itself"),
+    ],
+)
+def test_what_could_not_take_effect_is_refused_at_once(
+    config: Any, db: Db, feed: Feed, key: tuple[str, ...], rules: dict[str, Any], words: str
+) -> None:
+    sync(config, feed, things(1), 1)
+    if key:
+        db.execute("ALTER TABLE things ADD twice bigint GENERATED ALWAYS AS (id * 2) STORED")
+    elif not rules:
+        db.execute("CREATE VIEW hanging AS SELECT * FROM things")
+    feed.version, feed.key, feed.load = 2, key, rules
+    with pytest.raises(ConfigurationError, match=words):
+        load(config, [feed.schema()])
+    assert last_sync(db, "version") == (1,)
+
+
 def test_flagged_rows_are_told_by_the_flags_value_however_it_is_written(config: Any, db: Db, feed: Feed) -> None:
     """`0` is `0.00` in a column of amounts: flagged rows counted as live would let a third of the table go."""
     feed.load = {"stale_rows": "flag", "stale_column": "amount", "stale_value": "0"}
@@ -309,6 +333,7 @@ def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db
         "COMMENT ON POLICY theirs ON things IS 'some'",
         "COMMENT ON STATISTICS together IS 'both'",
         "ALTER TABLE things OWNER TO writer",
+        "REVOKE TRUNCATE ON things FROM writer",
     ]
     for statement in statements:
         db.execute(statement)

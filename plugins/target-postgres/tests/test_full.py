@@ -35,6 +35,9 @@ def test_every_row_arrives_once_with_exact_types(config: Any, db: Db, feed: Feed
 
 
 def test_files_are_deleted_once_committed(config: Any, feed: Feed) -> None:
+    """In a folder whose name is written otherwise in an address."""
+    feed.folder /= "a 100%20 ç"
+    feed.folder.mkdir()
     load(config, feed.full(things(1, 2, 3), page=1))
     assert list(Path(feed.folder).glob("*.arrow")) == []
 

@@ -52,6 +52,21 @@ def test_one_more_than_allowed_stops(config: Any, db: Db, feed: Feed) -> None:
         load(config, feed.full(rows(), page=8), max_rejects=2)
 
 
+# SPEC V4
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_rows_refused_by_the_target_and_by_postgresql_count_alike(config: Any, db: Db, feed: Feed, mode: str) -> None:
+    load(config, feed.full(things(1)))
+    db.execute("ALTER TABLE things ADD CHECK (status < 5)")
+    feed.version = 2
+    rows = [thing(1), thing(2, Name=SECRET), thing(3, status=9)]
+    lines = feed.full(rows) if mode == "full" else feed.incremental(rows)
+    with pytest.raises(DataRefused, match="max_rejects is exceeded"):
+        load(config, lines, max_rejects=1)
+    lines = feed.full(rows) if mode == "full" else feed.incremental(rows)
+    load(config, lines, max_rejects=2)
+    assert last_sync(db, "rows_read", "rows_rejected") == (3, 2)
+
+
 @pytest.mark.parametrize("activation", ["swap", "merge"])
 def test_a_rejected_row_is_not_stale(config: Any, db: Db, feed: Feed, activation: str) -> None:
     load(config, feed.full(things(*range(1, 21))))

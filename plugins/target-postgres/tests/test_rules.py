@@ -9,9 +9,10 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg import errors as pg
 from sync_rules.batch_info import BatchInfo
-from sync_rules.exits import ConfigurationError, TargetUnreachable
-from target_postgres.errors import tell_connecting
+from sync_rules.exits import ConfigurationError, DataRefused, SyncError, TableInUse, TargetUnreachable
+from target_postgres.errors import tell, tell_connecting
 from target_postgres.ledger import Entry, judge
 from target_postgres.names import fold, incoming_of, index_of, shorten, staging_of, table_of
 from target_postgres.postgres_types import PostgresType, from_json_schema, wider
@@ -134,6 +135,29 @@ def test_sql_is_ascii() -> None:
     """Its comments are sent, and a server's encoding may have no place for another character."""
     for file in (files("target_postgres") / "sql").iterdir():
         assert file.read_bytes().isascii(), file.name
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (pg.DiskFull, TargetUnreachable),
+        (pg.TooManyConnections, TargetUnreachable),
+        (pg.AdminShutdown, TargetUnreachable),
+        (pg.QueryCanceled, TargetUnreachable),
+        (pg.IoError, TargetUnreachable),
+        (psycopg.InterfaceError, TargetUnreachable),
+        (psycopg.OperationalError, TargetUnreachable),
+        (pg.LockNotAvailable, TableInUse),
+        (pg.InsufficientPrivilege, ConfigurationError),
+        (pg.ReadOnlySqlTransaction, ConfigurationError),
+        (pg.DatatypeMismatch, SyncError),
+        (pg.DeadlockDetected, SyncError),
+        (pg.NotNullViolation, DataRefused),
+        (pg.ProgramLimitExceeded, DataRefused),
+    ],
+)
+def test_an_error_ends_with_the_code_of_its_kind(error: type[psycopg.Error], kind: type[Exception]) -> None:
+    assert type(tell(error("what is wrong"), "public.t")) is kind
 
 
 @pytest.mark.parametrize(
