@@ -40,6 +40,7 @@ class Feed:
     resumable: bool = True
     started_at: str = "2026-01-01T00:00:00+00:00"
     goes_on_from: str | None = None
+    provable_as: str | None = None
     files: int = 0
 
     def arrow_schema(self) -> pa.Schema:
@@ -61,7 +62,7 @@ class Feed:
             "load": self.load,
         }
         if mode == "full":
-            said.update(version=self.version, resumable=self.resumable)
+            said.update(version=self.version, resumable=self.resumable, provable_as=self.provable_as)
         else:
             said.update(goes_on_from=self.goes_on_from)
         schema = {"type": "object", "properties": properties, "x-paralelo": said}
