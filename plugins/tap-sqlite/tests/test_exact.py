@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from collections.abc import Callable
@@ -48,7 +49,6 @@ def test_extremes_of_every_type_come_through(file: Callable[..., Path], tap: Cal
 )
 def test_any_value_is_read_as_it_is_stored(rows: list[tuple[Any, ...]], tmp_path: Path) -> None:
     import base64
-    import json
     import logging
     import sqlite3
 
@@ -108,7 +108,7 @@ def test_a_row_with_a_value_of_another_type_is_rejected_and_named(
 ) -> None:
     rows: list[tuple[Any, ...]] = [(1, "a"), (2, "b"), ("many", "secret-1"), (2.5, "secret-2"), (3, b"blob"), (4, "c")]
     path = file("CREATE TABLE t (n INTEGER, t TEXT)", {"t": rows})
-    run = tap(path, max_rejects=3, reject_file=str(tmp_path / "rejects.jsonl"))
+    run = tap(path, max_rejects=3, reject_file=str(tmp_path / "rejects.jsonl"), page_size=2)
     assert run.code == 0, run.log
     assert [row["n"] for row in run.rows] == [4, 2, 1]
     assert run.of("ACTIVATE_VERSION")[0]["rows"] == 3
@@ -116,7 +116,7 @@ def test_a_row_with_a_value_of_another_type_is_rejected_and_named(
     assert "row 5 rejected: t holds blob, not text" in run.log
     assert "3 rows rejected" in run.log
     lines = (tmp_path / "rejects.jsonl").read_text().splitlines()
-    assert len(lines) == 3
+    assert [json.loads(line)["key"] for line in lines] == [[5], [4], [3]]
     assert "secret" not in run.log + "".join(lines)
     stopped = tap(path, max_rejects=2)
     assert stopped.code == 8
@@ -124,6 +124,37 @@ def test_a_row_with_a_value_of_another_type_is_rejected_and_named(
     unwritten = tap(path, max_rejects=3, reject_file=str(tmp_path / "none" / "rejects.jsonl"))
     assert unwritten.code == 2
     assert "rejects.jsonl cannot be written: No such file" in unwritten.log
+
+
+@pytest.mark.parametrize(
+    ("declared", "kind", "good", "odd"),
+    [
+        ("INT", "bigint", 7, [0.5, "x", b"x"]),
+        ("BOOLEAN", "boolean", 1, [2, -1, 0.5, "x", b"x"]),
+        ("REAL", "double precision", 0.5, ["x", b"x"]),
+        ("NUMERIC", "double precision", 2**53, [2**53 + 1, -(2**53) - 1, "x", b"x"]),
+        ("TEXT", "text", "7", [b"x"]),
+        ("DATE", "text", "7 s", [7, 0.5, b"x"]),
+        ("BLOB", "varbinary", b"7", [7, 0.5, "x"]),
+    ],
+)
+def test_each_kind_that_is_not_its_columns_costs_its_row(
+    declared: str, kind: str, good: Any, odd: list[Any], file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    """Alone in its page too, where no other value tells."""
+    path = file(f"CREATE TABLE t (id INTEGER PRIMARY KEY, c {declared})", {"t": list(enumerate([*odd, good, None]))})
+    for page_size in (1, 50):
+        run = tap(path, max_rejects=len(odd), page_size=page_size, column_types={"c": kind})
+        assert run.code == 0, run.log
+        assert [(row["id"], row["c"]) for row in run.rows] == [(len(odd) + 1, None), (len(odd), good)]
+
+
+def test_where_a_declaration_leaves_it_open_the_kind_of_most_values_stays(
+    file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    path = file("CREATE TABLE t (c)", {"t": [(1,), ("x",), (2,)]})
+    run = tap(path, max_rejects=1)
+    assert (run.code, run.types["c"], [row["c"] for row in run.rows]) == (0, "bigint", [2, 1]), run.log
 
 
 def test_pages_that_are_rejected_whole_are_passed_over(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
@@ -139,6 +170,14 @@ def test_as_json_each_value_says_what_it_was(file: Callable[..., Path], tap: Cal
     assert [row["n"] for row in reversed(run.rows)] == ["1", "1", "1.5", '{"base64": "AA=="}', None]
     assert run.types["n"] == "json"
     assert run.types["f"] == "bigint"
+
+
+@pytest.mark.parametrize(("declared", "values"), [("INT", [1, 1.5]), ("NUMERIC", [2**60, 1.5])])
+def test_as_json_no_integer_becomes_a_real(
+    declared: str, values: list[Any], file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    run = tap(file(f"CREATE TABLE t (c {declared})", {"t": [(one,) for one in values]}), off_type_values="json")
+    assert [row["c"] for row in reversed(run.rows)] == [json.dumps(one) for one in values], run.log
 
 
 def test_text_that_is_not_utf8_is_rejected_or_packed(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
@@ -178,6 +217,11 @@ def test_records_carry_the_same_values(file: Callable[..., Path], tap: Callable[
     assert tap(path, batch=False).rows == tap(path).rows
     more = file("CREATE TABLE t (r REAL, b BLOB)", {"t": [(math.inf, b"\0"), (-math.inf, None)]}, name="more.db")
     assert [(row["r"], row["b"]) for row in tap(more, batch=False).rows] == [("-Infinity", None), ("Infinity", "AA==")]
+
+
+def test_generated_columns_are_copied(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (n INT, twice INT AS (n * 2), s TEXT AS ('s' || n) STORED)", {"t": [(1,), (2,)]})
+    assert [(row["n"], row["twice"], row["s"]) for row in tap(path).rows] == [(2, 4, "s2"), (1, 2, "s1")]
 
 
 def test_utf16_files(file: Callable[..., Path], tap: Callable[..., Any]) -> None:

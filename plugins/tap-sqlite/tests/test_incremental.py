@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
-from datetime import datetime, timedelta
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sync_rules.incremental import Window
+from tap_sqlite.table import SqliteTable
 
 TIMES = ["2025-01-01 00:00:00", "2025-01-01 00:00:01", "2025-01-01 00:00:01", "2025-01-01 00:00:02", None]
 
@@ -56,11 +59,95 @@ def test_only_what_changed(
     assert 0 not in [row["id"] for row in second.rows]
 
 
-def test_a_column_that_holds_no_times_is_refused(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
-    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT)", {"t": [(1, "yesterday")]})
+@pytest.mark.parametrize(
+    ("text", "words"), [("yesterday", "no ISO 8601 time"), ("2025-01-01 00:00:00+03:00", "an offset other than UTC")]
+)
+def test_a_column_that_holds_no_times_is_refused(
+    text: str, words: str, file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT)", {"t": [(1, text)]})
     run = tap(path, sync_mode="incremental", cursor_column="c")
-    assert (run.code, "no ISO 8601 time" in run.log) == (2, True)
+    assert (run.code, words in run.log) == (2, True), run.log
     assert tap(path, sync_mode="incremental").code == 2
+    keyless = tap(path, sync_mode="incremental", cursor_column="id", key_columns=[])
+    assert (keyless.code, "needs a key: set key_columns" in keyless.log) == (2, True), keyless.log
+
+
+@pytest.mark.parametrize(
+    ("declared", "unit", "a_second", "ticks", "less"),
+    [
+        ("INT", "seconds", 1, 1, 1),
+        ("INT", "milliseconds", 1_000, 1_000, 1),
+        ("INT", "microseconds", 1_000_000, 1_000_000, 1),
+        ("REAL", "seconds", 1, 1_000_000, 0.001),
+        ("REAL", "milliseconds", 1_000, 1_000_000, 0.5),
+    ],
+)
+def test_what_a_number_counts_is_its_lookbacks_and_its_clocks_unit(
+    declared: str,
+    unit: str,
+    a_second: int,
+    ticks: int,
+    less: float,
+    file: Callable[..., Path],
+    opened: Callable[..., SqliteTable],
+) -> None:
+    end = 1_735_689_600
+    first = (end - 30 * 60) * a_second
+    rows = [(1, first - less), (2, first), (3, end * a_second), (4, end * a_second + less)]
+    source = opened(
+        file(f"CREATE TABLE t (id INTEGER PRIMARY KEY, c {declared})", {"t": rows}),
+        sync_mode="incremental", cursor_column="c", cursor_unit=unit, lookback_minutes=30, page_size=9,
+    )  # fmt: skip
+    page = source.read_cursor_page(Window(end * ticks, end * ticks))
+    assert [row["id"] for batch in page.batches for row in batch.to_pylist()] == [2, 3]
+    before, now, after = time.time() * ticks, source.clock().now, time.time() * ticks
+    assert int(before) <= int(now) <= after
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "clock", "hours"),
+    [("2025-01-01 00:00:00", "local", -3), ("2025-01-01 00:00:00", "utc", 0), ("2025-01-01T00:00:00Z", "local", 0)],
+)
+def test_times_without_an_offset_are_of_the_clock_that_is_set(
+    text: str,
+    clock: str,
+    hours: int,
+    file: Callable[..., Path],
+    opened: Callable[..., SqliteTable],
+    zone: Callable[[str], None],
+) -> None:
+    zone("America/Sao_Paulo")
+    source = opened(
+        file("CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT)", {"t": [(1, text)]}),
+        sync_mode="incremental", cursor_column="c", cursor_clock=clock,
+    )  # fmt: skip
+    before = datetime.now(tz=timezone.utc)
+    found = source.clock()
+    read = datetime.fromisoformat(str(found.now)).replace(tzinfo=timezone(timedelta(hours=hours)))
+    assert before <= read <= datetime.now(tz=timezone.utc)
+    assert found.utc_offset_minutes == hours * 60
+    source.close()
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets this process's time zone."""
+
+    def set_(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield set_
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_an_older_file_is_told(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT)", {"t": [(1, "2025-01-01 00:00:00")]})
+    run = tap(path, sync_mode="incremental", cursor_column="c", start_date="2025-06-01T00:00:00", lookback_minutes=0)
+    assert (run.code, "its newest c is older than where the last sync ended" in run.log) == (0, True), run.log
 
 
 def test_a_counter_that_fell_back_is_refused(file: Callable[..., Path], tap: Callable[..., Any]) -> None:

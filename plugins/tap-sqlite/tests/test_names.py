@@ -130,9 +130,9 @@ def test_pages_go_by_the_index(key: str, split: bool, opened: Callable[..., Sqli
 
 def test_names_are_told_apart_as_sqlite_does(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
     """Its names are the same in any case of an ASCII letter, and of no other."""
-    path = file("CREATE TABLE t (É INTEGER PRIMARY KEY, é INT, Aa, s TEXT)", {"t": [(1, 9, "x", "y")]})
+    path = file('CREATE TABLE t (É INTEGER PRIMARY KEY, é INT, Aa, s TEXT, "q""" TEXT)', {"t": [(1, 9, "x", "y", "z")]})
     run = tap(path, key_columns=["é"], column_types={"aA": "text"})
     assert run.code == 0, run.log
     assert run.of("SCHEMA")[0]["key_properties"] == ["é"]
-    assert run.rows == [{"É": 1, "é": 9, "Aa": "x", "s": "y"}]
+    assert run.rows == [{"É": 1, "é": 9, "Aa": "x", "s": "y", 'q"': "z"}]
     assert tap(path, tables=["T"], key_columns=["S"]).of("SCHEMA")[0]["key_properties"] == ["s"]

@@ -23,6 +23,7 @@ KINDS = """
 CREATE TABLE plain (id INTEGER PRIMARY KEY, t TEXT);
 CREATE TABLE texts (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 CREATE TABLE pairs (a TEXT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b));
+CREATE TABLE turned (y INTEGER NOT NULL, x INTEGER NOT NULL, PRIMARY KEY (x, y));
 CREATE TABLE keyless (a);
 CREATE TABLE falling (id INTEGER PRIMARY KEY DESC, t);
 CREATE TABLE taken (rowid TEXT, _rowid_ TEXT, oid TEXT);
@@ -34,7 +35,7 @@ CREATE VIRTUAL TABLE words USING fts5 (t);
 
 def test_tables_views_indexes_and_shadows_are_told_apart(file: Callable[..., Path]) -> None:
     database = Database(file(KINDS))
-    tables = ["falling", "keyless", "own", "pairs", "plain", "taken", "texts"]
+    tables = ["falling", "keyless", "own", "pairs", "plain", "taken", "texts", "turned"]
     assert table_names(database, views=False) == tables
     assert table_names(database, views=True) == sorted([*tables, "seen"])
     with pytest.raises(ConfigurationError, match="virtual table keeps its data"):
@@ -44,7 +45,7 @@ def test_tables_views_indexes_and_shadows_are_told_apart(file: Callable[..., Pat
     keys = {name: natural_key(describe(database, name)) for name in [*tables, "seen"]}
     assert keys == {
         "plain": ("id",), "texts": ("k",), "pairs": ("a", "b"), "keyless": ("_rowid",), "falling": ("id",),
-        "taken": (), "own": (), "seen": (),
+        "taken": (), "own": (), "seen": (), "turned": ("x", "y"),
     }  # fmt: skip
     database.close()
 
@@ -56,7 +57,7 @@ def test_every_kind_of_key_pages_through_every_row_once(file: Callable[..., Path
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 23)
     INSERT INTO plain SELECT i, 'é' || i FROM n;
     INSERT INTO texts SELECT t, id FROM plain; INSERT INTO pairs SELECT id % 4, id FROM plain;
-    INSERT INTO keyless SELECT t FROM plain;
+    INSERT INTO turned SELECT id % 4, id % 7 FROM plain; INSERT INTO keyless SELECT t FROM plain;
     INSERT INTO own SELECT t FROM plain; INSERT INTO taken SELECT t, t, t FROM plain;
     INSERT INTO falling (t) SELECT t FROM plain; UPDATE falling SET id = rowid;
     """
@@ -65,19 +66,41 @@ def test_every_kind_of_key_pages_through_every_row_once(file: Callable[..., Path
     assert run.code == 0, run.log
     sent = {message["stream"]: message["rows"] for message in run.of("ACTIVATE_VERSION")}
     assert sent == dict.fromkeys([f"main-{name}" for name in
-        ("falling", "keyless", "own", "pairs", "plain", "seen", "taken", "texts")], 23)  # fmt: skip
+        ("falling", "keyless", "own", "pairs", "plain", "seen", "taken", "texts", "turned")], 23)  # fmt: skip
     pairs = [(row["a"], row["b"]) for row in run.rows if "b" in row]
     assert pairs == sorted(pairs, reverse=True)
     assert len(set(pairs)) == 23
 
 
-def test_a_key_that_is_null_or_twice_is_refused(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
-    path = file("CREATE TABLE t (k TEXT PRIMARY KEY, n INT)", {"t": [(None, 1), ("a", 1)]})
+@pytest.mark.parametrize("key", ["TEXT PRIMARY KEY", "INTEGER PRIMARY KEY DESC"])
+def test_a_key_that_is_null_or_twice_is_refused(key: str, file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    path = file(
+        f"CREATE TABLE t (k {key}, n INT, UNIQUE (n, k)); CREATE UNIQUE INDEX some ON t (n) WHERE n > 1",
+        {"t": [(None, 1), ("7", 1)]},
+    )
     refused = tap(path)
     assert (refused.code, "key is NULL" in refused.log) == (2, True)
     assert len(tap(path, key_columns=["rowid"]).rows) == 2
     twice = tap(path, key_columns=["n"])
     assert (twice.code, "not unique" in twice.log) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "words"),
+    [
+        ("own", "rowid", "has a column _rowid, which its rowid would be called"),
+        ("taken", "_rowid", "has no rowid"),
+        ("texts", "rowid", "has no rowid"),
+        ("seen", "rowid", "has no rowid"),
+        ("plain", "nothing", "which the table does not have"),
+        ("measured", "m", "cannot be a key: it holds double precision"),
+    ],
+)
+def test_a_key_that_cannot_be_had_is_refused_in_words(
+    table: str, key: str, words: str, file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    run = tap(file(KINDS + "CREATE TABLE measured (m REAL UNIQUE);"), tables=[table], key_columns=[key])
+    assert (run.code, run.of("BATCH"), words in run.log) == (2, [], True), run.log
 
 
 def test_resumed_after_every_page(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
@@ -213,6 +236,30 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, tap: Callable[..., An
         assert (run.code, f"{path}: is no file" in run.log) == (2, True), run.log
 
 
+def test_a_path_is_taken_as_it_is_written(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    """SQLite reads it as an address, in which some signs mean something else."""
+    run = tap(file("CREATE TABLE t (a)", {"t": [(1,)]}, name="a b?mode=memory&c#d%41 é.db"))
+    assert len(run.rows) == 1, run.log
+
+
+def test_a_file_that_is_held_locked_is_waited_for_as_set(file: Callable[..., Path]) -> None:
+    path = file("CREATE TABLE t (a)")
+    code = f"""
+import sqlite3, sys
+c = sqlite3.connect({str(path)!r}); c.execute("BEGIN EXCLUSIVE"); print(flush=True); sys.stdin.readline()
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(SourceUnreachable, match="another process holds it locked"):
+            Database(path, busy_timeout_seconds=0)
+        alone = Database(path, immutable=True, busy_timeout_seconds=7)
+        assert alone.value("PRAGMA busy_timeout") == 7_000
+        alone.close()
+        writer.communicate("go on\n")
+
+
 def test_large_values_make_small_pages(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
     path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, b BLOB)", {"t": [(i, bytes(100_000)) for i in range(40)]})
     run = tap(path, page_bytes=500_000)
@@ -279,6 +326,11 @@ def test_another_file_is_another_sync(file: Callable[..., Path], tap: Callable[.
     file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, 2) for i in range(4)]}, name="b.db")
     path.with_name("b.db").replace(path)
     assert [row["n"] for row in tap(path, state).rows] == [2, 2, 2, 2]
+    state = tap(path, page_size=2).of("STATE")[0]["value"]
+    with sqlite3.connect(path) as connection:
+        connection.execute("VACUUM")  # it may number the rows anew
+    connection.close()
+    assert len(tap(path, state).rows) == 4
 
 
 @pytest.mark.parametrize(
