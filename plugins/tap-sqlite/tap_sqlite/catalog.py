@@ -85,10 +85,8 @@ def describe(database: Database, name: str) -> TableDescription:
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{kind} {real}: its columns cannot be told: {error}") from error
-    key = [row for row in rows if row[3]]
     ordinary = kind == "table"
-    is_alias = ordinary and not without_rowid and len(key) == 1 and str(key[0][1]).upper() == "INTEGER"
-    is_alias = is_alias and not _descending_key(database, real)
+    is_alias = ordinary and not _has_index_of_key(database, real)
     columns = tuple(
         _column(column, declared or "", bool(not_null), position or 0, is_alias=is_alias and bool(position))
         for column, declared, not_null, position in rows
@@ -106,10 +104,10 @@ def _column(name: str, declared: str, not_null: bool, position: int, *, is_alias
     return TableColumn(name, declared, kind, promised(declared, kind), not_null or is_alias, position, is_alias)
 
 
-def _descending_key(database: Database, table: str) -> bool:
-    """`INTEGER PRIMARY KEY DESC` is, by an old accident that SQLite keeps, no alias of the rowid.
+def _has_index_of_key(database: Database, table: str) -> bool:
+    """Whether the key has an index of its own. All have but the INTEGER PRIMARY KEY that is an alias of the rowid.
 
-    Then, and only then, the single INTEGER key has an index of its own.
+    `INTEGER PRIMARY KEY DESC` is, by an old accident that SQLite keeps, none.
     """
     return bool(database.value("SELECT count(*) FROM pragma_index_list(?) WHERE origin = 'pk'", (table,)))
 

@@ -159,9 +159,13 @@ def test_where_a_declaration_leaves_it_open_the_kind_of_most_values_stays(
 
 def test_pages_that_are_rejected_whole_are_passed_over(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
     rows = [(1 if i in (1, 20) else "x",) for i in range(1, 21)]
-    run = tap(file("CREATE TABLE t (n INTEGER)", {"t": rows}), page_size=3, max_rejects=100)
+    path = file("CREATE TABLE t (n INTEGER)", {"t": rows})
+    run = tap(path, page_size=3, max_rejects=100)
     assert [row["_rowid"] for row in run.rows] == [20, 1]
     assert run.state["bookmarks"]["main-t"]["done"] is True
+    state = {"bookmarks": {"main-t": {"mode": "incremental", "cursor": 0, "cursor_column": "_rowid"}}}
+    run = tap(path, state, sync_mode="incremental", cursor_column="rowid", page_size=3, max_rejects=18)
+    assert (run.code, [row["_rowid"] for row in run.rows]) == (0, [1, 20]), run.log
 
 
 def test_as_json_each_value_says_what_it_was(file: Callable[..., Path], tap: Callable[..., Any]) -> None:

@@ -317,6 +317,10 @@ def test_rejects_of_a_resumed_sync_are_counted_on(file: Callable[..., Path], tap
         run = tap(path, run.state, page_size=2, max_rejects=2) if run.of("STATE") else run
         assert (run.code, run.of("ACTIVATE_VERSION")) == (8, [])
     assert tap(path, page_size=2, max_rejects=4).code == 0
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": list(enumerate("xx1x"))}, name="b.db")
+    state = tap(path, page_size=3, max_rejects=3).of("STATE")[0]["value"]
+    for most, code in ((2, 8), (3, 0)):
+        assert tap(path, state, max_rejects=most).code == code
 
 
 def test_another_file_is_another_sync(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
