@@ -8,7 +8,8 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -150,6 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         split = urlsplit(self.path)
         parameters = dict(parse_qsl(split.query, keep_blank_values=True))
         line = {"at": arrived, "in_flight": in_flight, "status": 0, "path": split.path, "query": split.query}
+        in_flight_ends = ExitStack()
+        in_flight_ends.callback(self.stand_in.leave)
         try:
             fault = self.stand_in.faults.next(split.path, split.query)
             wait = self.stand_in.latency + (fault.seconds if fault is not None else 0.0)
@@ -162,11 +165,11 @@ class _Handler(BaseHTTPRequestHandler):
             # Before the answer: who has it finds its request in the log.
             self.stand_in.log({**line, "status": answer.status})
             line = {}
-            self._send(answer, cut=fault is not None and fault.kind == "cut")
+            self._send(answer, cut=fault is not None and fault.kind == "cut", before_end=in_flight_ends.close)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
-            self.stand_in.leave()
+            in_flight_ends.close()
             if line:
                 self.stand_in.log(line)
 
@@ -176,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == TOKEN:
             fault = self.stand_in.faults.next(path, "")
             busy = fault is not None and fault.kind == "status"
-            self._send(Answer.of(fault.status, {"error": "busy"}) if busy and fault else self._token(body))
+            self._send(_refused(fault, {"error": "busy"}) if busy and fault else self._token(body))
         elif path.startswith(CONTROL) and self._is_basic():
             self._send(self._control(path.removeprefix(CONTROL), json.loads(body or b"{}")))
         else:
@@ -184,8 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, parameters: Mapping[str, str], fault: Fault | None) -> Answer:
         if fault is not None and fault.kind == "status":
-            answer = Answer.of(fault.status, error("INJECTED", f"Injected fault {fault.status}"))
-            return answer.with_header("Retry-After", fault.retry_after) if fault.retry_after else answer
+            return _refused(fault, error("INJECTED", f"Injected fault {fault.status}"))
         if fault is not None and fault.kind == "redirect":
             return Answer.of(302, {}).with_header("Location", fault.location)
         if not self._is_basic() and not self._is_bearer():
@@ -211,7 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.stand_in.last_answer[name] = answer
         return bent(answer, before, fault, base + self.path)
 
-    def _send(self, answer: Answer, *, cut: bool = False) -> None:
+    def _send(self, answer: Answer, *, cut: bool = False, before_end: Callable[[], None] = lambda: None) -> None:
+        """`before_end` runs before who asked can have the whole answer, and ask for more."""
         if answer.dated:
             self.send_response(answer.status)
         else:
@@ -225,8 +228,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(bytes(answer.parts[0])[: answer.length // 2])
             self.close_connection = True
             return
-        for part in answer.parts:
+        for part in answer.parts[:-1]:
             self.wfile.write(part)
+        before_end()
+        self.wfile.write(answer.parts[-1])
 
     def _is_basic(self) -> bool:
         account = self.stand_in.account
@@ -266,3 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
         except (KeyError, ValueError, TypeError) as problem:
             return Answer.of(400, {"message": f"{type(problem).__name__}: {problem}"})
         return Answer.of(200, {})
+
+
+def _refused(fault: Fault, words: Mapping[str, Any]) -> Answer:
+    answer = Answer.of(fault.status, words)
+    return answer.with_header("Retry-After", fault.retry_after) if fault.retry_after else answer

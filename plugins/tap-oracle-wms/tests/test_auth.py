@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -44,6 +45,20 @@ def test_a_token_is_used_while_it_lives(lifetime: object, after: float, asked: i
     assert auth.header() == f"Bearer t{asked}"
     assert auth.renew(auth.header())
     assert len(seen) == asked + 1
+    assert auth.renew(first)  # another thread has got one since
+    assert len(seen) == asked + 1
+
+
+@pytest.mark.parametrize(("scope", "sent"), [("read all", ["read all"]), (None, None)])
+def test_a_scope_is_asked_for_where_one_is_set(scope: str | None, sent: list[str] | None) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        form = parse_qs(request.content.decode())
+        assert form["grant_type"] == ["client_credentials"]
+        return httpx.Response(200, json={"access_token": str(form.get("scope"))})
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    auth = ClientCredentials(http, "https://id.example/token", "client", "secret", scope, Clock())
+    assert auth.header() == f"Bearer {sent}"
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
@@ -54,15 +69,20 @@ def test_a_busy_token_server_is_asked_again(status: int) -> None:
     assert passing.value.retry_after == 7
 
 
-def test_a_token_server_that_asks_for_patience_is_left_alone_by_all() -> None:
+@pytest.mark.parametrize(
+    ("header", "said", "held"),
+    [("7", 7, 7), ("Wed, 21 Oct 2015 07:28:07 GMT", 7, 7), ("999999", 999_999, 3_600)],
+)
+def test_a_token_server_that_asks_for_patience_is_left_alone_by_all(header: str, said: float, held: float) -> None:
+    """By its own clock, and for no more than an hour."""
     clock, seen = Clock(), []
 
     def answer(_: httpx.Request) -> httpx.Response:
         seen.append(1)
-        return httpx.Response(429, headers={"Retry-After": "7"})
+        return httpx.Response(429, headers={"Retry-After": header, "Date": "Wed, 21 Oct 2015 07:28:00 GMT"})
 
     auth = credentials(answer, clock)
-    for now, left, asked in ((0.0, 7, 1), (5.0, 2, 1), (7.0, 7, 2)):
+    for now, left, asked in ((0.0, said, 1), (held - 2.0, 2, 1), (held, said, 2)):
         clock.now = now
         with pytest.raises(Passing, match=r"token server id\.example") as passing:
             auth.header()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
 import pyarrow as pa
@@ -165,13 +165,30 @@ def test_a_moment_of_more_rows_than_a_run_can_read_is_read_over_many_runs() -> N
     assert seen == set(source.rows)
 
 
-def test_pages_out_of_order_are_an_error() -> None:
-    def by_time(low: str) -> ChangePage:
-        times = pa.array([BASE + 5, BASE], pa.int64()).cast(SCHEMA.field(1).type)
-        return ChangePage(pa.RecordBatch.from_arrays([pa.array([1, 2], pa.int64()), times], schema=SCHEMA), False)
+Rows = list[tuple[int, "int | None"]]
 
-    with pytest.raises(BadAnswer, match="out of the order"):
-        list(ChangeReader("thing", "id", "mod_ts", by_time, lambda *_: by_time("")).read(text_of(BASE)))
+
+@pytest.mark.parametrize(
+    ("by_time", "by_moment", "words"),
+    [
+        ([[(1, 5), (2, 0)]], [], "out of the order"),
+        ([[(1, 5), (2, 6)], [(3, 4), (4, 7)]], [], "out of the order"),
+        ([[(1, 5), (2, None)]], [], "without mod_ts"),
+        ([[(1, 5), (2, 5)]], [[(4, 6), (3, 6)]], "out of order, or a page came again"),
+        ([[(1, 5), (2, 5)]], [[(3, 6), (4, 6)], [(4, 6), (5, 6)]], "out of order, or a page came again"),
+    ],
+)
+def test_pages_out_of_order_are_an_error(by_time: list[Rows], by_moment: list[Rows], words: str) -> None:
+    def answers(pages: list[Rows]) -> Iterator[ChangePage]:
+        for rows in pages:
+            times = pa.array([None if time is None else BASE + time for _, time in rows], pa.int64())
+            arrays = [pa.array([one for one, _ in rows], pa.int64()), times.cast(SCHEMA.field(1).type)]
+            yield ChangePage(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA), False)
+
+    of_time, of_moment = answers(by_time), answers(by_moment)
+    reader = ChangeReader("thing", "id", "mod_ts", lambda _: next(of_time), lambda *_: next(of_moment))
+    with pytest.raises(BadAnswer, match=words):
+        list(reader.read(text_of(BASE)))
 
 
 def test_an_empty_page_that_says_more_follow_is_an_error() -> None:

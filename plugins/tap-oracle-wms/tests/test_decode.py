@@ -188,6 +188,16 @@ def test_a_field_that_every_row_had_and_none_has_any_more_is_an_error() -> None:
     page(without, without)
 
 
+@pytest.mark.parametrize("way", [FULL, {**FULL, "count": "12"}], ids=["fast", "patient"])
+def test_a_field_that_no_row_had_and_every_row_has_now_is_an_error(way: dict[str, Any]) -> None:
+    """Pages are read side by side: the newer answer may come first."""
+    without = {name: value for name, value in FULL.items() if name != "name"}
+    decoder = PageDecoder("thing", PARTS, Losses())
+    decoder.decode(json.dumps({"next_page": None, "results": [without]}).encode())
+    with pytest.raises(BadAnswer, match="not all answers have name any more"):
+        decoder.decode(json.dumps({"next_page": None, "results": [way, FULL]}).encode())
+
+
 def test_a_relation_may_come_as_its_bare_id_at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(PageDecoder, "_decode_patiently")
     (row,), _ = decoded([{**FULL, "item_id": 12}])

@@ -31,6 +31,7 @@ def test_every_type_the_api_names() -> None:
                 "qty": {"type": "decimal", "max_digits": 18, "decimal_places": 5},
                 "weight": {"type": "number"},
                 "volume": {"type": "number", "max_digits": 12},
+                "huge": {"type": "decimal", "max_digits": 50, "decimal_places": 2},
                 "seq": {"type": "integer"},
                 "flg": {"type": "boolean"},
                 "mod_ts": {"type": "datetime"},
@@ -50,6 +51,7 @@ def test_every_type_the_api_names() -> None:
         "qty": "decimal(18,5)",
         "weight": "decimal(38,10)",
         "volume": "decimal(38,10)",
+        "huge": "decimal(38,2)",
         "seq": "bigint",
         "flg": "boolean",
         "mod_ts": "timestamp(6) with time zone",
@@ -113,6 +115,12 @@ def test_the_facility_is_left_out_only_for_a_filter_of_its_own(filters: dict[str
     assert filters_of(config, read_description("thing", fields)) == sent
 
 
+def test_filters_are_sent_as_the_api_writes_values() -> None:
+    filters = {"is_picking_flg": True, "is_new": False, "status_id__in": [10, 20, "x"], "code": "a b"}
+    sent = filters_of({"filters": {"thing": filters}}, read_description("thing", b'{"fields": {"id": "pk"}}'))
+    assert sent == {"is_picking_flg": "true", "is_new": "false", "status_id__in": "10,20,x", "code": "a b"}
+
+
 def test_an_entity_without_facility_is_filtered_by_that_of_its_relations() -> None:
     description = read_description("thing", b'{"fields": {"id": "pk", "order_id": "relation"}}')
     own = {"order_id__facility_id__code": "F1"}
@@ -154,6 +162,7 @@ def test_types_can_be_said_better() -> None:
         (b"<html>", "no JSON"),
         (b"{}", "names no fields"),
         (b'{"fields": {"code": {"type": "varchar"}}}', "no whole number id"),
+        (b'{"fields": {"id": {"type": "decimal"}}}', "no whole number id"),
     ],
 )
 def test_what_cannot_be_read_is_said(body: bytes, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import threading
 import time
@@ -65,6 +66,32 @@ def test_a_server_that_asks_for_patience_gets_it_from_all(tmp_path: Path) -> Non
     one.hold(30)
     with other.request(1):
         assert clock.now >= 1_030
+
+
+def test_a_hold_beyond_reason_is_kept_for_an_hour(tmp_path: Path) -> None:
+    clock = Clock()
+    limiter(tmp_path, clock).hold(1e9)
+    with limiter(tmp_path, clock).request(1):
+        assert clock.now == pytest.approx(1_000 + 3_600)
+
+
+def test_nobody_else_has_the_turn_while_one_waits_for_it(tmp_path: Path) -> None:
+    clock = Clock()
+    refused = []
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        with (shared.folder / "rate").open("r+b") as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                refused.append(1)
+
+    shared = HostLimiter(tmp_path, "h:1", in_flight=1, per_second=10, clock=clock, sleep=sleep)
+    for _ in range(2):
+        with shared.request(1):
+            pass
+    assert refused == [1]
 
 
 def test_a_moment_from_before_the_machine_started_anew_is_ignored(tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ def test_rows_that_came_meanwhile_are_not_missed() -> None:
     assert checked(rows, 3, estimate=3) == 1
     assert checked({1: None, 2: None, 3: None}, 2, estimate=2) == 3
     checked({1: OLD, 2: OLD, 3: OLD}, 2, cursor=None, estimate=2)
+    checked({1: OLD, 2: START - timedelta(minutes=29)}, 1, estimate=1)  # its change may have come with the clock behind
+    with pytest.raises(CheckRefused):
+        checked({1: OLD, 2: START - timedelta(minutes=31)}, 1, estimate=1)
 
 
 def test_a_count_that_the_api_cannot_make_refuses_nothing() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import socket
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tap_oracle_wms.client
+from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import CheckRefused, ConfigurationError, LimitReached, SourceUnreachable
 from sync_rules.full import KeyRange
 from tap_oracle_wms.discovery import describe
 from tap_oracle_wms.errors import BadAnswer
+from tap_oracle_wms.source import EntitySource
 from tap_oracle_wms.tap import TapOracleWms
 from wms_reading import FULL_PAGES, Make, changed, full
 from wms_sides import ACCOUNT, expected
@@ -83,6 +87,29 @@ def test_too_many_requests_are_waited_for_not_counted(
         full(source(retries=0))
 
 
+def test_too_many_requests_for_ever_end_with_the_time_of_one(wms: WmsServer, source: Make) -> None:
+    opened = source(request_timeout_seconds=1)
+    wms.faults.set([Fault("status", query=FULL_PAGES, status=429, retry_after="0.01", times=1_000_000)])
+    with pytest.raises(SourceUnreachable, match="429"):
+        full(opened)
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "wait"), [(429, "0.2", 0), (503, "0.2", 0), (500, "0.2", 0), (429, None, 0.2), (503, None, 0.2)]
+)
+def test_patience_is_asked_of_all_requests(
+    wms: WmsServer, source: Make, status: int, asked: str | None, wait: float
+) -> None:
+    """By the server's own log; where it says no time, the first wait of the settings is one."""
+    opened = source(max_requests_in_flight=1, retry_wait_seconds=wait, retries=9)
+    wms.faults.set([Fault("status", query=FULL_PAGES, status=status, retry_after=asked, skip=1, every=3, times=4)])
+    assert full(opened) == sorted(expected(wms, "allocation"), reverse=True)
+    lines = read(wms.log_path)
+    waits = [after["at"] - one["at"] for one, after in pairwise(lines) if one["status"] == status]
+    assert len(waits) == 4
+    assert min(waits) >= 0.2
+
+
 @pytest.mark.parametrize("kind", ["half", "cut", "reset", "html"])
 def test_what_does_not_pass_ends_as_unreachable(wms: WmsServer, source: Make, kind: str) -> None:
     opened = source(retries=2)
@@ -105,6 +132,14 @@ def test_changes_that_do_not_advance_are_an_error(wms: WmsServer, source: Make, 
     wms.faults.set([Fault(kind, query="mod_ts__gte", skip=2, times=1_000)])
     with pytest.raises(BadAnswer, match=words):
         changed(opened, "2024-01-01T00:00:00+00:00")
+
+
+@pytest.mark.parametrize("kind", ["unsorted", "repeat"])
+def test_rows_that_a_comparison_reads_out_of_order_are_an_error(wms: WmsServer, source: Make, kind: str) -> None:
+    opened = source()
+    wms.faults.set([Fault(kind, query="id__gt", skip=2)])
+    with pytest.raises(BadAnswer, match="out of order, or a page came again"):
+        list(opened.ascending(1, None, None))
 
 
 @pytest.mark.parametrize("cursor", ["mod_ts", "wave_id"])
@@ -167,7 +202,8 @@ def test_a_server_that_tells_no_time_is_taken_to_stand_at_its_newest_row(wms: Wm
     opened = source()
     beginning = opened.begin()
     assert datetime.fromisoformat(str(beginning.cursor_at_start)) == newest.replace(microsecond=0)
-    assert newest <= datetime.fromisoformat(str(opened.clock().now)) < newest + timedelta(seconds=1)
+    # To the end of its second: rows of it must not wait for another run.
+    assert datetime.fromisoformat(str(opened.clock().now)) == newest.replace(microsecond=999_999)
     assert full(opened) == sorted(expected(wms, "allocation"), reverse=True)
 
 
@@ -177,11 +213,15 @@ def test_a_list_that_is_answered_empty_once_is_no_empty_entity(wms: WmsServer, s
         source().begin()
 
 
-def test_a_request_that_hangs_ends_with_the_whole_syncs_time(wms: WmsServer, config: dict[str, Any]) -> None:
-    tap = TapOracleWms(config={**config, "request_timeout_seconds": 1, "retries": 50})
+@pytest.mark.parametrize("seconds", [1, 3_600])
+def test_a_request_that_hangs_ends_with_the_whole_syncs_time(
+    wms: WmsServer, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    monkeypatch.setattr(tap_oracle_wms.client, "_LEAST_SECONDS", 0.5)
+    tap = TapOracleWms(config={**config, "request_timeout_seconds": seconds, "retries": 50})
     client = tap.client()
     client.end_after(1)
-    wms.faults.set([Fault("slow", seconds=5, times=1_000)])
+    wms.faults.set([Fault("slow", seconds=60, times=1_000)])
     with pytest.raises(LimitReached, match="the whole-sync limit is reached"):
         describe(client, "allocation", tap.config)
     wms.faults.set([Fault("status", status=429, retry_after="3000", times=1_000)])
@@ -189,6 +229,25 @@ def test_a_request_that_hangs_ends_with_the_whole_syncs_time(wms: WmsServer, con
     with pytest.raises(LimitReached, match="more patience than is left"):
         describe(client, "allocation", tap.config)
     client.close()
+
+
+def test_the_whole_syncs_time_is_that_of_its_setting(wms: WmsServer, config: dict[str, Any]) -> None:
+    stream = TapOracleWms(config={**config, "sync_limit_seconds": 100}).streams["allocation"]
+    wms.faults.set([Fault("status", status=429, retry_after="3000", times=1_000)])
+    with pytest.raises(LimitReached, match="more patience than is left"):
+        stream.open_source()
+
+
+def test_a_count_for_which_no_time_is_left_passes_for_none(wms: WmsServer, config: dict[str, Any]) -> None:
+    """Else a sync that is short of rows would end well."""
+    source = TapOracleWms(config=config).streams["allocation"].open_source()
+    assert isinstance(source, EntitySource)
+    begun = source.begin()
+    source._client.end_after(100)
+    wms.faults.set([Fault("status", status=429, retry_after="3000", times=1_000)])
+    with pytest.raises(LimitReached):
+        source.check_whole(FullBookmark(1, begun.started_at, "f", begun.upper_key, rows=1))
+    source.close()
 
 
 def test_a_link_to_another_host_ends_the_sync(wms: WmsServer, source: Make) -> None:
@@ -256,6 +315,12 @@ def test_a_token_server_that_is_busy_meanwhile_ends_no_sync(wms: WmsServer, sour
     wms.tokens.clear()
     wms.faults.set([Fault("status", path="/oauth2/", status=503, times=2)])
     assert len(full(opened)) == len(expected(wms, "allocation"))
+    opened = source(
+        token_url=wms.token_url, client_id=account.client_id, client_secret=account.client_secret, retries=1
+    )
+    wms.tokens.clear()
+    wms.faults.set([Fault("status", path="/oauth2/", status=503, retry_after="0.5")])
+    assert len(full(opened)) == len(expected(wms, "allocation"))
 
 
 @pytest.mark.parametrize(
@@ -265,6 +330,12 @@ def test_a_token_server_that_is_busy_meanwhile_ends_no_sync(wms: WmsServer, sour
 def test_the_networks_own_reason_is_told(source: Make, address: str, words: str) -> None:
     with pytest.raises(SourceUnreachable, match=words):
         source(base_url=address, retries=1)
+
+
+def test_no_proxy_stands_before_this_machine(wms: WmsServer, source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert len(full(source())) == len(expected(wms, "allocation"))
 
 
 def test_a_proxy_that_cannot_be_used_is_told(source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +369,10 @@ def test_an_entity_the_user_may_not_read_hides_no_other(wms: WmsServer, config: 
     assert "order_hdr" not in found
     with pytest.raises(ConfigurationError, match="Injected fault 403"):
         list(TapOracleWms(config={**config, "entities": ["order_hdr"]}).streams)
+    # Not even one: that is no API without entities.
+    wms.faults.set([Fault("status", path="/describe/", status=403, times=1_000)])
+    with pytest.raises(ConfigurationError, match="Injected fault 403"):
+        list(TapOracleWms(config={**config, "entities": None, "describe_cache_minutes": 0}).streams)
 
 
 def test_an_entity_that_is_not_there_is_an_error(source: Make) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 from sync_rules.exits import ConfigurationError, SyncError
+from sync_rules.full import KeyRange
+from sync_rules.incremental import Window
+from tap_oracle_wms.settings import problems
+from tap_oracle_wms.tap import TapOracleWms
 from wms_reading import FULL_PAGES, Make, changed, full
-from wms_sides import expected
+from wms_sides import ACCOUNT, expected
 
+from sandbox.wms.entities import ENTITIES
 from sandbox.wms.faults import Fault
 from sandbox.wms.requests_log import read, summary
 from sandbox.wms.server import WmsServer
+from sandbox.wms.store import Store
 
 
 def test_filters_without_rows_are_no_rows(wms: WmsServer, source: Make) -> None:
@@ -62,7 +69,8 @@ def test_every_time_is_sent_with_its_offset(wms: WmsServer, source: Make, low: s
     changed(opened, low)
     list(opened.ascending(1, 10, low))
     asked = [dict(parse_qsl(line["query"])) for line in read(wms.log_path) if "mod_ts__gte=" in line["query"]]
-    assert {query["mod_ts__gte"] for query in asked if query["ordering"] == "id"} == {"2024-01-01T00:00:00+00:00"}
+    assert {query["mod_ts__gte"] for query in asked if "id__lt" in query} == {"2024-01-01T00:00:00+00:00"}
+    assert {query["ordering"] for query in asked} == {"id", "mod_ts,id"}
     assert "2024-01-01T00:00:00+00:00" in {query["mod_ts__gte"] for query in asked if query["ordering"] != "id"}
     assert all(query["mod_ts__gte"].endswith("+00:00") for query in asked)
 
@@ -75,10 +83,73 @@ def test_incremental_by_any_page_size(wms: WmsServer, source: Make, page_size: i
     assert changed(source(sync_mode="incremental", page_size=page_size, batch_rows=7), low) == latest
 
 
-def test_the_limits_hold_by_the_servers_own_log(wms: WmsServer, source: Make) -> None:
-    wms.latency = 0.02
-    assert len(full(source(max_requests_in_flight=3, requests_per_second="40"))) == len(expected(wms, "allocation"))
-    seen = summary(read(wms.log_path))
+@pytest.mark.parametrize("page_size", [1, 250])
+def test_nothing_later_than_the_window_is_read(wms: WmsServer, source: Make, page_size: int) -> None:
+    rows = expected(wms, "allocation")
+    by_time = sorted(rows, key=lambda one: (rows[one]["mod_ts"], one))
+    low, high = (rows[by_time[at]]["mod_ts"].isoformat(timespec="microseconds") for at in (-40, -20))
+    opened = source(sync_mode="incremental", page_size=page_size, batch_rows=1_000)
+    page = opened.read_cursor_page(Window(low, high))
+    found = [one for batch in page.batches for one in batch.column("id").to_pylist()]
+    assert page.last
+    assert found == [one for one in by_time if low <= rows[one]["mod_ts"].isoformat(timespec="microseconds") <= high]
+
+
+@pytest.mark.parametrize("limits", [{"batch_rows": 600}, {"page_bytes": 60_000}, {}])
+def test_a_batch_holds_no_more_than_is_set(wms: WmsServer, source: Make, limits: dict[str, int]) -> None:
+    opened = source(page_size=50, **limits)
+    upper, below, pages = opened.begin().upper_key, None, []
+    assert upper is not None
+    while True:
+        pages.append(opened.read_page(KeyRange(upper, below)))
+        if pages[-1].last:
+            break
+        below = pages[-1].lowest
+    rows = [sum(batch.num_rows for batch in page.batches) for page in pages]
+    assert sum(rows) == len(expected(wms, "allocation"))
+    assert max(rows) <= limits.get("batch_rows", 50_000)
+    assert max(sum(batch.nbytes for batch in page.batches) for page in pages) <= limits.get("page_bytes", 16_777_216)
+    assert (len(pages) > 1) == bool(limits)
+
+
+def test_rows_are_asked_for_by_no_more_ids_than_a_page_holds(wms: WmsServer, source: Make) -> None:
+    ids = sorted(expected(wms, "allocation"))[:8]
+    found = [one for batch in source(page_size=3).with_ids(ids) for one in batch.column("id").to_pylist()]
+    assert found == ids
+    asked = [dict(parse_qsl(line["query"])) for line in read(wms.log_path) if "id__in" in line["query"]]
+    assert [len(query["id__in"].split(",")) for query in asked] == [3, 3, 2]
+
+
+def test_rows_of_other_filters_or_of_another_server_are_those_of_another_sync(wms: WmsServer, source: Make) -> None:
+    """A resume would put rows of both side by side."""
+    same = source().fingerprint
+    assert source(base_url=f"{wms.base_url}/", page_size=7).fingerprint == same
+    assert source(filters={"allocation": {"status_id__lt": 10}}).fingerprint != same
+    assert source(base_url=wms.base_url.replace("127.0.0.1", "localhost")).fingerprint != same
+
+
+def test_a_sync_asks_for_describe_afresh_and_discovery_when_its_answer_is_old(
+    wms: WmsServer, config: dict[str, Any]
+) -> None:
+    def asked(**more: Any) -> int:
+        before = sum("/describe/" in line["path"] for line in read(wms.log_path))
+        TapOracleWms(config={**config, **more}).streams["allocation"].open_source().close()
+        return sum("/describe/" in line["path"] for line in read(wms.log_path)) - before
+
+    assert [asked(), asked(), asked(describe_cache_minutes=0)] == [2, 1, 2]
+    with pytest.raises(ConfigurationError, match="Invalid credentials"):
+        TapOracleWms(config={**config, "username": "another"})
+
+
+def test_the_limits_hold_by_the_servers_own_log(tmp_path: Path, source: Make) -> None:
+    """A server that no other test's requests hang at."""
+    store = Store(tmp_path / "own")
+    store.load(ENTITIES["allocation"], 1_000)
+    store.close()
+    with WmsServer(tmp_path / "own", ACCOUNT, latency=0.02) as server:
+        limits = {"max_requests_in_flight": 3, "requests_per_second": "40", "page_size": 50}
+        assert len(full(source(base_url=server.base_url, **limits))) == 1_000
+        seen = summary(read(server.log_path))
     assert seen["most_in_flight"] <= 3
     # Whatever the machine is busy with can only make it longer.
     assert seen["seconds"] >= (seen["requests"] - 2) / 40
@@ -102,6 +173,17 @@ def test_logs_hold_no_secret_and_no_query(wms: WmsServer, source: Make, caplog: 
     assert "create_user__startswith" not in caplog.text
 
 
+def test_a_filter_that_the_sync_needs_itself_is_refused(wms: WmsServer, source: Make) -> None:
+    with pytest.raises(ConfigurationError, match="the filter id__lt is one the sync itself needs"):
+        full(source(filters={"allocation": {"id__lt": 10**12}}))
+
+
+def test_credentials_go_over_plain_http_only_where_that_is_said() -> None:
+    config = {"base_url": "http://wms.example/x", "username": "me", "password": "it"}
+    assert ["https://" in problem for problem in problems(config)] == [True]
+    assert problems({**config, "allow_http": True}) == []
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -115,6 +197,8 @@ def test_logs_hold_no_secret_and_no_query(wms: WmsServer, source: Make, caplog: 
         ({"base_url": "https://wms.example/x/wms/"}, "must end before /wms"),
         ({"password": None}, "password is missing"),
         ({"filters": {"allocation": {"ordering": "id"}}}, "is no filter"),
+        ({"token_url": "http://id.example/token"}, "token_url must start with https://"),
+        ({"base_url": "https://wms.example/x?y=1"}, "must end with its path"),
         ({"fields": {"allocation": ["nope"]}}, "names nope"),
         ({"cursor_column": "wave_id", "sync_mode": "incremental"}, "in full only"),
     ],

@@ -1,0 +1,109 @@
+"""What a client makes of answers that no stand-in gives: a list of entities in pages, and more than a page can hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sync_rules.exits import ConfigurationError
+from tap_oracle_wms import client as client_module
+from tap_oracle_wms import discovery
+from tap_oracle_wms.client import Client
+from tap_oracle_wms.errors import BadAnswer
+from tap_oracle_wms.settings import SETTINGS
+
+Asked = Callable[[Callable[[httpx.Request], httpx.Response]], Client]
+CONFIG = {"base_url": "https://wms.example/x", "username": "me", "password": "word", "entities": ["thing"]}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    """Settings that limit nothing."""
+    usual = {name: one["default"] for name, one in SETTINGS["properties"].items() if "default" in one}
+    return {**usual, **CONFIG, "limits_root": str(tmp_path), "requests_per_second": 10_000, "retries": 0}
+
+
+@pytest.fixture
+def asking(config: dict[str, Any]) -> Asked:
+    """Makes a client whose requests are answered by a function."""
+
+    def make(answer: Callable[[httpx.Request], httpx.Response]) -> Client:
+        made = Client(config, logging.getLogger())
+        made.close()
+        made._http = httpx.Client(transport=httpx.MockTransport(answer))
+        return made
+
+    return make
+
+
+def test_a_list_of_entities_is_read_page_by_page(asking: Asked) -> None:
+    pages = {"": (["order_hdr"], "?page=2"), "page=2": ([{"name": "allocation"}, {"entity": "a/b"}], None)}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        names, following = pages[request.url.query.decode()]
+        return httpx.Response(200, json={"results": names, "next_page": following})
+
+    assert discovery.entities(asking(answer)) == ["allocation", "order_hdr"]
+
+
+@pytest.mark.parametrize("further", [0, 1])
+def test_a_list_of_entities_without_an_end_is_an_error(
+    asking: Asked, monkeypatch: pytest.MonkeyPatch, further: int
+) -> None:
+    monkeypatch.setattr(discovery, "_MOST_PAGES", 9)
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        assert len(seen) < 20, "it would go on for ever"
+        page = int(request.url.params.get("page", 1)) + further
+        return httpx.Response(200, json={"results": ["allocation"], "next_page": f"?page={page}"})
+
+    with pytest.raises(BadAnswer, match="leads back to a page that was answered, or never ends"):
+        discovery.entities(asking(answer))
+
+
+def test_a_list_of_entities_leads_to_no_other_host(asking: Asked) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.host == "wms.example"
+        return httpx.Response(200, json={"results": ["allocation"], "next_page": "https://elsewhere.example/x/"})
+
+    with pytest.raises(ConfigurationError, match=r"leads to elsewhere\.example"):
+        discovery.entities(asking(answer))
+
+
+@pytest.mark.parametrize("name", ["thing/../../other", "thing?x=", "", "thing\n"])
+def test_what_is_no_entitys_name_is_not_asked_for(asking: Asked, config: dict[str, Any], name: str) -> None:
+    """It may stand in a catalog."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise AssertionError(request.url)
+
+    with pytest.raises(ConfigurationError, match="is no entity's name"):
+        discovery.describe(asking(answer), name, config)
+
+
+def _endless() -> Iterator[bytes]:
+    for _ in range(1_000):
+        yield b" " * 100
+    raise AssertionError("it would be read to its end")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b" " * 2_000, "an answer of 2000 bytes"), (_endless, "an answer of over 1000 bytes")]
+)
+def test_an_answer_larger_than_any_page_is_not_held(
+    asking: Asked, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, content: Any, words: str
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 1_000)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        body = content() if callable(content) else content
+        return httpx.Response(200, headers={"Content-Type": "application/json"}, content=body)
+
+    with pytest.raises(BadAnswer, match=f"{words} is refused"):
+        discovery.describe(asking(answer), "thing", config)
