@@ -13,6 +13,8 @@ from stores import (
     AuditEntryRepository,
     AuditQueueRepository,
     ContextStore,
+    Database,
+    DatabaseSettings,
     FeedbackStore,
     JobStatus,
     LearningThresholds,
@@ -41,6 +43,10 @@ def test_job_status_is_brought_up_to_date(run: Any) -> None:
     assert run(store.get_status_summary()) == {"SUCC": 1, "ABEND": 1}
     assert [row.status for row in run(store.get_failed_jobs())] == ["ABEND"]
     assert [row.id for row in run(store.get_jobs_by_workstation("WS1"))] == [first.id]
+    assert run(store.jobs.get_failed_jobs(since=utc_now() + HOUR)) == []
+    assert [row.id for row in run(store.jobs.get_failed_jobs(since=utc_now() - HOUR))] == [other.id]
+    assert run(store.jobs.count({"workstation": None})) == 1
+    assert run(store.jobs.count({"status": ["SUCC", "none"]})) == 1
 
 
 def test_many_writers_of_one_run_make_one_row(run: Any) -> None:
@@ -74,19 +80,29 @@ def test_events(run: Any) -> None:
     assert [row.message for row in run(store.get_unacknowledged_events())] == ["ok"]
     assert [row.id for row in run(store.get_events(severity="error"))] == [event.id]
     assert len(run(store.get_events_in_range(utc_now() - HOUR, utc_now() + HOUR))) == 2
+    assert run(store.get_events_in_range(utc_now() - 2 * HOUR, utc_now() - HOUR)) == []
+    assert [row.id for row in run(store.get_events_in_range(event.ts, event.ts))] == [event.id], "both ends included"
     assert run(store.acknowledge_event(-1, "ana")) is None
 
 
 def test_patterns_and_solutions(run: Any) -> None:
     store = TWSStore(db=run.db)
     run(store.detect_pattern(PatternMatch("late", "PAY", "often late", 0.4)))
+    assert run(store.get_patterns("PAY")) == []
+    assert len(run(store.get_patterns("PAY", min_confidence=0.4))) == 1
     grown = run(store.detect_pattern(PatternMatch("late", "PAY", "often late", 0.9, pattern_data={"x": 1})))
     assert (grown.occurrences, grown.confidence, grown.pattern_data) == (2, 0.9, {"x": 1})
     assert run(store.get_patterns("OTHER")) == []
+    assert run(store.detect_pattern(PatternMatch("late", "PAY", "often late", 0.1))).confidence == 0.9
+    run(store.patterns.update(grown.id, is_active=False))
+    assert run(store.get_patterns("PAY")) == []
     general = run(store.add_solution("disk", "disk full", "delete"))
     own = run(store.add_solution("disk", "disk full", "extend", job_name="PAY"))
     run(store.record_solution_outcome(general.id, success=True))
-    run(store.record_solution_outcome(own.id, success=False))
+    assert run(store.record_solution_outcome(own.id, success=False)).failure_count == 1
+    others = run(store.add_solution("disk", "disk full", "pray", job_name="OTHER"))
+    for _ in range(2):
+        assert run(store.record_solution_outcome(others.id, success=True)).failure_count == 0
     best = run(store.find_solution("disk", "PAY"))
     assert (best.id, best.success_count) == (general.id, 1)
     assert run(store.find_solution("none")) is None
@@ -94,10 +110,16 @@ def test_patterns_and_solutions(run: Any) -> None:
 
 def test_cleanup_keeps_what_is_new(run: Any) -> None:
     store = TWSStore(db=run.db)
-    run(store.events.create(event_type="e", message="m", ts=utc_now() - timedelta(days=40)))
-    run(store.log_event("e", "new"))
-    assert run(store.cleanup_old_data(30))["events"] == 1
-    assert [row.message for row in run(store.get_events())] == ["new"]
+    for days in (40, 20):
+        ts = utc_now() - timedelta(days=days)
+        run(store.events.create(event_type="e", message=f"{days}", ts=ts))
+        run(store.jobs.create(job_name=f"{days}", status="SUCC", ts=ts))
+        run(store.workstations.create(workstation_name=f"{days}", status="up", ts=ts))
+        run(store.snapshots.create(snapshot_data={"days": days}, ts=ts))
+    assert run(store.cleanup_old_data(30)) == {"jobs": 1, "workstations": 1, "events": 1, "snapshots": 1}
+    assert [row.message for row in run(store.get_events())] == ["20"]
+    assert [row.job_name for row in run(store.jobs.get_all())] == ["20"]
+    assert [row.snapshot_data for row in run(store.snapshots.get_all())] == [{"days": 20}]
 
 
 def test_conversations_are_found_by_word_and_by_substring(run: Any) -> None:
@@ -108,6 +130,7 @@ def test_conversations_are_found_by_word_and_by_substring(run: Any) -> None:
     assert [row.id for row in run(store.search_conversations("job falhou"))] == [user.id]
     assert [row.id for row in run(store.search_conversations("GAMENTO_50%"))] == [user.id]
     assert run(store.search_conversations("100%")) == []
+    assert [row.id for row in run(store.search_conversations("falh job"))] == [user.id], "words may go on"
     assert run(store.flag_memory(user.id))
     assert run(store.is_memory_flagged(user.id))
     assert run(store.approve_memory(user.id))
@@ -116,6 +139,35 @@ def test_conversations_are_found_by_word_and_by_substring(run: Any) -> None:
     assert not run(store.is_memory_approved(user.id))
     assert run(store.delete_memory(user.id))
     assert not run(store.delete_memory(user.id))
+
+
+@pytest.mark.parametrize(
+    ("query", "held", "other"),
+    [("0% s", "100% sure", "1000 sure"), ("a_b", "xa_bx", "xacbx"), ("a\\b", "xa\\bx", "xabx")],
+)
+def test_what_is_looked_for_as_it_stands_has_no_wildcards(run: Any, query: str, held: str, other: str) -> None:
+    store = ContextStore(db=run.db)
+    for text in (held, other):
+        run(store.add_conversation("s1", "user", text))
+        run(store.add_content("document", "nothing", title=text))
+    assert [row.content for row in run(store.search_conversations(query))] == [held]
+    assert [row.title for row in run(store.content.search_content(query))] == [held]
+
+
+def test_what_is_found_is_active_of_the_type_and_the_newest_first(run: Any) -> None:
+    store = ContextStore(db=run.db)
+    for query, text in (("timeout", "a timeout"), ("meout", "a timeout")):
+        for hours, kind, active in ((3, "a", True), (1, "b", True), (2, "a", True), (0, "a", False)):
+            then = utc_now() - hours * HOUR
+            values = {"content_type": kind, "title": f"{hours}", "content": text, "is_active": active}
+            run(store.content.create(**values, updated_at=then))
+            run(store.conversations.create(session_id=f"{hours}", role="user", content=text, ts=then))
+        search = store.content.search_content
+        assert [row.title for row in run(search(query))] == ["1", "2", "3"]
+        assert [row.title for row in run(search(query, content_type="a"))] == ["2", "3"]
+        assert [row.session_id for row in run(store.search_conversations(query))] == ["0", "1", "2", "3"]
+        run(store.content.delete_many({"content": text}))
+        run(store.conversations.delete_many({"content": text}))
 
 
 def test_relevant_context(run: Any) -> None:
@@ -135,6 +187,10 @@ def test_audit_entries(run: Any) -> None:
     assert run(store.get_user_actions("ana"))[0].new_value == {"a": 2}
     assert len(run(store.get_entity_history("job", "PAY"))) == 1
     assert run(store.get_entity_history("job", "OTHER")) == []
+    run(store.create(action="old", ts=utc_now() - timedelta(days=400)))
+    assert [row.action for row in run(store.get_recent_actions())] == ["update", "old"]
+    assert run(store.cleanup(365)) == 1
+    assert [row.action for row in run(store.get_recent_actions())] == ["update"]
 
 
 def test_a_queue_of_memories_under_review(run: Any) -> None:
@@ -145,7 +201,14 @@ def test_a_queue_of_memories_under_review(run: Any) -> None:
     assert run(queue.is_memory_approved("m1"))
     assert not run(queue.update_audit_status("m2", "approved"))
     assert run(queue.get_audit_metrics()) == {"approved": 1, "total": 1}
+    again = run(queue.add_audit_record({"memory_id": "m1"}))
+    assert not run(queue.is_memory_approved("m1")), "the newest counts"
+    assert run(queue.update_audit_status("m1", "rejected"))
+    assert run(queue.get_by_id(again.id)).completed_at is not None
+    assert run(queue.update_audit_status("m1", "pending"))
+    assert run(queue.get_by_id(again.id)).completed_at is None
     assert run(queue.delete_audit_record("m1"))
+    assert run(queue.is_memory_approved("m1"))
     with pytest.raises(ValueError, match="approved or rejected"):
         run(queue.update_audit_status("m1", "maybe"))
 
@@ -180,9 +243,17 @@ def test_feedback_thresholds_and_candidates(run: Any) -> None:
     assert run(tuned.get_threshold("confidence")) == 0.5
     assert run(tuned.auto_tune())["adjusted"] is True
     assert run(tuned.get_all_thresholds()) == {"confidence": 0.55}
+    assert run(store.get_feedback_stats(window=1)) == {"positive": 1, "negative": 0, "positive_rate": 1.0}
     assert run(tuned.adjust_threshold("confidence", 9)) == 1.0
     history = run(tuned.thresholds.find_one({"threshold_name": "confidence"})).adjustment_history
     assert [(change["old_value"], change["new_value"]) for change in history["changes"]] == [(0.55, 1.0)]
+    assert run(tuned.auto_tune(feedback_window=1))["adjusted"] is True
+    assert run(tuned.get_threshold("confidence")) == 0.98
+    assert run(tuned.adjust_threshold("confidence", -9)) == 0.0
+    for value, kept in ((7, 2.0), (-7, 1.0)):
+        assert run(tuned.set_threshold(f"new {value}", value, 1.0, 2.0)).current_value == kept
+        changed = run(tuned.set_threshold("new 7", value))
+        assert (changed.current_value, changed.adjustment_history["changes"][-1]["new_value"]) == (kept, kept)
     for score in (0.2, 0.9):
         run(learning.add_candidate(f"q{score}", score))
     top = run(learning.get_top_candidates(1))[0]
@@ -204,12 +275,43 @@ def test_metrics_roll_up_loses_nothing(run: Any) -> None:
     assert run(store.cleanup(30)) == 1
     hours = run(store.get_aggregations("m", "hour", old - HOUR, utc_now()))
     assert [(row.count, row.sum_value, row.min_value, row.max_value) for row in hours] == [(11, 145.0, 0.0, 100.0)]
-    run(store.aggregations.roll_up(utc_now(), "hour", "day"))
+    assert hours[0].avg_value == pytest.approx(145 / 11)
+    next_hour = old.replace(minute=0) + (HOUR if old.hour < 23 else -HOUR)  # of the same day
+    run(store.record("m", 5.0, timestamp=next_hour))
+    assert run(store.cleanup(30)) == 1
+    for rolled in ((2, 1), (0, 0)):  # a day is no hour, to be rolled up once more
+        assert run(store.aggregations.roll_up(utc_now() - 2 * HOUR, "hour", "day")) == rolled
     days = run(store.get_aggregations("m", "day", old - 48 * HOUR, utc_now()))
-    assert [(row.count, row.sum_value) for row in days] == [(11, 145.0)]
+    assert [(row.count, row.sum_value) for row in days] == [(12, 150.0)]
+    assert days[0].avg_value == pytest.approx(12.5)
+    run(store.record("m", 7.5, timestamp=next_hour))
+    assert run(store.cleanup(30)) == 1
+    assert run(store.aggregations.roll_up(utc_now() - 2 * HOUR, "hour", "day")) == (1, 1)
+    [day] = run(store.get_aggregations("m", "day", old - 48 * HOUR, utc_now()))
+    assert (day.count, day.avg_value) == (13, pytest.approx(157.5 / 13))
     assert [row["value"] for row in run(store.get_metric_values("m"))] == [7.0]
     with pytest.raises(ValueError, match="does not fit"):
         run(store.aggregations.roll_up(utc_now(), "day", "hour"))
+
+
+def test_only_whole_periods_are_rolled_up(run: Any) -> None:
+    store = MetricsStore(db=run.db)
+    hour = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
+    for minute in (0, 59):
+        run(store.record("m", 1.0, timestamp=hour + timedelta(minutes=minute)))
+    assert run(store.data_points.roll_up(hour + timedelta(minutes=30))) == (0, 0)
+    assert run(store.data_points.roll_up(hour + HOUR)) == (2, 1)
+    assert run(store.aggregations.roll_up(hour + 12 * HOUR)) == (0, 0)
+    assert run(store.aggregations.roll_up(hour + 24 * HOUR)) == (1, 1)
+
+
+def test_a_database_is_used_in_one_event_loop_after_another(settings: DatabaseSettings) -> None:
+    db = Database(settings)
+
+    async def one_after_another() -> Any:
+        return (await db.fetch("SELECT 1 AS one"))[0]["one"]
+
+    assert [asyncio.run(one_after_another()) for _ in range(2)] == [1, 1]
 
 
 def test_columns_that_are_not_there_are_refused(run: Any) -> None:

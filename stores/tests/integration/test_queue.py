@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from stores import AuditQueueRepository
+from stores.moments import utc_now
 
 ITEMS = 200
 
@@ -83,7 +84,8 @@ def test_the_urgent_first_then_the_oldest(run: Any) -> None:
     queue = AuditQueueRepository(db=run.db)
     for name, priority in (("first", 0), ("urgent", 5), ("second", 0)):
         run(queue.enqueue(name, {}, priority))
-    assert [item.action for item in run(queue.claim(limit=3))] == ["urgent", "first", "second"]
+    assert [item.action for item in run(queue.claim(limit=1, action="second"))] == ["second"]
+    assert [item.action for item in run(queue.claim(limit=3))] == ["urgent", "first"]
 
 
 def test_a_failure_is_tried_again_until_max_retries(run: Any) -> None:
@@ -107,8 +109,27 @@ def test_items_of_a_dead_worker_come_back(run: Any) -> None:
     run(queue.claim())
     assert run(queue.release_abandoned(timedelta(hours=1))) == 0
     assert run(queue.release_abandoned(timedelta(0))) == 1
-    assert run(queue.get_by_id(item.id)).status == "pending"
+    waiting = run(queue.get_by_id(item.id))
+    assert (waiting.status, waiting.retry_count) == ("pending", 1)
+    assert run(queue.release_abandoned(timedelta(0))) == 0, "nobody holds it"
     assert run(queue.mark_processing(item.id)).status == "processing"
     assert run(queue.mark_processing(item.id)) is None
     assert run(queue.mark_completed(item.id)).status == "completed"
     assert run(queue.mark_failed(item.id, "late")) is None
+
+
+def test_only_what_ended_long_ago_is_cleaned_up(run: Any) -> None:
+    queue = AuditQueueRepository(db=run.db)
+    old, new = utc_now() - timedelta(days=8), utc_now() - timedelta(days=6)
+    for status in ("pending", "processing", "completed", "failed", "approved", "rejected"):
+        ended = status not in ("pending", "processing")
+        for name, moment in (("old", old), ("new", new)):
+            more = {"completed_at": moment} if ended else {}
+            run(queue.create(action=name, payload={}, status=status, created_at=old, **more))
+    run(queue.create(action="never noted", payload={}, status="completed", created_at=old))
+    assert run(queue.cleanup_processed_audits(7)) == 5
+    left = sorted((item.status, item.action) for item in run(queue.get_all()))
+    assert left == [
+        ("approved", "new"), ("completed", "new"), ("failed", "new"), ("pending", "new"), ("pending", "old"),
+        ("processing", "new"), ("processing", "old"), ("rejected", "new"),
+    ]  # fmt: skip

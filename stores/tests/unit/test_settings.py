@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,15 @@ def test_url_wins_over_the_single_settings() -> None:
     assert (found.host, found.port, found.name, found.user, found.password) == ("db", 6000, "app", "u", "p@ss")
     assert found.libpq("x")["sslmode"] == "require"
     assert found.asyncpg["ssl"] == "require"
+
+
+@pytest.mark.parametrize(
+    ("query", "mode"),
+    [("ssl=true", "require"), ("ssl=false", "disable"), ("sslmode=verify-full", "verify-full"), ("", None)],
+)
+def test_every_driver_encrypts_as_the_url_asks(query: str, mode: str | None) -> None:
+    found = DatabaseSettings.from_url(f"postgresql://u:p@h/n?{query}")
+    assert (found.libpq("x").get("sslmode"), found.asyncpg.get("ssl")) == (mode, mode)
 
 
 def test_single_settings_and_the_pool() -> None:
@@ -44,7 +54,7 @@ def test_the_password_is_never_shown() -> None:
 def test_what_cannot_be_read_is_refused_without_showing_it(env: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as caught:
         DatabaseSettings.from_environment(env)
-    assert "hidden" not in str(caught.value)
+    assert "hidden" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_the_projects_commands_read_env_and_the_environment_over_it(
