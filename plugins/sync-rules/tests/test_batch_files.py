@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,12 +20,10 @@ def batches() -> list[pa.RecordBatch]:
     return [pa.RecordBatch.from_pydict({"k": [2, 1]}, schema=SCHEMA)]
 
 
-def folder(root: Path, max_ahead: int = 3) -> BatchFolder:
+def folder(root: Path, max_ahead: int = 3, sleep: Callable[[float], None] = lambda _: None) -> BatchFolder:
     """A folder whose clock runs one second a look, so that no test waits."""
     ticks = iter(range(10**6))
-    return BatchFolder(
-        root, max_ahead=max_ahead, patience_seconds=5, sleep=lambda _: None, clock=lambda: float(next(ticks))
-    )
+    return BatchFolder(root, max_ahead=max_ahead, patience_seconds=5, sleep=sleep, clock=lambda: float(next(ticks)))
 
 
 def test_a_file_holds_its_rows_and_says_which(tmp_path: Path) -> None:
@@ -54,6 +53,22 @@ def test_the_end_waits_for_the_target_to_take_the_last_file(tmp_path: Path) -> N
     held.write(batches(), SCHEMA, INFO)
     with pytest.raises(Stalled):
         held.close()
+
+
+def test_a_target_that_is_slow_is_waited_for_as_long_as_it_takes_files(tmp_path: Path) -> None:
+    looks = 0
+
+    def take_one_now_and_then(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks % 3 == 0:
+            min(held.path.glob("*.arrow")).unlink()
+
+    held = folder(tmp_path, sleep=take_one_now_and_then)
+    for _ in range(3):
+        held.write(batches(), SCHEMA, INFO)
+    held.close()
+    assert looks == 9
 
 
 def test_what_the_dead_left_goes_and_what_lives_stays(tmp_path: Path) -> None:

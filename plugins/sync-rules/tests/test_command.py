@@ -100,3 +100,4 @@ def test_the_first_end_is_told_once(
     told = output.read_text()
     assert told.startswith(said)
     assert told.count("\n") == (said != "")
+    assert "a row's value" not in told

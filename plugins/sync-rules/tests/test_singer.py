@@ -9,6 +9,9 @@ import os
 import stat
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -21,13 +24,18 @@ from singer_sdk import typing as th
 from singer_sdk.singerlib import RecordMessage, StateMessage
 from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
 from sync_rules import exits
+from sync_rules.batch_files import BatchFolder
+from sync_rules.batch_info import BatchInfo
 from sync_rules.bookmarks import FullBookmark
-from sync_rules.exits import ConfigurationError, TargetUnreachable
+from sync_rules.column_types import ColumnType
+from sync_rules.exits import ConfigurationError, LimitReached, Stalled, TargetUnreachable
 from sync_rules.incremental import Clock
 from sync_rules.singer import handover, settings
 from sync_rules.singer.messages import ActivateVersionWithRows, Lines
+from sync_rules.singer.outputs import BatchOutput
 from sync_rules.singer.records import records
 from sync_rules.singer.settings import PAGING, check
+from sync_rules.singer.source import Column, fingerprint
 from sync_rules.singer.tap import PagedTap
 
 LOG = logging.getLogger("test")
@@ -69,19 +77,29 @@ def test_records_hold_what_the_arrow_file_holds() -> None:
     assert set(second.values()) == {None}
 
 
-def test_a_signal_waits_for_the_line_to_be_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", out)
+@pytest.mark.parametrize(
+    ("write", "whole"),
+    [
+        (lambda lines: lines.state({"a": 1}), '{"type":"STATE","value":{"a":1}}\n'),
+        (
+            lambda lines: lines.records(RecordMessage(stream="s", record={"n": n}) for n in (1, 2)),
+            '{"type":"RECORD","stream":"s","record":{"n":1}}\n{"type":"RECORD","stream":"s","record":{"n":2}}\n',
+        ),
+    ],
+)
+def test_a_signal_waits_for_the_line_to_be_whole(
+    monkeypatch: pytest.MonkeyPatch, write: Callable[[Lines], None], whole: str
+) -> None:
+    class Interrupted(io.StringIO):
+        def write(self, text: str) -> int:
+            lines.terminate(lambda: ended.append(self.getvalue()))
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stdout", Interrupted())
     ended: list[str] = []
-
-    class Interrupted(SimpleSingerWriter):
-        def write_message(self, message: Any) -> None:
-            lines.terminate(lambda: ended.append(out.getvalue()))
-            super().write_message(message)
-
-    lines = Lines(Interrupted())
-    lines.state({"a": 1})
-    assert ended == ['{"type":"STATE","value":{"a":1}}\n']
+    lines = Lines(SimpleSingerWriter())
+    write(lines)
+    assert ended == [whole]
     lines.terminate(lambda: ended.append("now"))
     assert ended[-1] == "now"
 
@@ -133,6 +151,24 @@ def test_many_records_keep_their_digits_and_order(capsys: pytest.CaptureFixture[
     assert {line["version"] for line in found} == {3}
 
 
+@pytest.mark.parametrize(
+    ("error", "waits"), [(None, True), (LimitReached("the limit"), True), (ConfigurationError("wrong"), False)]
+)
+def test_files_are_left_to_the_target_unless_the_sync_failed(
+    tmp_path: Path, error: Exception | None, waits: bool
+) -> None:
+    """SPEC F9. A folder that is let go of is removed by the next run, with what its files hold."""
+    ticks = iter(range(100))
+    folder = BatchFolder(
+        tmp_path, max_ahead=3, patience_seconds=5, sleep=lambda _: None, clock=lambda: float(next(ticks))
+    )
+    batch = pa.record_batch({"id": [1]})
+    folder.write([batch], batch.schema, BatchInfo(stream="s", mode="full", batch=1, rows=1))
+    output = BatchOutput("s", batch.schema, folder, Lines(SimpleSingerWriter()))
+    with pytest.raises(Stalled) if waits else nullcontext():
+        output.__exit__(type(error) if error else None, error, None)
+
+
 def test_activate_version_says_its_rows() -> None:
     message = ActivateVersionWithRows(stream="s", version=7, rows=9)
     assert message.to_dict() == {"type": "ACTIVATE_VERSION", "stream": "s", "version": 7, "rows": 9}
@@ -171,6 +207,30 @@ def test_defaults_go_by_the_mode_and_null_is_not_set() -> None:
     assert check(config, SCHEMA, "tap-x") == []
     assert (config["page_size"], config["query_timeout_seconds"], config["sync_limit_seconds"]) == (5_000, 2_700, 5_400)
     assert config["lookback_minutes"] == 30
+
+
+ID, NAME = (Column(name, ColumnType("text"), nullable=False, source_type="text") for name in ("id", "name"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "key", "more"),
+    [
+        ([NAME, ID], ["id", "name"], ["de"]),
+        ([ID], ["id", "name"], ["de"]),
+        ([ID, replace(NAME, name="title")], ["id", "name"], ["de"]),
+        ([ID, replace(NAME, nullable=True)], ["id", "name"], ["de"]),
+        ([ID, replace(NAME, source_type="ntext")], ["id", "name"], ["de"]),
+        ([ID, replace(NAME, type=ColumnType("varbinary"))], ["id", "name"], ["de"]),
+        ([ID, NAME], ["name", "id"], ["de"]),
+        ([ID, NAME], ["id"], ["de"]),
+        ([ID, NAME], ["id", "name"], ["pt"]),
+    ],
+)
+def test_whatever_changes_the_rows_or_their_order_changes_the_fingerprint(
+    columns: list[Column], key: list[str], more: list[str]
+) -> None:
+    """SPEC F6. A sync that went on would take the lowest key of one order for one of another, and skip rows."""
+    assert fingerprint(columns, key, *more) != fingerprint([ID, NAME], ["id", "name"], "de")
 
 
 DONE = {"mode": "full", "version": 1, "started_at": "s", "fingerprint": "f", "cursor_at_start": "c", "done": True}
