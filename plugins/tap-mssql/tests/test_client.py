@@ -43,6 +43,24 @@ def test_what_is_no_name_of_a_host_is_told(monkeypatch: pytest.MonkeyPatch, host
         client.connect({**CONFIG, "host": host}, logging.getLogger())
 
 
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({}, "Encrypt=yes;"),
+        ({"encrypt": "strict"}, "Encrypt=strict;"),
+        ({}, "TrustServerCertificate=no;"),
+        ({"trust_server_certificate": True}, "TrustServerCertificate=yes;"),
+        ({"password": "a}b;Encrypt=no"}, "PWD={a}}b;Encrypt=no};"),
+        ({"user": "a b", "database": "c{d"}, "DATABASE={c{d};UID={a b};"),
+        ({"packet_size": 8_000}, "PacketSize=8000;"),
+        ({}, "ConnectRetryCount=0;"),  # else the driver opens a lost session anew, and not in the isolation it had
+    ],
+)
+def test_what_is_set_is_what_the_driver_is_told(settings: dict[str, Any], word: str) -> None:
+    config = {**CONFIG, "encrypt": "yes", "trust_server_certificate": False, **settings}
+    assert word in client.connection_string(config)
+
+
 def test_pyodbc_gives_a_sign_for_half_a_character() -> None:
     """As mssql-python does; its own decoder would refuse the row."""
     module: Any = pytest.importorskip("tap_mssql.client_pyodbc", reason="no ODBC manager here", exc_type=ImportError)

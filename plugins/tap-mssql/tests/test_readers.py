@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from sync_rules.exits import SourceUnreachable
 from tap_mssql.readers import Readers
 
@@ -75,3 +76,15 @@ def test_connections_are_used_again_and_all_closed() -> None:
     readers.close()
     readers.close()
     assert server.closed == server.opened
+
+
+def test_a_connection_whose_query_failed_is_not_used_again() -> None:
+    """It may be in the middle of an answer, or gone."""
+    server = Server(most=2)
+    readers = server.readers()
+    with pytest.raises(SourceUnreachable), readers.one() as failed:
+        raise SourceUnreachable("the connection was lost")
+    with readers.one() as another:
+        assert another is not failed
+    readers.close()
+    assert (server.opened, server.closed) == (2, 2)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from sync_rules import exits
+from sync_rules.exits import SourceUnreachable
+from tap_mssql import watch
 from tap_mssql.watch import WatchedConnection
 
 
@@ -15,7 +19,7 @@ class Driver:
 
     def __init__(self, size: int) -> None:
         self._batch = pa.record_batch([pa.array([bytes(size)], pa.large_binary())], names=["v"])
-        self.fetched = 0
+        self.fetched, self.ended_in = 0, ""
 
     def rows(
         self, sql: str, values: Sequence[Any] = (), *, table: str = "", most: int | None = None
@@ -33,9 +37,16 @@ class Driver:
         most: int | None = None,
     ) -> Generator[pa.RecordBatch, None, None]:
         del sql, values, fetch_size, schema, table, most
-        for _ in range(3):
-            self.fetched += 1
-            yield self._batch
+        self.result = self._fetch()  # held, as a traceback holds it: it does not end by being forgotten
+        return self.result
+
+    def _fetch(self) -> Generator[pa.RecordBatch, None, None]:
+        try:
+            for _ in range(3):
+                self.fetched += 1
+                yield self._batch
+        finally:
+            self.ended_in = threading.current_thread().name
 
     def close(self) -> None:
         """Nothing is open."""
@@ -51,3 +62,41 @@ def test_the_next_fetch_is_made_ahead_unless_values_are_large(size: int, fetched
         found.append(watched.rows("")[0][0])
     watched.close()
     assert found == fetched
+
+
+def test_a_result_that_is_not_read_to_its_end_is_ended_in_the_drivers_thread() -> None:
+    """It may be within its next fetch just then."""
+    driver = Driver(10)
+    watched = WatchedConnection(driver, 10)
+    found = watched.batches("", [], 1, pa.schema([]), table="t")
+    next(found)
+    found.close()
+    watched.rows("")
+    assert driver.ended_in == "tap-mssql driver"
+    watched.close()
+
+
+class Stuck(Driver):
+    """Hears neither a time-out nor that it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.let_go = threading.Event()
+
+    def rows(self, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        self.let_go.wait(60)
+        return []
+
+
+def test_a_driver_that_is_stuck_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SPEC O1: the process ends without it."""
+    monkeypatch.setattr(exits, "_AT_ONCE", [False])
+    monkeypatch.setattr(watch, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(watch, "_CLOSE_SECONDS", 0.01)
+    driver = Stuck()
+    watched = WatchedConnection(driver, 0.01)
+    with pytest.raises(SourceUnreachable, match="the server sent nothing"):
+        watched.rows("")
+    watched.close()
+    assert exits._AT_ONCE == [True]
+    driver.let_go.set()
