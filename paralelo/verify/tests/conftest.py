@@ -48,6 +48,11 @@ class Pair:
         for statement in statements:
             self.postgres.execute(sql.SQL(statement))
 
+    def locks(self) -> int:
+        """How many advisory locks are held in the target."""
+        found = self.postgres.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
+        return 0 if found is None else int(found[0])
+
     def copy(self, name: str, key: str | None = None) -> None:
         """Make the table in the target and put the source's rows there, by Python values and INSERT."""
         described = self.source.describe(TableName.parse(f"dbo.{name}"))

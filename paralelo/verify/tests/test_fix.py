@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
-from sync_rules.exits import ConfigurationError, SyncError
+from sync_rules.exits import AlreadyRunning, ConfigurationError, SyncError
 from tap_mssql import hidden
 from target_postgres import catalog
 from target_postgres.lock import Locks
 from target_postgres.settings import Settings
 
+from paralelo.verify import cli, keys
+from paralelo.verify import fix as fix_module
 from paralelo.verify.fix import Fixed, fix
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.sqlserver import SqlServer
@@ -43,7 +46,9 @@ def compared(pair: Pair, table: str, source: SqlServer | None = None) -> Tally:
 
 
 @pytest.mark.parametrize("extra", [False, True])
-def test_a_table_is_mended(pair: Pair, settings: Settings, extra: bool) -> None:
+def test_a_table_is_mended(pair: Pair, settings: Settings, monkeypatch: pytest.MonkeyPatch, extra: bool) -> None:
+    monkeypatch.setattr(fix_module, "_ROWS_A_FILE", 1)
+    monkeypatch.setattr(keys, "KEYS_PER_LOOKUP", 1)
     pair.t_sql(
         "DROP TABLE IF EXISTS dbo.consertar",
         "CREATE TABLE dbo.consertar (id int NOT NULL PRIMARY KEY, nome varchar(20), mod_ts datetime2(7) NOT NULL)",
@@ -55,16 +60,33 @@ def test_a_table_is_mended(pair: Pair, settings: Settings, extra: bool) -> None:
         "DELETE FROM consertar WHERE id = 1",
         # It claims to be newer than the source's: that must not save it.
         "UPDATE consertar SET nome = 'outro', mod_ts = '2030-01-01' WHERE id = 2",
-        "INSERT INTO consertar VALUES (9, 'a mais', '2024-01-01')",
+        "INSERT INTO consertar VALUES (8, 'a mais', '2024-01-01'), (9, 'a mais', '2024-01-01')",
         # A trigger finds tables as the role does.
         "DROP TABLE IF EXISTS apagadas; CREATE TABLE apagadas (id int)",
         "CREATE OR REPLACE FUNCTION anota() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN INSERT INTO apagadas VALUES (OLD.id); RETURN OLD; END'",
         "CREATE TRIGGER anota BEFORE DELETE ON consertar FOR EACH ROW EXECUTE FUNCTION anota()",
     )
-    assert fix(pair.source, pair.target, settings, compared(pair, "consertar"), extra=extra) == Fixed(2, int(extra))
+    assert fix(pair.source, pair.target, settings, compared(pair, "consertar"), extra=extra) == Fixed(2, 2 * extra)
     report = verify_table(pair.source, pair.target, Wanted("dbo.consertar", "public", "consertar"), Options("deep"))
-    assert (report.missing, report.different, report.extra) == (0, 0, 0 if extra else 1)
+    assert (report.missing, report.different, report.extra) == (0, 0, 0 if extra else 2)
+
+
+@pytest.mark.parametrize(("option", "extra", "deleted"), [("--fix", 1, 0), ("--fix-extra", 0, 1)])
+def test_the_command_deletes_only_where_that_is_asked_for_by_name(
+    pair: Pair, settings: Settings, lacking: Tally, monkeypatch: pytest.MonkeyPatch, capsys: Any,
+    option: str, extra: int, deleted: int,
+) -> None:  # fmt: skip
+    for prefix, given in (("TAP_MSSQL", pair.source._config), ("TARGET_POSTGRES", settings.load)):
+        for name, value in given.items():
+            if isinstance(value, str | int):
+                monkeypatch.setenv(f"{prefix}_{name.upper()}", str(value))
+    pair.sql("INSERT INTO em_uso VALUES (9)")
+    assert cli.main(["dbo.em_uso", "--deep", option, "--json", "-"]) == extra
+    told = json.loads(capsys.readouterr().out)["tables"][0]
+    found = {name: told[name] for name in ("copied_again", "deleted", "missing", "extra")}
+    assert found == {"copied_again": 1, "deleted": deleted, "missing": 0, "extra": extra}
+    assert len(pair.postgres.execute("SELECT id FROM em_uso").fetchall()) == 2 + extra
 
 
 def test_a_tables_own_rules_hold_for_its_mended_rows(pair: Pair, settings: Settings) -> None:
@@ -132,19 +154,22 @@ def test_a_row_that_a_look_by_its_key_cannot_prove_gone_is_not_deleted(pair: Pai
 
 
 class Watched:
-    """The source, which notes whether the table was locked in the target when its rows were read."""
+    """The source, which notes how many locks are held in the target when its rows are read."""
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
-        self.locked: list[bool] = []
+        self.locks: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pair.source, name)
 
     def read_as_tap(self, *asked: Any) -> Any:
-        held = self._pair.postgres.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
-        self.locked.append(held is not None and held[0] > 0)
+        self.locks.append(self._pair.locks())
         return self._pair.source.read_as_tap(*asked)
+
+    def read_keys(self, *asked: Any) -> Any:
+        self.locks.append(self._pair.locks())
+        return self._pair.source.read_keys(*asked)
 
 
 @pytest.fixture
@@ -161,19 +186,43 @@ def lacking(pair: Pair) -> Tally:
 
 
 def test_rows_are_read_under_the_targets_lock(pair: Pair, settings: Settings, lacking: Tally) -> None:
-    """Or one that a sync wrote meanwhile would be written over by the one that was read before."""
+    """Or one that a sync wrote meanwhile would be written over by the one that was read before, or be deleted."""
     source: Any = Watched(pair)
     assert fix(source, pair.target, settings, lacking, extra=False) == Fixed(1, 0)
-    assert source.locked == [True]
+    assert source.locks == [2]
+    pair.sql("INSERT INTO em_uso VALUES (9)")
+    assert fix(source, pair.target, settings, compared(pair, "em_uso"), extra=True) == Fixed(0, 1)
+    assert (source.locks, pair.locks()) == ([2, 2], 0)
+
+
+def test_a_row_that_has_come_back_at_the_source_is_not_deleted(pair: Pair, settings: Settings) -> None:
+    pair.t_sql("DROP TABLE IF EXISTS dbo.voltou", "CREATE TABLE dbo.voltou (id int NOT NULL PRIMARY KEY)")
+    pair.copy("voltou", "id")
+    pair.sql("INSERT INTO voltou VALUES (1), (2)")
+    found = compared(pair, "voltou")
+    pair.t_sql("INSERT INTO dbo.voltou VALUES (1)")
+    assert fix(pair.source, pair.target, settings, found, extra=True) == Fixed(0, 1)
+    assert pair.postgres.execute("SELECT id FROM voltou").fetchall() == [(1,)]
+
+
+def test_rows_that_the_target_refuses_are_not_mended(pair: Pair, settings: Settings, lacking: Tally) -> None:
+    pair.sql("ALTER TABLE em_uso ADD CHECK (id > 1)")
+    with pytest.raises(SyncError, match=r"the target ended with code \d+: .*em_uso"):
+        fix(pair.source, pair.target, settings, lacking, extra=False)
 
 
 def test_while_a_sync_runs_nothing_is_read(pair: Pair, settings: Settings, lacking: Tally) -> None:
     source: Any = Watched(pair)
+    pair.sql("INSERT INTO em_uso VALUES (9)")
+    strays = compared(pair, "em_uso")
+    strays.to_copy.clear()
     locks = Locks(settings)
     locks.take(catalog.TableName("public", "em_uso"), "incremental")
     try:
         with pytest.raises(SyncError, match=r"code 5: .*another sync holds its lock"):
             fix(source, pair.target, settings, lacking, extra=False)
+        with pytest.raises(AlreadyRunning, match="another sync holds its lock"):
+            fix(source, pair.target, settings, strays, extra=True)
     finally:
         locks.close()
-    assert source.locked == []
+    assert source.locks == []
