@@ -31,8 +31,8 @@ class Database:
     """One database.
 
     `pool_size` connections at most serve statements; `max_overflow` more at most serve sessions. All of them speak
-    UTC, so that no result depends on the server's or the client's zone. Connections open when they are needed. A pool
-    belongs to an event loop: in a new loop a new one is made.
+    UTC, so that no result depends on the server's or the client's zone. Connections open when they are needed. They
+    belong to an event loop: in a new loop new ones are made.
     """
 
     def __init__(self, settings: DatabaseSettings | None = None) -> None:
@@ -75,6 +75,7 @@ class Database:
     @property
     def engine(self) -> AsyncEngine:
         """SQLAlchemy's engine, for sessions and for migrations."""
+        self._enter_loop()
         if self._engine is None:
             self._engine = create_async_engine(
                 self.settings.url,
@@ -94,17 +95,17 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        self._enter_loop()
         pool, self._pool = self._pool, None
         engine, self._engine = self._engine, None
-        if pool is not None and self._loop is asyncio.get_running_loop():
+        if pool is not None:
             await pool.close()
         if engine is not None:
             await engine.dispose()
 
     async def _ready(self) -> asyncpg.Pool:
-        loop = asyncio.get_running_loop()
-        if self._pool is None or self._loop is not loop:
-            self._loop = loop
+        self._enter_loop()
+        if self._pool is None:
             self._pool = asyncpg.create_pool(
                 **self.settings.asyncpg,
                 min_size=0,
@@ -115,6 +116,12 @@ class Database:
                 connection_class=_PlainConnection,
             )
         return await self._pool  # initializes it once; whoever comes meanwhile waits for that
+
+    def _enter_loop(self) -> None:
+        """Forget what belongs to another event loop: it can be neither used nor closed in this one."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._pool, self._engine = loop, None, None
 
 
 class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg brings no types

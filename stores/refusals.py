@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import asyncpg
 from sync_rules.exits import Exit
 
 _UNREACHABLE = ("08", "28", "3D", "53", "57")
@@ -14,6 +15,8 @@ _CLASS = re.compile(r"^<class '[\w.]*'>: ")
 def refusal(error: BaseException) -> tuple[str, int]:
     """From psycopg's error, asyncpg's, or SQLAlchemy's around one of them. Classes are SQLSTATE's first two letters."""
     cause = getattr(error, "orig", None) or error
+    if isinstance(cause, asyncpg.ClientConfigurationError):
+        return f"DATABASE_URL: {' '.join(str(cause).split())}", Exit.CONFIGURATION
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     diagnosis = getattr(cause, "diag", None)
     told = getattr(diagnosis, "message_primary", None) or _CLASS.sub("", " ".join(str(cause).split()))

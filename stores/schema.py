@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, CommandError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except (asyncpg.PostgresError, SQLAlchemyError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError) as error:
         told, code = refusal(error)
         sys.stderr.write(f"{told}\n")
         return int(code)

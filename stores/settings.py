@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from dotenv import dotenv_values
 from sqlalchemy import URL
@@ -14,6 +15,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 DRIVER = "postgresql+asyncpg"
+_LAST_PORT = 65_535
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -29,9 +32,9 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class DatabaseSettings:
-    """One PostgreSQL database and how many connections to it are kept.
+    """One PostgreSQL database and how many connections to it there are at most.
 
-    `pool_size` connections stay open, up to `max_overflow` more are opened under load; a caller waits at most
+    `pool_size` of them serve the repositories' statements, `max_overflow` SQLAlchemy's sessions; a caller waits at most
     `pool_timeout_seconds` for one.
     """
 
@@ -44,6 +47,12 @@ class DatabaseSettings:
     pool_size: int = 10
     max_overflow: int = 20
     pool_timeout_seconds: float = 30
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port <= _LAST_PORT:
+            raise SettingsError(f"a port is a number from 1 to {_LAST_PORT}, not {self.port}")
+        if self.ssl_mode not in (None, *_SSL_MODES):
+            raise SettingsError(f"sslmode is one of {', '.join(_SSL_MODES)}, not {self.ssl_mode}")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> DatabaseSettings:
@@ -71,8 +80,8 @@ class DatabaseSettings:
         """From a URL of any PostgreSQL driver: `postgresql://`, `postgresql+asyncpg://`. Raises SettingsError."""
         try:
             url = make_url(text)
-        except ArgumentError:
-            # Not `from error`: SQLAlchemy's message repeats the URL, and with it the password.
+        except (ArgumentError, ValueError):  # the latter for a port that is no number
+            # Not `from error`: the message repeats the URL or a part of it, and with it the password.
             raise SettingsError("DATABASE_URL is no URL: postgresql://user:password@host:port/name") from None
         if url.get_backend_name() not in ("postgresql", "postgres"):
             raise SettingsError(f"DATABASE_URL names {url.get_backend_name()}; the stores live in PostgreSQL")
@@ -106,15 +115,30 @@ class DatabaseSettings:
 
     @property
     def security(self) -> dict[str, Any]:
-        """TLS as the URL asks for it: libpq's `sslmode`, which asyncpg knows as `ssl`."""
-        mode = self.ssl_mode
-        return {} if mode is None else {"ssl": mode}
+        """TLS as the URL asks for it, for asyncpg: libpq's `sslmode` is its `ssl`, and it takes files in a URL only.
+
+        Raises SettingsError for a file that is not there.
+        """
+        mode = {} if self.ssl_mode is None else {"ssl": self.ssl_mode}
+        files = self.certificates
+        if files.get("sslrootcert") == "system":
+            return {"ssl": True}  # the authorities that the system trusts, and the host's name
+        for name, file in files.items():
+            if not Path(file).is_file():
+                raise SettingsError(f"{name}: there is no file {file}")
+        return {**mode, "dsn": f"postgresql://?{urlencode(files)}"} if files else mode
 
     @property
     def ssl_mode(self) -> str | None:
         """libpq's name for the TLS mode, or None where none is asked for."""
-        mode = self.options.get("sslmode") or self.options.get("ssl")
+        by_authority = "verify-full" if self.options.get("sslrootcert") == "system" else None
+        mode = self.options.get("sslmode") or self.options.get("ssl") or by_authority
         return None if mode is None else {"true": "require", "false": "disable"}.get(mode, mode)
+
+    @property
+    def certificates(self) -> dict[str, str]:
+        """The files that the URL names for TLS, as libpq calls them; `sslrootcert` may be `system`."""
+        return {name: self.options[name] for name in ("sslrootcert", "sslcert", "sslkey") if name in self.options}
 
     def libpq(self, application: str) -> dict[str, Any]:
         """Parameters for `psycopg.connect`."""

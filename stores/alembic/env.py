@@ -9,7 +9,9 @@ from stores.models import SCHEMAS, Model
 from stores.tables import VERSIONS_SCHEMA
 
 connection = context.config.attributes["connection"]
-connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {VERSIONS_SCHEMA}"))
+if connection.execute(text(f"SELECT to_regnamespace('{VERSIONS_SCHEMA}') IS NULL")).scalar_one():
+    # IF NOT EXISTS would take CREATE on the database also where the schema is there.
+    connection.execute(text(f"CREATE SCHEMA {VERSIONS_SCHEMA}"))
 context.configure(
     connection=connection,
     target_metadata=Model.metadata,

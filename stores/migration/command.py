@@ -67,7 +67,7 @@ def _ended(given: argparse.Namespace, told: Report) -> int:
         return _fail(str(error), error.code)
     except (AnotherFile, DoesNotAddUp, NewRows, NotMigrated) as error:
         return _fail(str(error), Exit.CHECK_REFUSED)
-    except (psycopg.Error, asyncpg.PostgresError, SQLAlchemyError, OSError) as error:
+    except (psycopg.Error, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError) as error:
         return _fail(*refusal(error))
 
 

@@ -21,6 +21,8 @@ from stores.migration.files import LANDING, Store
 from stores.settings import DatabaseSettings
 
 _TAIL = 12
+_CERTIFICATES = {"sslrootcert": "ssl_root_cert", "sslcert": "ssl_cert", "sslkey": "ssl_key"}
+"""libpq's names, and target-postgres's."""
 
 
 class LandingFailed(Exception):
@@ -169,6 +171,8 @@ def _target_config(stores: Sequence[Store], settings: DatabaseSettings) -> dict[
     }
     if settings.ssl_mode:
         config["ssl_mode"] = settings.ssl_mode
+    for name, file in settings.certificates.items():
+        config[_CERTIFICATES[name]] = file
     if settings.password:
         config["password"] = settings.password
     return config

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
+from stores.engine import Database
 from stores.models import SCHEMAS, Model
+from stores.settings import DatabaseSettings
 from stores.tables import VERSIONS_SCHEMA, downgrade, initialize_database, tables_present, upgrade
 
 
@@ -38,6 +42,39 @@ def test_17_models_as_the_migrations_make_them(run: Any) -> None:
 def test_initialize_again_changes_nothing(run: Any) -> None:
     run(initialize_database(run.db))
     assert run(tables_present(run.db)) == 17
+
+
+def test_initialize_by_a_role_that_may_only_use_what_is_there(settings: DatabaseSettings, db: Any) -> None:
+    """An application calls it at every start, under a role that may create nothing."""
+    role = "stores_application"
+    db.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    try:
+        db.execute(f"GRANT pg_read_all_data TO {role}")
+        assert asyncio.run(_initialized(replace(settings, user=role, password="secret"))) == 17
+    finally:
+        db.execute(f"DROP ROLE {role}")
+
+
+async def _initialized(settings: DatabaseSettings) -> int:
+    own = Database(settings)
+    try:
+        await initialize_database(own)
+        return await tables_present(own)
+    finally:
+        await own.close()
+
+
+def test_one_database_in_one_event_loop_after_the_other(settings: DatabaseSettings) -> None:
+    """As a program that calls asyncio.run() twice has it."""
+    own = Database(settings)
+
+    async def counted() -> list[int]:
+        async with own.session() as session:
+            found = (await session.execute(text("SELECT 1"))).scalar_one()
+        return [found, (await own.fetch("SELECT 2"))[0][0], await tables_present(own)]
+
+    assert asyncio.run(counted()) == [1, 2, 17]
+    assert asyncio.run(counted()) == [1, 2, 17]
 
 
 def test_back_and_forward(run: Any) -> None:
@@ -69,6 +106,20 @@ def test_the_command(command_environment: dict[str, str]) -> None:
         "17 of them made now"
         in subprocess.run(command, env=command_environment, capture_output=True, text=True, check=False).stdout
     )
+
+
+def test_the_command_tells_of_a_certificate_that_is_not_there(command_environment: dict[str, str]) -> None:
+    url = "postgresql://u:hidden@127.0.0.1:1/n?sslmode=verify-full&sslrootcert=/nowhere/root.crt"
+    done = subprocess.run(
+        [sys.executable, "-m", "stores.schema"],
+        env={**command_environment, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "/nowhere/root.crt" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("wrong", [("PORT", "1"), ("PASSWORD", "hidden-and-wrong"), ("NAME", "no_such_database")])

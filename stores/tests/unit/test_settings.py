@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import traceback
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from stores.settings import DatabaseSettings, SettingsError, project_environment
@@ -28,6 +31,19 @@ def test_every_driver_encrypts_as_the_url_asks(query: str, mode: str | None) -> 
     assert (found.libpq("x").get("sslmode"), found.asyncpg.get("ssl")) == (mode, mode)
 
 
+def test_the_certificates_that_the_url_names_are_asyncpgs_too(tmp_path: Path) -> None:
+    root = tmp_path / "the root.crt"
+    root.write_text("no certificate")
+    found = DatabaseSettings.from_url(f"postgresql://u@127.0.0.1:1/n?sslmode=verify-full&sslrootcert={root}")
+    with pytest.raises(ssl.SSLError):  # it was read
+        asyncio.run(asyncpg.connect(**found.asyncpg))
+    root.unlink()
+    with pytest.raises(SettingsError, match=str(root)):
+        _ = found.asyncpg
+    of_the_system = DatabaseSettings.from_url("postgresql://u@127.0.0.1:1/n?sslrootcert=system")
+    assert (of_the_system.asyncpg["ssl"], of_the_system.libpq("x")["sslmode"]) == (True, "verify-full")
+
+
 def test_single_settings_and_the_pool() -> None:
     found = DatabaseSettings.from_environment(
         {
@@ -49,7 +65,16 @@ def test_the_password_is_never_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "env", [{"DATABASE_PORT": "x"}, {"DATABASE_URL": "mysql://u:hidden@h/n"}, {"DATABASE_URL": "hidden"}]
+    "env",
+    [
+        {"DATABASE_PORT": "x"},
+        {"DATABASE_PORT": "65536"},
+        {"DATABASE_URL": "mysql://u:hidden@h/n"},
+        {"DATABASE_URL": "hidden"},
+        {"DATABASE_URL": "postgresql://u@h:hidden/n"},
+        {"DATABASE_URL": "postgresql://u@h:65536/n"},
+        {"DATABASE_URL": "postgresql://u:hidden@h/n?sslmode=sometimes"},
+    ],
 )
 def test_what_cannot_be_read_is_refused_without_showing_it(env: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as caught:
