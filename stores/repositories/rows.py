@@ -90,10 +90,12 @@ class Where:
     def equal(self, filters: Mapping[str, Any] | None) -> Where:
         """Each column equal to its value, or among its values where that is a list."""
         for name, value in (filters or {}).items():
+            found = column(self.model, name)
             if value is None:
-                self.conditions.append(f"{column(self.model, name)} IS NULL")
+                self.conditions.append(f"{found} IS NULL")
             elif isinstance(value, (list, tuple, set, frozenset)):
-                self.conditions.append(f"{column(self.model, name)} = ANY ({self.bind(list(value))})")
+                among = f"{found} = ANY ({self.bind([argument(one) for one in value if one is not None])})"
+                self.conditions.append(f"({among} OR {found} IS NULL)" if None in value else among)
             else:
                 self.compare(name, "=", value)
         return self
