@@ -145,10 +145,3 @@ class Metrics:
             why = getattr(error, "strerror", None) or error
             raise ConfigurationError(f"/metrics cannot answer at {address} port {port}: {why}") from error
         return int(server.server_port)
-
-    def names(self) -> set[str]:
-        """Every sample name Prometheus can see."""
-        found: set[str] = set()
-        for family in self.registry.collect():
-            found |= {family.name, f"{family.name}_total"} if family.type == "counter" else {family.name}
-        return found
