@@ -128,11 +128,12 @@ class _PlainConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg bri
     """A connection of the pool, which is given back without a word.
 
     asyncpg would send a RESET to the server each time, which costs as much as a small statement. Single statements
-    leave nothing behind that would have to be reset.
+    leave nothing behind that would have to be reset; a transaction that a cancelled call left open is rolled back.
     """
 
-    async def reset(self, *, timeout: float | None = None) -> None:  # asyncpg's signature
-        """Nothing to undo."""
+    def get_reset_query(self) -> str:  # asyncpg's hook
+        """Nothing else to undo."""
+        return ""
 
 
 async def _speak_json(connection: asyncpg.Connection) -> None:

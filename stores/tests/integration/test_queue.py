@@ -6,11 +6,14 @@ import asyncio
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from stores import AuditQueueRepository
+from stores.engine import Database
 from stores.moments import utc_now
+from stores.settings import DatabaseSettings
 
 ITEMS = 200
 
@@ -34,6 +37,32 @@ def test_workers_take_each_item_once(run: Any) -> None:
     assert len(seen) == ITEMS
     assert set(seen.values()) == {1}
     assert run(queue.counts()) == {"completed": ITEMS}
+
+
+def test_nothing_is_lost_after_a_call_that_was_cancelled(settings: DatabaseSettings) -> None:
+    """Wherever it was: also between a transaction's BEGIN and the statement in it."""
+
+    async def cancelled_again_and_again() -> int:
+        db = Database(replace(settings, pool_size=1))
+        queue = AuditQueueRepository(db=db)
+        try:
+            before = await queue.count()
+            for steps in range(12):
+                asked = asyncio.create_task(db.fetch_in_turn("turn", "SELECT 1"))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
+                await queue.enqueue("a", {"n": steps})
+        finally:
+            await db.close()
+        other = Database(settings)
+        try:
+            return await AuditQueueRepository(db=other).count() - before
+        finally:
+            await other.close()
+
+    assert asyncio.run(cancelled_again_and_again()) == 12
 
 
 WORKER = """
