@@ -72,7 +72,7 @@ class AuditQueueRepository(QueueRepository):
         return await self.get_pending(limit)
 
     async def update_audit_status(self, memory_id: str, status: str) -> bool:
-        """`approved` or `rejected`. Returns whether the memory was up for review."""
+        """`approved`, `rejected`, or `pending` for another review. Returns whether the memory was up for review."""
         if status not in ("pending", "approved", "rejected"):
             raise ValueError(f"a review ends approved or rejected, not {status}")
         item = await self.of_memory(memory_id)
