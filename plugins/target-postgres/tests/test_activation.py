@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -176,16 +177,16 @@ def test_rows_that_an_incremental_sync_wrote_meanwhile_survive(
 ) -> None:
     sync(config, feed, things(*range(1, 11)), 1)
     feed.version = 2
-    lines = feed.full(things(*range(1, 11)), page=5)
+    lines = feed.full([*things(*range(1, 8)), thing(8, mod_ts=None), *things(9, 10)], page=5)
     load(config, lines[:3], activation=activation)
-    changed = [thing(3, Name="new", mod_ts=LATER), thing(9, Name="new", mod_ts=LATER), thing(11, mod_ts=LATER)]
+    changed = [thing(number, Name="new", mod_ts=LATER) for number in (3, 8, 9)] + [thing(11, mod_ts=LATER)]
     load(config, Feed(tmp_path).incremental(changed))
     # The page with 3 is read after the change: the source's newest is staged. The page with 9 was read before it.
     page = [*things(5, 4), thing(3, Name="newer", mod_ts=LATER + datetime.timedelta(hours=1)), *things(2, 1)]
     again = [feed.batch(2, page, [6]), feed.state(2, 10, [1]), feed.state(2, 10, [1], done=True), feed.activate(10)]
     load(config, [lines[0], *again], activation=activation)
     names = dict(db.execute("SELECT id, name FROM things").fetchall())
-    assert (names[3], names[9], names[11], len(names)) == ("newer", "new", "n11", 11)
+    assert (names[3], names[8], names[9], names[11], len(names)) == ("newer", "new", "new", "n11", 11)
     counts = db.execute(
         "SELECT rows_carried, rows_inserted + rows_updated + rows_unchanged, rows_stale"
         " FROM paralelo.sync WHERE version = 2"
@@ -206,10 +207,12 @@ def test_what_an_incremental_sync_wrote_earlier_does_not_count_as_newer(
 
 # SPEC A9
 @WAYS
+@pytest.mark.parametrize("unlogged", [False, True])
 def test_of_two_rows_with_one_stamp_the_one_read_later_stays(
-    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
+    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str, unlogged: bool
 ) -> None:
     """Where the cursor is a date, or to the minute, a row changes many times under one stamp."""
+    config["staging_unlogged"] = unlogged
     sync(config, feed, things(*range(1, 11)), 1)
     feed.version = 2
     lines = feed.full(things(*range(1, 11), Name="first"), page=5)
@@ -446,6 +449,32 @@ def test_an_old_snapshot_never_sees_a_part(config: Any, server: embedded.Server,
         assert last_sync(db, "activation") == ("merge",)
         assert reader.execute("SELECT count(*), max(status) FROM things").fetchone() == (10, 1)
     assert ids(db, "status = 2") == list(range(1, 11))
+
+
+@pytest.mark.parametrize("way", ["swap", "merge", "incremental"])
+def test_what_is_equal_and_not_the_same_is_written(config: Any, db: Db, tmp_path: Path, way: str) -> None:
+    db.execute("CREATE TABLE things (id bigint PRIMARY KEY, j json, n numeric, d double precision)")
+    columns = {"id": "bigint", "j": "json", "n": "decimal(38,2)", "d": "double precision"}
+    feed = Feed(tmp_path, columns=columns, cursor=None)
+    rows = [{"id": number, "j": '{"a": 1}', "n": Decimal("1.50"), "d": 0.0} for number in range(1, 5)]
+    load(config, feed.incremental(rows))
+    db.execute("UPDATE things SET j = '{\"a\":1}' WHERE id = 1")
+    db.execute("UPDATE things SET n = 1.5 WHERE id = 2")
+    db.execute("UPDATE things SET d = '-0' WHERE id = 3")
+    if way == "incremental":
+        load(config, feed.incremental(rows))
+    else:
+        load(config, feed.full(rows), activation=way)
+    assert outcome(db)[:3] == (0, 3, 1)
+    assert db.execute("SELECT DISTINCT j::text, n::text, d::text FROM things").fetchall() == [('{"a": 1}', "1.50", "0")]
+
+
+def test_rows_that_break_a_rule_of_the_live_table_do_not_take_its_place(config: Any, db: Db, feed: Feed) -> None:
+    sync(config, feed, things(1, 2), 1)
+    db.execute("ALTER TABLE things ADD CONSTRAINT once UNIQUE (name)")
+    with pytest.raises(CheckRefused, match="break a rule of the live table: could not create unique index"):
+        sync(config, feed, things(1, 2, Name="same"), 2, activation="swap")
+    assert ids(db, "name <> 'same'") == [1, 2]
 
 
 @pytest.mark.parametrize("way", ["swap", "merge", "incremental"])

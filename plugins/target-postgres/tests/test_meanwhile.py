@@ -324,6 +324,7 @@ def test_an_index_made_while_a_swap_is_prepared_is_not_lost(
 
 
 LATE = {
+    "a view": ("", "CREATE VIEW hanging AS SELECT * FROM things"),
     "NOT NULL": (
         "ALTER TABLE things ALTER COLUMN status DROP NOT NULL",
         "ALTER TABLE things ALTER COLUMN status SET NOT NULL",

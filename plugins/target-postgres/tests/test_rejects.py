@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from feed import Feed, load, run
-from sync_rules.exits import DataRefused
+from sync_rules.exits import ConfigurationError, DataRefused
 from things import ids, last_sync, thing, things
 
 Db = psycopg.Connection[Any]
@@ -47,9 +47,26 @@ def test_bad_rows_are_kept_and_the_others_stored(config: Any, db: Db, feed: Feed
 
 
 # SPEC V4
-def test_one_more_than_allowed_stops(config: Any, db: Db, feed: Feed) -> None:
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_one_more_than_allowed_stops(config: Any, db: Db, feed: Feed, mode: str) -> None:
+    """Over all batches. The file of the one that is refused is there for the next try."""
+    lines = feed.full(rows(), page=8) if mode == "full" else feed.incremental(rows(), page=8)
     with pytest.raises(DataRefused, match="max_rejects"):
-        load(config, feed.full(rows(), page=8), max_rejects=2)
+        load(config, lines, max_rejects=2)
+    assert len(list(feed.folder.glob("*.arrow"))) == 1
+
+
+def test_what_is_wrong_with_no_row_rejects_none(config: Any, db: Db, feed: Feed) -> None:
+    """It comes to light while the bad row is looked for."""
+    load(config, feed.incremental(things(1)))
+    db.execute(
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM gone(1); RETURN NEW; END';"
+        "CREATE TRIGGER t BEFORE INSERT ON things FOR EACH ROW WHEN (NEW.id = 3) EXECUTE FUNCTION f();"
+        "ALTER TABLE things ADD CHECK (status < 5)"
+    )
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        load(config, feed.incremental([thing(2, status=9), thing(3)]), max_rejects=5)
+    assert db.execute("SELECT count(*) FROM paralelo.reject").fetchone() == (0,)
 
 
 # SPEC V4
