@@ -174,8 +174,10 @@ class DirectLoad:
 
     def _attempt(self, part: Frame) -> None:
         self._write(part)
-        # Deferred constraints speak at COMMIT, which a rolled-back attempt never reaches.
-        self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        self._connection.execute(query("rows.clear", incoming=self._incoming))
+        # Deferred constraints speak at COMMIT, which an attempt never reaches. The next one finds them deferred again.
+        with self._connection.transaction(force_rollback=True):
+            self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     def _commit(self, good: Frame, bad: list[rejects.Reject], rows: int, nul_replaced: int) -> None:
         with self._connection.transaction():

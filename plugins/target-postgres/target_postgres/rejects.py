@@ -37,15 +37,16 @@ def isolate(
 ) -> tuple[Frame, list[Reject]]:
     """The rows that can be stored, and those that cannot, found by halves.
 
-    `attempt` tries to store some rows; each try is rolled back, so that the final load can be one transaction. Raises
-    DataRefused as soon as more than `room` rows are refused.
+    `attempt` tries to store some rows, beside those that were stored before them: a row may be good or bad by another
+    of its batch. All is rolled back at the end, so that the final load can be one transaction. Raises DataRefused as
+    soon as more than `room` rows are refused.
     """
     good: list[pa.Table] = []
     bad: list[Reject] = []
 
     def search(part: Frame) -> None:
         try:
-            with connection.transaction(force_rollback=True):
+            with connection.transaction():
                 attempt(part)
         except psycopg.Error as error:
             if not is_about_data(error):
@@ -60,7 +61,8 @@ def isolate(
         else:
             good.append(part.data)
 
-    search(frame)
+    with connection.transaction(force_rollback=True):
+        search(frame)
     return frame.with_data(pa.concat_tables(good) if good else frame.data.slice(0, 0)), bad
 
 

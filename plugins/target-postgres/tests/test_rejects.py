@@ -56,6 +56,17 @@ def test_one_more_than_allowed_stops(config: Any, db: Db, feed: Feed, mode: str)
     assert len(list(feed.folder.glob("*.arrow"))) == 1
 
 
+# SPEC V4
+def test_of_rows_that_break_a_rule_together_the_last_is_rejected(config: Any, db: Db, feed: Feed) -> None:
+    """And none beside them, that needs what another row of its batch made room for."""
+    load(config, feed.incremental([thing(1, Name="a"), thing(2)]))
+    db.execute("ALTER TABLE things ADD CONSTRAINT once UNIQUE (name)")
+    rows = [thing(1, Name="b"), thing(4, Name="same"), thing(3, Name="a"), thing(5, Name="same")]
+    load(config, feed.incremental(rows), max_rejects=1)
+    assert dict(db.execute("SELECT id, name FROM things").fetchall()) == {1: "b", 2: "n2", 3: "a", 4: "same"}
+    assert db.execute("SELECT key_values ->> 'id' FROM paralelo.reject").fetchall() == [("5",)]
+
+
 def test_what_is_wrong_with_no_row_rejects_none(config: Any, db: Db, feed: Feed) -> None:
     """It comes to light while the bad row is looked for."""
     load(config, feed.incremental(things(1)))

@@ -9,6 +9,9 @@ USING (SELECT ctid AS place,
        FROM {incoming}) AS ranked
 WHERE i.ctid = ranked.place AND ranked.rank > 1
 
+-- name: clear
+DELETE FROM {incoming}
+
 -- name: update_changed
 UPDATE {live} AS t SET {assignments}
 FROM {incoming} AS s
