@@ -16,6 +16,9 @@ from feed import Feed, load
 from psycopg.errors import UndefinedTable
 from sync_rules.exits import CheckRefused, ConfigurationError, TableInUse, TargetUnreachable
 from target_postgres.activation import statistics
+from target_postgres.activation.locking import with_short_locks
+from target_postgres.connection import connect
+from target_postgres.settings import Settings
 from things import LATER, WAYS, described, ids, last_sync, make_partitioned, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
@@ -488,6 +491,14 @@ def test_what_is_unique_beside_the_key_may_move_to_another_row(config: Any, db: 
     else:
         sync(config, feed, rows, 2, activation=way)
     assert ids(db, "name = 'a'") == [7]
+
+
+# SPEC A10
+def test_an_exclusive_lock_is_waited_for_as_long_as_is_set(config: Any) -> None:
+    brief = Settings.of({**config, "lock_timeout_seconds": 0.25})
+    with connect(brief, "test") as ours:
+        waits = with_short_locks(ours, brief, "t", lambda: ours.execute("SHOW lock_timeout").fetchone())
+    assert waits == ("250ms",)
 
 
 # SPEC A10

@@ -134,6 +134,17 @@ def test_not_null_that_the_target_needs_stays(config: Any, db: Db, feed: Feed, w
     ]
 
 
+@pytest.mark.parametrize("way", ["merge", "incremental"])
+def test_not_null_that_is_inherited_stays(config: Any, db: Db, feed: Feed, way: str) -> None:
+    db.execute("CREATE TABLE parent (status integer NOT NULL)")
+    db.execute(
+        "CREATE TABLE things (id bigint PRIMARY KEY, name varchar(10), amount numeric(38,2), mod_ts timestamp(6))"
+        " INHERITS (parent)"
+    )
+    again(config, feed, [thing(1), thing(2, status=None)], way, max_rejects=1)
+    assert ids(db) == [1]
+
+
 @WAYS
 def test_a_column_that_only_the_targets_primary_key_has_is_refused_at_once(
     config: Any, db: Db, feed: Feed, way: str

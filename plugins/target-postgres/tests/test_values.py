@@ -235,6 +235,14 @@ def test_nul_characters(config: Any, db: Db, feed: Feed, rule: str, expected: st
 
 
 # SPEC V3
+@pytest.mark.parametrize("place", [0, 2**20 - 1, 2**20, 3 * 2**20])
+def test_a_nul_character_anywhere_in_a_large_value(config: Any, db: Db, tmp_path: Path, place: int) -> None:
+    feed = Feed(tmp_path, columns={"id": "bigint", "v": "text"}, cursor=None)
+    load(config, feed.full([{"id": 1, "v": "x" * place + "\0" + "y" * (3 * 2**20 - place)}]), nul_characters="strip")
+    assert db.execute("SELECT length(v), length(rtrim(v, 'y')) FROM things").fetchone() == (3 * 2**20, place)
+
+
+# SPEC V3
 def test_nul_characters_inside_json(config: Any, db: Db, tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"id": {"type": "integer"}, "o": {"type": "object"}}}
     lines = [
