@@ -82,6 +82,12 @@ def test_the_command_deletes_only_where_that_is_asked_for_by_name(
             if isinstance(value, str | int):
                 monkeypatch.setenv(f"{prefix}_{name.upper()}", str(value))
     pair.sql("INSERT INTO em_uso VALUES (9)")
+    pair.postgres.execute("SELECT pg_advisory_lock(hashtextextended('paralelo:public.em_uso', 0))")
+    assert cli.main(["dbo.em_uso", "--deep", option, "--json", "-"]) == 1
+    [told] = json.loads(capsys.readouterr().out)["tables"]
+    assert (told["missing"], told["extra"]) == (1, 1)
+    assert any("not mended: " in note and "another sync holds its lock" in note for note in told["notes"])
+    pair.postgres.execute("SELECT pg_advisory_unlock_all()")
     assert cli.main(["dbo.em_uso", "--deep", option, "--json", "-"]) == extra
     told = json.loads(capsys.readouterr().out)["tables"][0]
     found = {name: told[name] for name in ("copied_again", "deleted", "missing", "extra")}

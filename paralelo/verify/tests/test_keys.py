@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 from sync_rules.column_types import ColumnType
@@ -90,3 +92,5 @@ def test_a_key_whose_nul_was_replaced_is_never_sure(pair: Pair) -> None:
     assert certain(table, keys, "\u2400").tolist() == [not one for one in replaced]
     assert certain(table, keys, "").tolist() == [False, False]
     assert certain(table, keys, None).tolist() == [True, True]
+    inexact = replace(table, key=(replace(table.key[0], kind=ColumnType("double precision")),))
+    assert certain(inexact, keys, None).tolist() == [False, False]

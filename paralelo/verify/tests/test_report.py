@@ -19,9 +19,11 @@ from paralelo.verify import cli, html, pools, runner, terminal
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.rendering import masked, shown_key
 from paralelo.verify.report import Bucket, ExitCode, Report, TableReport, to_json
+from paralelo.verify.settings import typed
+from paralelo.verify.sqlserver import SqlServer
 from paralelo.verify.table import Options, verify_table
 from paralelo.verify.tally import Cell, Difference
-from paralelo.verify.tests.memory import KEY, NUMBER, TEXT
+from paralelo.verify.tests.memory import KEY, NUMBER, TEXT, column
 
 FOUND = TableReport(
     table="dbo.things",
@@ -117,6 +119,8 @@ def test_masks_say_no_more_than_kind_and_size() -> None:
     assert masked(NUMBER, "5") == "(number)"
     assert shown_key(KEY, "5", show_values=False) == "5"
     assert shown_key(TEXT, "123.456.789-00", show_values=False) == "(14 characters)"
+    account = column("k", "decimal(11,0)", "decimal(11,0)", "numeric", nullable=False)
+    assert shown_key(account, "12345678900", show_values=False) == "(number)"
 
 
 def test_settings_that_are_missing_could_not_compare(
@@ -125,6 +129,56 @@ def test_settings_that_are_missing_could_not_compare(
     monkeypatch.setattr("paralelo.project.settings", lambda *_, **__: {})
     assert cli.main(["all"]) == ExitCode.COULD_NOT_COMPARE
     assert "TAP_MSSQL_HOST" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [("dbo.a --target public.b --fix", "exclude each other"), ("dbo.a dbo.b --key id", "name that one alone")],
+)
+def test_options_of_one_table(monkeypatch: pytest.MonkeyPatch, capsys: Any, words: str, says: str) -> None:
+    given = {f"{prefix}_{name}": "y" for prefix in ("TAP_MSSQL", "TARGET_POSTGRES") for name in ("HOST", "DATABASE")}
+    monkeypatch.setattr("paralelo.project.settings", lambda *_, **__: {**given, "TARGET_POSTGRES_USER": "y"})
+    assert cli.main(words.split()) == ExitCode.COULD_NOT_COMPARE
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", Options()),
+        ("--deep --since 2024-01-01 --ignore-extra", Options("deep", since="2024-01-01", ignore_extra=True)),
+        ("--sample 5 --seed 7 --parallel 3", Options(sample=5, seed=7, parallel=3)),
+        ("--settle 5 --settle-wait 2", Options(settle_seconds=5, settle_wait_seconds=2)),
+        ("--settled-at 2024-01-01 --cursor-clock utc", Options(settled_at="2024-01-01", cursor_clock="utc")),
+        ("--max-differences 9 --show-values", Options(keep=9, show_values=True)),
+    ],
+)
+def test_the_commands_options_are_the_comparisons(
+    monkeypatch: pytest.MonkeyPatch, words: str, expected: Options
+) -> None:
+    asked: list[Options] = []
+
+    def compare(_: Any, options: Options, **__: Any) -> Report:
+        asked.append(options)
+        return report_of(EQUAL)
+
+    monkeypatch.setattr(cli, "verify", compare)
+    assert cli.main(["all", *words.split()]) == ExitCode.EQUAL
+    assert asked == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("true", True), ("ON", True), ("1", True), ("yes", True), ("off", False), ("false", False), ("0", False)],
+)
+def test_a_setting_is_read_as_meltano_reads_it(text: str, meant: bool) -> None:
+    described = {"name": {"type": "boolean"}, "number": {"type": ["integer", "null"]}}
+    assert typed({"X_NAME": text, "X_NUMBER": ""}, "X_", described) == {"name": meant}
+
+
+def test_what_a_new_driver_read_is_compared_with_what_the_proven_one_reads() -> None:
+    settings = SqlServer({"host": "h", "database": "d", "driver": "mssql-odbc"}, None)._config
+    assert (settings["driver"], settings["query_timeout_seconds"]) == ("mssql-python", 3600)
 
 
 def test_an_environment_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
@@ -250,3 +304,9 @@ def test_a_connection_that_ended_while_it_lay_idle_is_not_lent(monkeypatch: pyte
     with pool.borrow() as third:
         assert third is not first
     assert first.closed
+    alive[0] = True
+    with pytest.raises(SyncError), pool.borrow() as broken:
+        raise SyncError("rows may be on their way")
+    with pool.borrow() as fourth:
+        assert fourth is not broken
+    assert broken.closed

@@ -122,14 +122,21 @@ sys.exit(cli.main(["all"]))
 """
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_at_once_whatever_a_server_is_waited_for(tmp_path: Path, sent: int, code: int) -> None:
-    command, env = [sys.executable, "-c", _STUCK], {**os.environ, "TMPDIR": str(tmp_path)}
+@pytest.mark.parametrize(
+    ("before", "sent", "code"),
+    [([], [signal.SIGINT], 130), ([], [signal.SIGTERM], 143), ([], [signal.SIGHUP], 129),
+     (["nohup"], [signal.SIGHUP, signal.SIGTERM], 143)],
+)  # fmt: skip
+def test_a_signal_ends_it_at_once_whatever_a_server_is_waited_for(
+    tmp_path: Path, before: list[str], sent: list[int], code: int
+) -> None:
+    command, env = [*before, sys.executable, "-c", _STUCK], {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as stuck:
         assert stuck.stdout is not None
         folder = Path(stuck.stdout.readline().strip())
         assert folder.exists()
-        stuck.send_signal(sent)
+        for signum in sent:
+            stuck.send_signal(signum)
         try:
             assert stuck.wait(30) == code
         finally:

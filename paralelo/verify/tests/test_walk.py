@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sync_rules.column_types import ColumnType
 
-from paralelo.verify import deep, quick
+from paralelo.verify import deep, quick, table
+from paralelo.verify import tally as tallies
 from paralelo.verify.deep import Sides
 from paralelo.verify.segments import TableSegment, position
+from paralelo.verify.table import Options
 from paralelo.verify.tally import Tally
-from paralelo.verify.tests.memory import TABLE, MemorySide, rows
+from paralelo.verify.tests.memory import MOMENT, TABLE, MemorySide, rows
 
 START = datetime(2024, 5, 1)
 ROWS = 20_000
@@ -94,12 +98,13 @@ def test_empty_tables_are_equal() -> None:
     assert not leaves
 
 
-def test_a_row_younger_than_the_lookback_is_looked_at_again() -> None:
+@pytest.mark.parametrize("copied", [START - timedelta(days=1), None])
+def test_a_row_younger_than_the_lookback_is_looked_at_again(copied: datetime | None) -> None:
     source = values(50)
     target = [dict(row) for row in source]
     young, late = source[-1], source[-2]
     # Its copy is on the way: by the second look it has arrived. The other's has not.
-    target[-1]["mod_ts"] -= timedelta(days=1)
+    target[-1]["mod_ts"] = copied
     target[-1]["n"] = 99
     del target[-2]
     # Both cursors agree: no later sync would mend this one, however young it is.
@@ -119,10 +124,51 @@ def test_a_row_younger_than_the_lookback_is_looked_at_again() -> None:
 
 def test_an_old_row_is_never_set_aside() -> None:
     source = values(50)
-    sides = Sides(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, source[1:])))
+    # Nobody knows when this one changed: no sync by its cursor would bring it.
+    source[1]["mod_ts"] = None
+    sides = Sides(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, source[2:])))
     tally = tally_of(settled=position(START + timedelta(seconds=40)))
     deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=50)
-    assert keys_of(tally, "missing") == [3]
+    assert keys_of(tally, "missing") == [3, 6]
+
+
+def test_more_young_rows_than_memory_may_hold_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tallies, "_PENDING_LIMIT", 2)
+    source = values(50)
+    sides = Sides(MemorySide(rows(TABLE, source)), MemorySide(rows(TABLE, source[:45])))
+    tally = tally_of(settled=position(START))
+    deep.compare_segments(sides, [whole(sides.source)], tally, parallel=1, rows=50)
+    assert (tally.pending_rows, tally.unsettled, sum(tally.counts.values())) == (0, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("unsettled", "there", "few"),
+    [(0, 0, True), (1, 1, False), (2, 4, True), (3, 4, False), (20, 100, True), (21, 100, False), (51, 1000, False)],
+)
+def test_how_many_rows_may_be_left_unjudged(unsettled: int, there: int, few: bool) -> None:
+    tally = tally_of()
+    tally.leave(unsettled)
+    assert table._few_unsettled(tally, there) is few
+
+
+class Clocks:
+    """A source whose own time is three hours behind UTC."""
+
+    def clock(self, zone: str) -> str:
+        return "2024-05-01T15:00:00.0000000" if zone == "utc" else "2024-05-01T12:00:00.0000000"
+
+
+def test_rows_are_young_by_the_clock_that_stamps_them() -> None:
+    source: Any = Clocks()
+    instant = replace(TABLE, cursor=replace(MOMENT, kind=ColumnType("timestamp with time zone", precision=6)))
+    for options, of, hour in (
+        (Options(settle_seconds=3600), TABLE, 12),
+        (Options(settle_seconds=3600, cursor_clock="utc"), TABLE, 15),
+        (Options(settle_seconds=3600), instant, 15),
+    ):
+        assert table._settled(source, of, options) == position(datetime(2024, 5, 1, hour - 1))
+    # Which of them stamps the cursor may have been left unsaid: nothing is ahead of the later one.
+    assert table._now(source) == position(datetime(2024, 5, 1, 15))
 
 
 def test_counts_go_on_when_differences_are_no_longer_told() -> None:
