@@ -10,11 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from sync_rules.exits import Exit
+from sync_rules.exits import Exit, SourceUnreachable
 
 from paralelo import history, jobs, project, status
 from paralelo.cli import accept, monitor, plan, recover, run, units
 from paralelo.cli import history as shown
+from paralelo.cli.options import guarded
 from paralelo.history import Record
 from paralelo.status import TableStatus
 
@@ -192,6 +193,26 @@ def test_no_meltano_is_a_setting_to_mend(
     monkeypatch.setattr(jobs.sys, "executable", str(tmp_path / "python"))  # type: ignore[attr-defined]
     assert run.main(["full", "toy", "true"]) == Exit.CONFIGURATION
     assert "make setup" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SourceUnreachable("login as reader with pl4nted-Passw0rd/of+the=tap failed"), Exit.SOURCE_UNREACHABLE),
+        (psycopg.errors.InsufficientPrivilege("no right"), Exit.CONFIGURATION),
+        (psycopg.OperationalError("gone"), Exit.TARGET_UNREACHABLE),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 0),
+    ],
+)
+def test_an_error_is_a_line_without_secrets_and_an_exit_code(
+    here: Toy, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    def fail() -> int:
+        raise error
+
+    assert guarded(fail) == code
+    assert "pl4nted" not in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_told(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:

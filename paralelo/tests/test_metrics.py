@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import urllib.request
 from datetime import datetime, timezone
 from pathlib import Path
@@ -91,6 +92,8 @@ def test_the_text_file_and_the_endpoint_say_the_same(tmp_path: Path) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         served = answer.read().decode()
     assert metrics.write(tmp_path).read_text() == served
+    with pytest.raises(ConnectionRefusedError):  # which any address of this machine but the one would not
+        socket.create_connection(("127.0.0.2", port), timeout=5)
     assert 'paralelo_rows_committed{mode="full",table="bi-credores"} 500.0' in served
 
 

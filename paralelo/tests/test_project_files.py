@@ -44,6 +44,16 @@ def test_an_environment_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
         progress.settings({}, tmp_path)
 
 
+def test_the_environment_counts_before_its_file_and_an_empty_line_is_no_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("A_PORT=1\nB_PORT=1\nC_PORT=1\nD_PORT=\n")
+    monkeypatch.setenv("B_PORT", "2")
+    monkeypatch.setenv("C_PORT", "2")
+    found = progress.settings({"C_PORT": "3"}, tmp_path)
+    assert {name: found.get(f"{name}_PORT") for name in "ABCD"} == {"A": "1", "B": "2", "C": "3", "D": None}
+
+
 def test_an_environment_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> dict[str, str]:
         raise PermissionError(13, "Permission denied", str(path))  # root, whom tests may run as, may read all

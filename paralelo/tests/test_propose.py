@@ -168,6 +168,14 @@ def test_full_syncs_begin_at_hours_of_their_own(root: Path) -> None:
     assert len({text.partition("-weekly\n")[2].splitlines()[0] for text in texts}) == 3
 
 
+def test_a_file_that_cannot_be_written_leaves_nothing_unfinished(root: Path) -> None:
+    made = table_files.draft(_proposal("a"), root)
+    made.path.mkdir()
+    with pytest.raises(ConfigurationError, match=r"extract/a\.meltano\.yml cannot be written"):
+        table_files.write(made)
+    assert not list(made.path.parent.glob(".*"))
+
+
 def test_no_table_takes_anothers_place(root: Path) -> None:
     table_files.write(table_files.draft(_proposal(), root))
     with pytest.raises(ConfigurationError, match="cannot share"):

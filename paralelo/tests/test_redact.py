@@ -12,6 +12,7 @@ from paralelo.redact import deeply, redactor, secrets
 
 SETTINGS = {
     "TAP_MSSQL_PASSWORD": "S3nha/com espaço&=+",
+    "TAP_ORACLE_WMS_PASSWORD": 'it\'s "S3nha"',
     "TARGET_POSTGRES_PASSWORD": "postgres",
     "NOTIFY_URLS": "tgram://123456:abc/789",
     "MELTANO_DATABASE_URI": "postgresql://m:meltanopw@h/db",
@@ -34,6 +35,11 @@ def test_each_url_of_several_and_what_is_secret_in_it() -> None:
     found = secrets({"PARALELO_NOTIFY_URLS": urls, "PROXY": "http://u:proxy-pw@host:3128/"})
     assert {"tgram://123456789:AAbbCC1234/-100200300", "AAbbCC1234", "123456789", "pa$s", "proxy-pw"} <= set(found)
     assert not {"host", "me", "u", "http://u:proxy-pw@host:3128/"} & set(found)
+    assert "AAbbCC1234" in secrets({"NOTIFY_URL": "json://host/path?token=AAbbCC1234"})
+
+
+def test_of_a_secret_that_begins_like_another_nothing_is_left() -> None:
+    assert redactor(["a-planted-one", "a-planted-one-too-long"])("with a-planted-one-too-long") == "with ***"
 
 
 def test_the_current_folder_is_no_secret() -> None:
@@ -45,7 +51,9 @@ def test_the_current_folder_is_no_secret() -> None:
     [
         "login failed with S3nha/com espaço&=+",
         "url postgresql://u:S3nha%2Fcom%20espa%C3%A7o%26%3D%2B@h/db",
+        "form login?user=u&pass=S3nha%2Fcom+espa%C3%A7o%26%3D%2B",
         'json {"password": "S3nha/com espa\\u00e7o&=+"}',
+        r"""no such login: 'it\'s "S3nha"'""",
         "Server=h;UID=u;PWD={S3nha/com espaço&=+};Encrypt=yes",
         "Server=h;PWD=anything-else-at-all;Encrypt=yes",
         "password='anything-else-at-all'",
@@ -80,6 +88,7 @@ def test_a_short_secret_does_not_eat_the_words_that_hold_it() -> None:
         "CONTEXT:  unnamed portal with parameters: $1 = 'PLANTED'",
         "Cannot insert duplicate key row. The duplicate key value is (PLANTED).",
         "Conversion failed when converting the varchar value 'PLANTED' to data type int.",
+        "String or binary data would be truncated in table 't', column 'nome'. Truncated value: 'it''s PLANTED'.",
     ],
 )
 def test_values_that_databases_quote_are_taken_out(text: str) -> None:

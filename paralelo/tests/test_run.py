@@ -371,6 +371,7 @@ def test_settings_files_of_the_dead_are_removed_and_those_of_the_living_kept(toy
         path.write_text("{}")
     with running("tail", "-f", str(living)):
         assert leftovers.remove(toy.root) == [], "so young that their plugin may be about to start"
+        assert leftovers.remove(toy.root, plugins=frozenset({"tap-other"}), young_seconds=0) == []
         assert leftovers.remove(toy.root, young_seconds=0) == [dead]
     meltano = toy.root / "meltano"
     meltano.symlink_to(shutil.which("tail") or "tail")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from target_postgres.catalog import TableName
 from target_postgres.lock import Locks
 from target_postgres.names import fold
 
-from paralelo import runlock, systemdb
+from paralelo import deadline, progress, runlock, systemdb
 from paralelo.verify.settings import target_settings
 
-from .conftest import Toy
+from .conftest import Toy, _connect
 
 
 @pytest.fixture
@@ -23,15 +25,15 @@ def held(toy: Toy) -> Toy:
     return toy
 
 
-def beat(toy: Toy, seconds: float) -> str:
-    """A run that counts as running, whose last heartbeat is so old."""
+def beat(toy: Toy, seconds: float, state: str = "RUNNING", environment: str = "dev") -> str:
+    """A run, by default one that counts as running, whose last heartbeat is so old."""
     run, at = uuid4(), datetime.now(timezone.utc) - timedelta(seconds=seconds)
-    state_id = toy.table.state_id("full", "dev")
+    state_id = toy.table.state_id("full", environment)
     with sqlite3.connect(toy.root / ".meltano" / "meltano.db") as database:
         database.execute(
             "INSERT INTO runs (job_name, run_id, state, started_at, last_heartbeat_at, payload, payload_flags)"
-            " VALUES (?, ?, 'RUNNING', ?, ?, '{}', 0)",
-            [state_id, run.hex, f"{at - timedelta(minutes=1):%F %T}.000000", f"{at:%F %T}.000000"],
+            " VALUES (?, ?, ?, ?, ?, '{}', 0)",
+            [state_id, run.hex, state, f"{at - timedelta(minutes=1):%F %T}.000000", f"{at:%F %T}.000000"],
         )
     return str(run)
 
@@ -52,7 +54,32 @@ def test_a_run_on_another_machine_that_holds_no_lock_yet_is_not_proven_gone(held
 
 def test_a_run_that_gave_no_sign_for_long_is_gone(held: Toy) -> None:
     beat(held, 60)
+    beat(held, 0, "SUCCESS")
+    beat(held, 0, environment="prod")
     assert runlock.prove_gone(held.table, "full", held.root, held.env).gone
+
+
+def test_whoever_waits_for_the_lock_does_not_hold_it_nor_does_another_database(
+    held: Toy, db: psycopg.Connection[Any]
+) -> None:
+    def found() -> Any:
+        with progress.connect(held.env) as connection:
+            return runlock.holder(connection, "public", "toy")
+
+    key = "hashtextextended('paralelo:public.toy', 0)"
+    elsewhere = _connect(held.env, "postgres")
+    elsewhere.execute(f"SELECT pg_advisory_lock({key})")
+    assert found() is None
+    db.execute(f"SELECT pg_advisory_lock({key}), set_config('application_name', 'the holder', false)")
+    waiter = _connect(held.env, held.env["TARGET_POSTGRES_DATABASE"])
+    waiting = deadline.begin(lambda: waiter.execute(f"SELECT pg_advisory_lock({key})"))
+    while not db.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()[0]:
+        pass
+    assert found().application == "the holder"
+    db.execute(f"SELECT pg_advisory_unlock({key})")
+    waiting.result(timeout=60)
+    for connection in (waiter, elsewhere):
+        connection.close()
 
 
 def test_a_database_of_meltanos_that_cannot_be_asked_counts_as_a_living_run(held: Toy) -> None:
@@ -65,6 +92,9 @@ def test_a_lock_is_released_for_the_dead_alone(held: Toy) -> None:
     beat(held, 0)
     mine = beat(held, 0)
     state_id, now = held.table.state_id("full", "dev"), datetime.now(timezone.utc)
+    earlier = now - timedelta(hours=1)
+    assert runlock.release(state_id, earlier, held.root, held.env, [mine]).wait(timeout=120) == 0
+    assert states(held) == ["RUNNING"] * 3, "they began after the proof"
     assert runlock.release(state_id, now, held.root, held.env, [mine]).wait(timeout=120) == 0
     assert states(held) == ["FAIL", "RUNNING", "FAIL"]
 

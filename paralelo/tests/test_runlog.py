@@ -57,6 +57,7 @@ def test_it_turns_over_and_keeps_the_newest(tmp_path: Path) -> None:
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == ["a.jsonl", "a.jsonl.1", "a.jsonl.2"]
     assert all(path.stat().st_size <= 2_000 for path in tmp_path.iterdir())
+    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
     found = [line["event"] for line in lines(tmp_path / "a.jsonl")]
     assert found[-1] == "event 99"
     assert found == [f"event {number}" for number in range(100 - len(found), 100)]

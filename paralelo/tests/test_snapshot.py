@@ -159,6 +159,27 @@ def test_the_closing_tables_counts_add_up_to_what_was_read() -> None:
         assert console.file.getvalue().count("50 ") >= 2
 
 
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        ([Exit.FINISHED, Exit.FINISHED], 0),
+        ([Exit.FINISHED, Exit.STALLED], Exit.STALLED),
+        ([Exit.STALLED, Exit.CONFIGURATION], Exit.CONFIGURATION),
+        ([Exit.FINISHED, None], 130),
+        ([None, Exit.SOURCE_UNREACHABLE], Exit.SOURCE_UNREACHABLE),
+    ],
+)
+def test_one_exit_code_of_several_tables(ended: list[Exit | None], code: int) -> None:
+    """What no restart mends before what one may; what was stopped on request is no failure. # SPEC O1"""
+    parts = tuple(
+        TableReport("t", "full", "stopped", Exit.UNEXPECTED, "", 1.0)
+        if one is None
+        else TableReport("t", "full", "failed" if one else "finished", one, "", 1.0)
+        for one in ended
+    )
+    assert Report("r", BEGAN, 9.0, parts, 1, "").exit_code == code
+
+
 def test_figures_as_people_write_them() -> None:
     assert [span(value) for value in (None, 0.4, 65, 3_725, 90_000)] == ["-", "0:00", "1:05", "1:02:05", "1d 01h"]
     assert [size(value) for value in (999, 1_500_000, 2.5e12)] == ["999 B", "2 MB", "2.5 TB"]

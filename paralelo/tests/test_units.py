@@ -74,7 +74,9 @@ def test_what_a_schedule_sets_reaches_its_job() -> None:
 
 def test_a_schedules_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "extract").mkdir()
-    (tmp_path / "meltano.yml").write_text("schedules: [{name: x, interval: '@daily', job: j, env: {A: 1}}]")
+    (tmp_path / "meltano.yml").write_text(
+        "schedules: [{name: x, interval: '@daily', job: j, env: {A: 1}}, {name: y, interval: '@once', job: j}]"
+    )
     assert units.schedules(tmp_path) == [units.Schedule("x", "0 0 * * *", "j", (("A", "1"),))]
 
 
