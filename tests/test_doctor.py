@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,8 +108,9 @@ def test_missing_rights_are_told_with_their_grants(
     monkeypatch.setenv("TAP_MSSQL_USER", settings.restricted_user)
     monkeypatch.setenv("TAP_MSSQL_PASSWORD", settings.restricted_password)
     with servers.connect_target() as connection:
-        connection.execute("CREATE ROLE sem_direitos LOGIN PASSWORD 'pl4nted'")
+        connection.execute("CREATE ROLE sem_direitos LOGIN PASSWORD 'pl4nted' CONNECTION LIMIT 3")
         connection.execute("CREATE TABLE IF NOT EXISTS public.resumo_faixas (id int)")
+        connection.execute("GRANT SELECT, INSERT, UPDATE ON public.resumo_faixas TO sem_direitos")
         monkeypatch.setenv("TARGET_POSTGRES_USER", "sem_direitos")
         monkeypatch.setenv("TARGET_POSTGRES_PASSWORD", "pl4nted")
         try:
@@ -120,6 +123,7 @@ def test_missing_rights_are_told_with_their_grants(
     assert "GRANT USAGE, CREATE ON SCHEMA public TO sem_direitos" in fixes
     assert any("SCHEMA paralelo" in fix for fix in fixes)
     assert _levels(found, "target resumo_faixas") == {"problem"}
+    assert _levels(found, "connections") == {"warning"}
     assert "problem" in _levels(found, "table bi-credores")
 
 
@@ -182,3 +186,38 @@ def test_a_target_older_than_the_loader_takes_is_a_problem(major: int, level: st
     server = {"standby": False, "read_only": False, "version": major * 10_000, "shown": f"{major}.0"}
     [found] = target._server({**server, "encoding": "UTF8"})
     assert found.level == level
+    assert [one.level for one in target._server({**server, "encoding": "SQL_ASCII"})] == ["problem"]
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "nearby", "mode", "level"),
+    [(False, False, "", "warning"), (False, True, "", "ok"), (True, False, "require", "warning"),
+     (True, True, "require", "ok"), (True, False, "verify-ca", "ok"), (True, False, "verify-full", "ok")],
+)  # fmt: skip
+def test_a_server_that_anybody_could_be_is_told(encrypted: bool, nearby: bool, mode: str, level: str) -> None:
+    server = {"encrypted": encrypted, "nearby": nearby}
+    [found] = target._tls(server, {"TARGET_POSTGRES_SSL_MODE": mode})
+    assert found.level == level
+
+
+@pytest.mark.parametrize(("mode", "levels"), [(0o600, []), (0o640, ["warning"]), (0o604, ["warning"])])
+def test_settings_that_others_can_read_are_told(tmp_path: Path, mode: int, levels: list[str]) -> None:
+    (tmp_path / "extract").mkdir()
+    (tmp_path / ".env").touch(mode)
+    (tmp_path / ".env").chmod(mode)
+    found = list(machine.settings(tmp_path, {"TARGET_POSTGRES_HOST": "h"}))
+    assert [one.level for one in found if one.level != "ok"] == levels
+
+
+def test_settings_of_a_dead_run_are_told_and_those_in_use_are_not(tmp_path: Path) -> None:
+    made = [tmp_path / ".meltano" / "run" / "tap-x" / f"{name}.config.json" for name in ("dead", "living")]
+    made[0].parent.mkdir(parents=True)
+    for path in made:
+        path.touch()
+        os.utime(path, (0, 0))
+    with subprocess.Popen(["tail", "-f", str(made[1])]) as living:
+        try:
+            found = list(machine.meltano_locks(tmp_path, [], {}))
+        finally:
+            living.kill()
+    assert [one.said.partition(" ")[0] for one in found if one.check == "leftovers"] == ["1"]

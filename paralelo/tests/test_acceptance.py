@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from paralelo.acceptance import restart_after
+from paralelo.acceptance import Check, as_json, restart_after
 
 BLOW = datetime(2025, 11, 3, 12, tzinfo=timezone.utc)
 
@@ -25,3 +25,8 @@ def test_a_restart_is_found_among_lines_of_every_kind() -> None:
     ]
     assert restart_after(BLOW, log) == (BLOW + timedelta(seconds=3.5), 1.5)
     assert restart_after(BLOW, log[:1]) == (BLOW, 0.0)
+
+
+def test_an_acceptance_of_which_nothing_was_checked_has_not_passed() -> None:
+    checks = [Check("a", True, ""), Check("b", False, "")]
+    assert [as_json(checks[:count])["passed"] for count in range(3)] == [False, True, False]

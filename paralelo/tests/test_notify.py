@@ -157,6 +157,17 @@ def test_an_address_nobody_answers_at_is_trouble_and_no_failure() -> None:
     assert len(send("json://127.0.0.1:1/")) == 2
 
 
+def test_what_a_library_says_of_a_failure_holds_no_secret() -> None:
+    def fail(*_: object) -> bool:
+        raise RuntimeError("refused: a-planted-token")
+
+    said: list[str] = []
+    notifier = Notifier([fail], frozenset({"failure"}), redactor(["a-planted-token"]), said.append)
+    notifier.about(FAILED)
+    notifier.finish()
+    assert said == ["a notice could not be sent: refused: ***"]
+
+
 def test_nonsense_is_refused_without_repeating_it() -> None:
     with pytest.raises(ConfigurationError) as refused:
         send("nonsense://a-planted-secret")

@@ -21,6 +21,15 @@ def observer(toy: Toy, **more: str) -> Observer:
     return Observer([(toy.table, "full")], LedgerView(env), toy.root / "logs", Limits(), env)
 
 
+@pytest.mark.parametrize(("text", "limited"), [("1000\n", True), ("max\n", False)])
+def test_the_memory_there_is_is_that_of_the_control_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, limited: bool
+) -> None:
+    (tmp_path / "memory.max").write_text(text)
+    monkeypatch.setattr(observe, "_CGROUP_LIMITS", (tmp_path / "none", tmp_path / "memory.max"))
+    assert (observe.memory_limit() == 1000) is limited
+
+
 def test_a_table_that_never_succeeded_is_told(toy: Toy) -> None:
     assert observer(toy).look_up().last_success == {"toy": datetime.fromtimestamp(0, timezone.utc)}
     assert observer(toy, TAP_TOY_PASSWORD="").look_up().last_success == {}

@@ -29,7 +29,7 @@ from paralelo.project import Mode
 from paralelo.report import Report, grid
 from paralelo.run import Run, default_at_once
 from paralelo.run import run as run_and_tell
-from paralelo.runlog import lines
+from paralelo.runlog import KEEP_LOGS, RunLog, lines
 from paralelo.track import Plan
 from paralelo.watch import Watched, watch
 
@@ -101,6 +101,48 @@ def test_a_run_ends_with_counts_a_report_history_and_metrics(toy: Toy) -> None:
     log = list(lines(Path(found.logs) / "toy-full.jsonl"))
     assert all({"run", "table", "mode", "job"} <= line.keys() for line in log)
     assert {"tap-toy", "meltano", "paralelo"} >= {str(line["source"]) for line in log if line["source"] != "output"}
+
+
+def test_a_run_clears_what_dead_ones_left_and_leaves_nothing_elsewhere(toy: Toy, tmp_path: Path) -> None:
+    logs, before = toy.root / "logs", [f"20200101-000000-{number:04d}" for number in range(KEEP_LOGS + 5)]
+    for name in before:
+        (logs / name).mkdir(parents=True)
+    dead = before[-1]
+    (logs / dead / "status.json").write_text(json.dumps({"run": dead, "pid": 1, "pid_began": 0, "tables": []}))
+    record = history.Record(dead, "toy", "public", "toy", "full", "parallel-full-sync-toy", "dev", "here")
+    assert history.write("begin", record, toy.env) is None
+    settings = toy.root / ".meltano" / "run" / "tap-other" / "tap.a.config.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("{}")
+    os.utime(settings, (0, 0))
+    own = replace(toy, env={**toy.env, "XDG_STATE_HOME": str(tmp_path / "state-home")})
+    assert run(own, pages=1)[0].exit_code == 0
+    assert not settings.exists()
+    assert not (tmp_path / "state-home").exists(), "Meltano's own log, which nobody redacts"
+    assert len([path for path in logs.iterdir() if path.is_dir()]) == KEEP_LOGS
+    with progress.connect(toy.env) as connection:
+        found = {row["run"]: row["outcome"] for row in history.listed(connection)}
+    assert sorted(found.values()) == ["failed", "finished"]
+    assert found[dead] == "failed"
+
+
+def test_of_several_attempts_in_one_log_each_is_judged_by_its_own_lines(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "a.jsonl", str)
+    for attempt, code in ((1, Exit.CONFIGURATION), (2, Exit.SOURCE_UNREACHABLE)):
+        log.event("ended", attempt=attempt, exit_codes={"extractors": int(code)})
+    with subprocess.Popen(["false"]) as process:
+        process.wait(60)
+    for attempt, code in ((1, Exit.CONFIGURATION), (2, Exit.SOURCE_UNREACHABLE)):
+        assert jobs.RunningJob("j", process, log.path, context={"attempt": attempt}).outcome().exit is code
+
+
+def test_a_job_of_that_name_in_another_project_is_none_of_ours(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "meltano").symlink_to(shutil.which("tail") or "tail")
+    words = [str(tmp_path / "meltano"), "-f", "meltano.yml", "run", toy.table.job("full")]
+    (tmp_path / "meltano.yml").touch()
+    for folder, own_group, found in ((tmp_path, True, 0), (toy.root, True, 1), (toy.root, False, 0)):
+        with running(*words, cwd=folder, start_new_session=own_group, stderr=subprocess.DEVNULL):
+            assert len(runlock.processes_of(toy.table, "full", toy.root)) == found
 
 
 def test_a_tap_that_dies_is_restarted_from_its_bookmark(toy: Toy) -> None:
