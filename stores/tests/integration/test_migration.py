@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 
 from stores.samples.generate import FILES, generate
 from stores.tests.migrating import SCRIPT, migrate
+from stores.tests.waiting import run_while_held, wait
 
 SMALL = 60
 pytestmark = pytest.mark.usefixtures("empty")
@@ -326,24 +326,14 @@ _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'par
 
 
 def _wait_until_it_waits(db: psycopg.Connection[Any]) -> None:
-    _wait(db, f"{_SESSIONS} AND wait_event_type = 'Lock'", 1)
+    wait(db, f"{_SESSIONS} AND wait_event_type = 'Lock'", 1)
 
 
 def _wait_until_it_is_gone(db: psycopg.Connection[Any]) -> None:
     db.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'paralelo stores migration'"
     )
-    _wait(db, _SESSIONS, 0)
-
-
-def _wait(db: psycopg.Connection[Any], sql: str, wanted: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        db.execute("SELECT pg_stat_clear_snapshot()")
-        if db.execute(sql).fetchone() == (wanted,):
-            return
-        db.execute("SELECT pg_sleep(0.05)")
-    raise AssertionError(f"{sql} never answered {wanted}")
+    wait(db, _SESSIONS, 0)
 
 
 def test_rolled_back_while_nothing_new_was_written(
@@ -352,21 +342,55 @@ def test_rolled_back_while_nothing_new_was_written(
     before = contents(db)
     only = ("--only", "user_behavior", "--only", "feedback_store")
     assert migrate(command_environment, folder, *only).returncode == 0
+    kept = "SELECT count(*) FROM archive.rejected_rows WHERE store = 'user_behavior'"
+    assert db.execute(kept).fetchone() != (0,)
     db.execute("INSERT INTO learning.feedback (rating) VALUES (5)")
     refused = migrate(command_environment, folder, "--rollback", *only)
     assert refused.returncode == 7
     assert "1 new" in refused.stderr
     db.execute("DELETE FROM learning.feedback WHERE meta IS NULL")
+    db.execute("DELETE FROM learning.feedback WHERE id = (SELECT max(id) FROM learning.feedback)")
     db.execute("UPDATE learning.feedback SET rating = 1 WHERE id = (SELECT min(id) FROM learning.feedback)")
-    assert migrate(command_environment, folder, "--rollback", "--only", "feedback_store").returncode == 7
+    refused = migrate(command_environment, folder, "--rollback", "--only", "feedback_store")
+    assert (refused.returncode, "2 rows of the migration changed or gone" in refused.stderr) == (7, True)
     done = migrate(command_environment, folder, "--rollback", "--only", "user_behavior")
     assert done.returncode == 0, done.stderr
+    assert db.execute(kept).fetchone() == (0,)
     after = contents(db)
     assert after["analytics.user_profiles"] == before["analytics.user_profiles"]
     assert after["analytics.session_history"] == before["analytics.session_history"]
     assert db.execute("SELECT count(*) FROM paralelo_stores.migrated_row WHERE store = 'user_behavior'").fetchone() == (
         0,
     )
+
+
+_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('migrate feedback_store', 0))"
+
+
+@pytest.mark.parametrize(
+    ("held", "option", "code", "words"),
+    [
+        (_TURN, (), 0, ""),
+        (_TURN, ("--rollback",), 0, ""),
+        ("INSERT INTO learning.feedback (rating) VALUES (5)", ("--rollback",), 7, "1 new"),
+    ],
+    ids=["a migration for another", "a rollback for a migration", "a rollback for what the application writes"],
+)
+def test_who_comes_second_waits(
+    db: psycopg.Connection[Any],
+    command_environment: dict[str, str],
+    folder: Path,
+    held: str,
+    option: tuple[str, ...],
+    code: int,
+    words: str,
+) -> None:
+    only = ("--only", "feedback_store")
+    done = migrate(command_environment, folder, *only)
+    assert done.returncode == 0, done.stderr
+    command = [sys.executable, SCRIPT, str(folder), *only, *option]
+    second = run_while_held(db, held, command, command_environment)
+    assert (second.returncode, words in second.stderr) == (code, True), second.stderr
 
 
 def test_what_cannot_be_done_is_said_in_one_line(command_environment: dict[str, str], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -17,6 +18,7 @@ from stores.engine import Database
 from stores.models import SCHEMAS, Model
 from stores.settings import DatabaseSettings
 from stores.tables import VERSIONS_SCHEMA, downgrade, initialize_database, tables_present, upgrade
+from stores.tests.waiting import run_while_held
 
 
 def _differences(connection: Connection) -> list[Any]:
@@ -120,6 +122,25 @@ def test_the_command_tells_of_a_certificate_that_is_not_there(command_environmen
     assert done.returncode == 2
     assert "/nowhere/root.crt" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_two_that_make_the_tables_at_once_take_turns(
+    db: psycopg.Connection[Any], command_environment: dict[str, str]
+) -> None:
+    turn = "SELECT pg_advisory_xact_lock(hashtextextended('paralelo stores schema', 0))"
+    done = run_while_held(db, turn, [sys.executable, "-m", "stores.schema"], command_environment)
+    assert (done.returncode, "17 tables" in done.stdout) == (0, True), done.stderr
+
+
+def test_the_command_tells_of_a_wrong_setting(command_environment: dict[str, str]) -> None:
+    env = {**command_environment, "DATABASE_PORT": "hidden"}
+    command = [sys.executable, "-m", "stores.schema"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    unknown = subprocess.run(
+        [*command, "--downgrade", "none"], env=command_environment, capture_output=True, text=True, check=False
+    )
+    assert unknown.returncode == 2, unknown.stderr
 
 
 @pytest.mark.parametrize("wrong", [("PORT", "1"), ("PASSWORD", "hidden-and-wrong"), ("NAME", "no_such_database")])
