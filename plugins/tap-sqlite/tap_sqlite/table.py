@@ -18,7 +18,7 @@ from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
 
 from tap_sqlite import values
-from tap_sqlite.catalog import TableDescription
+from tap_sqlite.catalog import ROWID_COLUMN, TableDescription
 from tap_sqlite.choices import Choices
 from tap_sqlite.cursors import Cursor, cursor_of
 from tap_sqlite.database import Database, MixedTypes
@@ -59,7 +59,7 @@ class SqliteTable:
         for column in chosen.key:
             if column.settled not in (BIGINT, TEXT):
                 raise ConfigurationError(
-                    f"{self.name}: {column.name} cannot be a key: it holds {column.settled}; set key_columns: [rowid]"
+                    f"{self.name}: {column.name} cannot be a key: it holds {column.settled}; {self._another_key}"
                 )
         if chosen.cursor is not None:
             self._cursor = cursor_of(chosen.cursor, self.description, self.database, self.config)
@@ -331,10 +331,10 @@ class SqliteTable:
         if not self.key or all(column.is_rowid for column in self.choices.key):
             return
         if not self.description.without_rowid and self.database.value(*self._queries.null_keys()):
-            raise ConfigurationError(f"{self.name}: its key is NULL in some rows: set key_columns: [rowid]")
+            raise ConfigurationError(f"{self.name}: its key is NULL in some rows: {self._another_key}")
         if self.database.value(*self._queries.odd_keys()):
             raise ConfigurationError(
-                f"{self.name}: its key is not of its column's type in some rows: set key_columns: [rowid]"
+                f"{self.name}: its key is not of its column's type in some rows: {self._another_key}"
             )
         # An index may keep apart by its own collation what the column's takes for one key: texts are looked at.
         by_text = any(column.settled == TEXT for column in self.choices.key)
@@ -342,12 +342,18 @@ class SqliteTable:
         if not proven and self.database.value(*self._queries.repeated_keys()):
             raise ConfigurationError(f"{self.name}: its key is not unique: set another key_columns")
 
+    @property
+    def _another_key(self) -> str:
+        """What to set where the key is none to go by."""
+        has_rowid = self.description.rowid is not None and self.description.column(ROWID_COLUMN) is None
+        return "set key_columns: " + ("[rowid]" if has_rowid else "[], which reads it in one pass")
+
     def _key(self, found: Sequence[Any]) -> Key:
         for value in found:
             if not isinstance(value, (int, str)):
                 kind = "text that is not UTF-8" if value is None else type(value).__name__
                 raise ConfigurationError(
-                    f"{self.name}: a key is stored as {kind}, which no bookmark holds: set key_columns: [rowid]"
+                    f"{self.name}: a key is stored as {kind}, which no bookmark holds: {self._another_key}"
                 )
         return tuple(found)
 

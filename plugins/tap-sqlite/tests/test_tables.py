@@ -27,7 +27,7 @@ CREATE TABLE turned (y INTEGER NOT NULL, x INTEGER NOT NULL, PRIMARY KEY (x, y))
 CREATE TABLE keyless (a);
 CREATE TABLE falling (id INTEGER PRIMARY KEY DESC, t);
 CREATE TABLE taken (rowid TEXT, _rowid_ TEXT, oid TEXT);
-CREATE TABLE own (_rowid TEXT);
+CREATE TABLE own (_rowid TEXT, v BLOB);
 CREATE VIEW seen AS SELECT id, t FROM plain;
 CREATE VIRTUAL TABLE words USING fts5 (t);
 """
@@ -58,7 +58,7 @@ def test_every_kind_of_key_pages_through_every_row_once(file: Callable[..., Path
     INSERT INTO plain SELECT i, 'é' || i FROM n;
     INSERT INTO texts SELECT t, id FROM plain; INSERT INTO pairs SELECT id % 4, id FROM plain;
     INSERT INTO turned SELECT id % 4, id % 7 FROM plain; INSERT INTO keyless SELECT t FROM plain;
-    INSERT INTO own SELECT t FROM plain; INSERT INTO taken SELECT t, t, t FROM plain;
+    INSERT INTO own SELECT t, x'' FROM plain; INSERT INTO taken SELECT t, t, t FROM plain;
     INSERT INTO falling (t) SELECT t FROM plain; UPDATE falling SET id = rowid;
     """
     )
@@ -93,7 +93,8 @@ def test_a_key_that_is_null_or_twice_is_refused(key: str, file: Callable[..., Pa
         ("texts", "rowid", "has no rowid"),
         ("seen", "rowid", "has no rowid"),
         ("plain", "nothing", "which the table does not have"),
-        ("measured", "m", "cannot be a key: it holds double precision"),
+        ("measured", "m", "cannot be a key: it holds double precision; set key_columns: [rowid]"),
+        ("own", "v", "cannot be a key: it holds varbinary; set key_columns: [], which reads it in one pass"),
     ],
 )
 def test_a_key_that_cannot_be_had_is_refused_in_words(
@@ -338,19 +339,26 @@ def test_another_file_is_another_sync(file: Callable[..., Path], tap: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("declared", "keys", "words"),
+    ("declared", "keys", "words", "kind", "other"),
     [
-        ("INT", ["1", "2.5", "3"], "not of its column's type"),
-        ("TEXT", ["CAST(x'ff' AS TEXT)"], "not UTF-8"),
+        ("INT", ["1", "2.5", "3"], "not of its column's type", "", "[rowid]"),
+        ("INTEGER", ["1", "2.5", "3"], "not of its column's type", " WITHOUT ROWID", "[]"),
+        ("TEXT", ["CAST(x'ff' AS TEXT)"], "not UTF-8", "", "[rowid]"),
     ],
 )
 def test_a_key_that_is_no_place_to_go_on_from(
-    declared: str, keys: list[str], words: str, file: Callable[..., Path], tap: Callable[..., Any]
+    declared: str,
+    keys: list[str],
+    words: str,
+    kind: str,
+    other: str,
+    file: Callable[..., Path],
+    tap: Callable[..., Any],
 ) -> None:
     rows = ", ".join(f"({key})" for key in keys)
-    path = file(f"CREATE TABLE t (k {declared} PRIMARY KEY); INSERT INTO t VALUES {rows}")
+    path = file(f"CREATE TABLE t (k {declared} PRIMARY KEY){kind}; INSERT INTO t VALUES {rows}")
     run = tap(path, page_size=1, max_rejects=9)
-    assert (run.code, words in run.log, "rowid" in run.log) == (2, True, True), run.log
+    assert (run.code, words in run.log, f"set key_columns: {other}" in run.log) == (2, True, True), run.log
     without = tap(path, key_columns=[], off_type_values="json")
     assert (len(without.rows), without.of("SCHEMA")[0]["key_properties"]) == (len(keys), [])
 
