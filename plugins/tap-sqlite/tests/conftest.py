@@ -70,7 +70,14 @@ def file(tmp_path: Path) -> Callable[..., Path]:
 def tap(tmp_path: Path) -> Callable[..., Run]:
     """Runs the tap. Batch files are read and taken, as a target would."""
 
-    def run(path: Path, state: dict[str, Any] | None = None, *, batch: bool = True, **config: Any) -> Run:
+    def run(
+        path: Path,
+        state: dict[str, Any] | None = None,
+        *,
+        batch: bool = True,
+        catalog: dict[str, Any] | None = None,
+        **config: Any,
+    ) -> Run:
         given: dict[str, Any] = {"path": str(path), "batch_root": str(tmp_path / "batches"), **config}
         if batch:
             given["batch_config"] = {"encoding": {"format": "arrow"}}
@@ -79,6 +86,9 @@ def tap(tmp_path: Path) -> Callable[..., Run]:
         if state is not None:
             (tmp_path / "state.json").write_text(json.dumps(state))
             arguments += ["--state", str(tmp_path / "state.json")]
+        if catalog is not None:
+            (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+            arguments += ["--catalog", str(tmp_path / "catalog.json")]
         with (tmp_path / "log").open("w+") as log:
             process = loaded.Plugin(["tap-sqlite", *arguments], stdout=subprocess.PIPE, stderr=log)
             messages, rows = [], []

@@ -18,6 +18,7 @@ from sync_rules.exits import ConfigurationError, SourceUnreachable
 from tap_sqlite.catalog import describe, natural_key, table_names
 from tap_sqlite.database import Database
 from tap_sqlite.table import SqliteTable
+from tap_sqlite.tap import TapSqlite
 
 KINDS = """
 CREATE TABLE plain (id INTEGER PRIMARY KEY, t TEXT);
@@ -284,6 +285,25 @@ def test_discovery_lists_what_the_tap_reads(file: Callable[..., Path], tmp_path:
     assert found["main-plain"] == ["id"]
     assert "main-words" not in found
     assert "main-words_data" not in found
+
+
+def test_columns_that_the_catalog_leaves_out_are_not_read(file: Callable[..., Path], tap: Callable[..., Any]) -> None:
+    """Nor what came since: it may be what must not be copied. The key and the cursor always are."""
+    path = file(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, c INT, secret TEXT, kept TEXT); CREATE TABLE u (a)",
+        {"t": [(1, 2, "hidden", "x")], "u": [(1,)]},
+    )
+    catalog = json.loads(json.dumps(TapSqlite(config={"path": str(path)}, parse_env_config=False).catalog_dict))
+    for entry in catalog["streams"]:
+        for one in entry["metadata"]:
+            left_out = one["breadcrumb"][-1:] in (["id"], ["c"], ["secret"])
+            one["metadata"] |= {"selected": not left_out, "inclusion": "available"}
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE t ADD younger TEXT DEFAULT 'hidden'")
+    connection.close()
+    run = tap(path, catalog=catalog, tables=["T"], cursor_column="c")
+    assert (run.code, run.rows) == (0, [{"id": 1, "c": 2, "kept": "x"}]), run.log
+    assert {message["stream"] for message in run.of("SCHEMA")} == {"main-t"}
 
 
 def test_keys_that_only_an_index_tells_apart_are_refused(file: Callable[..., Path], tap: Callable[..., Any]) -> None:

@@ -54,6 +54,11 @@ def test_another_file_under_a_moved_stores_name_is_refused(
     assert (other.returncode, "another file" in other.stderr) == (7, True), other.stderr
     assert db.execute("SELECT query_id FROM learning.feedback").fetchall() == [("one",)]
     assert migrate(command_environment, tmp_path / "first", "--same-files").returncode == 0
+    (tmp_path / "second" / "f.db").rename(tmp_path / "second" / "g.db")
+    assert migrate(command_environment, tmp_path / "second").returncode == 0
+    (tmp_path / "second" / "g.db").unlink()
+    verified = migrate(command_environment, tmp_path / "first", "--verify")
+    assert "NO FILE" not in verified.stdout, "what was moved from elsewhere is not looked for here"
 
 
 def test_verify_asks_the_ledger_the_archive_and_what_was_rejected(

@@ -12,6 +12,7 @@ from sync_rules.exits import ConfigurationError, SyncError
 from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
 from tap_oracle_wms.settings import problems
+from tap_oracle_wms.source import EntitySource
 from tap_oracle_wms.tap import TapOracleWms
 from wms_reading import FULL_PAGES, Make, changed, full
 from wms_sides import ACCOUNT, expected
@@ -33,6 +34,25 @@ def test_filters_and_fields_are_sent(wms: WmsServer, source: Make) -> None:
     rows = expected(wms, "allocation")
     assert full(opened) == sorted((one for one in rows if rows[one]["status_id"] < 10), reverse=True)
     assert [column.name for column in opened.columns] == ["id", "status_id", "mod_ts"]
+
+
+def test_columns_that_the_catalog_leaves_out_are_not_asked_for(wms: WmsServer, config: dict[str, Any]) -> None:
+    """The key and the cursor always are."""
+    catalog = TapOracleWms(config=config).catalog_dict
+    for one in catalog["streams"][0]["metadata"]:
+        left_out = list(one["breadcrumb"][-1:]) in (["pick_user"], ["id"], ["mod_ts"])
+        one["metadata"] |= {"selected": not left_out, "inclusion": "available"}
+    wms.log_path.write_text("")
+    opened = TapOracleWms(config=config, catalog=catalog).streams["allocation"].open_source()
+    assert isinstance(opened, EntitySource)
+    assert len(full(opened)) == len(expected(wms, "allocation"))
+    opened.close()
+    names = {column.name for column in opened.columns}
+    assert {"id", "mod_ts", "mod_user"} <= names
+    assert "pick_user" not in names
+    asked = [dict(parse_qsl(line["query"])) for line in read(wms.log_path) if "ordering" in line["query"]]
+    assert asked
+    assert not any("pick_user" in query["fields"].split(",") for query in asked)
 
 
 def test_a_facility_the_entity_has_not_is_refused(wms: WmsServer, source: Make) -> None:
