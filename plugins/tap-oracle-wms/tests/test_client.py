@@ -10,11 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from sync_rules.exits import ConfigurationError
+from sync_rules.full import KeyRange
 from tap_oracle_wms import client as client_module
 from tap_oracle_wms import discovery
+from tap_oracle_wms.choices import choose
 from tap_oracle_wms.client import Client
 from tap_oracle_wms.errors import BadAnswer
 from tap_oracle_wms.settings import SETTINGS
+from tap_oracle_wms.source import EntitySource
 
 Asked = Callable[[Callable[[httpx.Request], httpx.Response]], Client]
 CONFIG = {"base_url": "https://wms.example/x", "username": "me", "password": "word", "entities": ["thing"]}
@@ -107,3 +110,28 @@ def test_an_answer_larger_than_any_page_is_not_held(
 
     with pytest.raises(BadAnswer, match=f"{words} is refused"):
         discovery.describe(asking(answer), "thing", config)
+
+
+def test_rows_below_what_was_asked_for_are_an_error(asking: Asked, config: dict[str, Any]) -> None:
+    """An API that does not know id__gte: the next range would bring them a second time."""
+    ids = [*range(1, 1_000, 100), *range(1_000, 1_040)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given = request.url.params
+        if request.url.path.endswith("/describe/"):
+            return httpx.Response(200, json={"fields": {"id": "pk"}})
+        found = [one for one in ids if one < int(given.get("id__lt", 2**62))]
+        size = int(given["page_size"])
+        page = sorted(found, reverse=given["ordering"] == "-id")[:size]
+        following = "?more" if len(found) > size else None
+        return httpx.Response(
+            200, json={"results": [{"id": one} for one in page], "next_page": following, "result_count": len(found)}
+        )
+
+    asked = {**config, "page_size": 10}
+    client = asking(answer)
+    description = discovery.describe(client, "thing", asked)
+    source = EntitySource("thing", choose(description, asked, lambda _: True), asked, client, logging.getLogger())
+    with pytest.raises(BadAnswer, match="rows came that were not asked for"):
+        source.read_page(KeyRange(source.begin().upper_key or (), None))
+    source.close()

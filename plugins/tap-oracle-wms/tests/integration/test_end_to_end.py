@@ -209,6 +209,11 @@ def test_the_sweep_without_a_target_finds_rows_the_api_leaves_out(
     assert sweep_main(arguments) == 0
     wms.faults.set([Fault("short", query="ordering=-id&page_size=250", skip=3)])
     assert sweep_main(arguments) == 7
+    for content, code in ((None, 2), ("no id\n", 8)):
+        ids = tmp_path / "ids.txt"
+        if content is not None:
+            ids.write_text(content)
+        assert sweep_main([*arguments, "--against", str(ids)]) == code
     # All of its rows came between the count and the reading: it is counted again.
     wms.faults.set([Fault("nothing", query="page_mode=paged")])
     assert sweep_main(arguments) == 0
