@@ -20,7 +20,6 @@ from paralelo import (
     attach,
     history,
     jobs,
-    leftovers,
     notify,
     progress,
     project,
@@ -123,7 +122,6 @@ class Run:
 
     def _prepare(self) -> None:
         runlog.forget_old(self.plan.logs_folder)
-        leftovers.remove(self.plan.root)
         # Also for one table: schedules start several of these at the same second.
         systemdb.prepare(self.plan.root, self.settings)
         history.bury(status.dead(self.plan.logs_folder), self.plan.env)
