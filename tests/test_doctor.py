@@ -115,6 +115,8 @@ def test_missing_rights_are_told_with_their_grants(
         monkeypatch.setenv("TARGET_POSTGRES_PASSWORD", "pl4nted")
         try:
             code, found = _asked(capsys)
+            connection.execute("ALTER TABLE public.resumo_faixas ENABLE ROW LEVEL SECURITY")
+            _, hidden = _asked(capsys, "resumo-faixas")
         finally:
             connection.execute("DROP TABLE public.resumo_faixas")
             connection.execute("DROP ROLE sem_direitos")
@@ -124,6 +126,7 @@ def test_missing_rights_are_told_with_their_grants(
     assert any("SCHEMA paralelo" in fix for fix in fixes)
     assert _levels(found, "target resumo_faixas") == {"problem"}
     assert _levels(found, "connections") == {"warning"}
+    assert "row security hides rows" in hidden["target resumo_faixas"][0]["said"]
     assert "problem" in _levels(found, "table bi-credores")
 
 
@@ -207,6 +210,15 @@ def test_settings_that_others_can_read_are_told(tmp_path: Path, mode: int, level
     (tmp_path / ".env").chmod(mode)
     found = list(machine.settings(tmp_path, {"TARGET_POSTGRES_HOST": "h"}))
     assert [one.level for one in found if one.level != "ok"] == levels
+
+
+@pytest.mark.parametrize(("least", "level"), [((0, 0.0), "ok"), ((2**62, 0.0), "warning"), ((0, 1.0), "warning")])
+def test_a_disk_that_is_nearly_full_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: tuple[int, float], level: str
+) -> None:
+    monkeypatch.setattr(machine, "LEAST_FREE", least[0])
+    monkeypatch.setattr(machine, "LEAST_FREE_SHARE", least[1])
+    assert {one.level for one in machine.disk(tmp_path, {})} == {level}
 
 
 def test_settings_of_a_dead_run_are_told_and_those_in_use_are_not(tmp_path: Path) -> None:

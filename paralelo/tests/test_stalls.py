@@ -77,3 +77,10 @@ def test_time_in_which_nobody_could_look_does_not_count_as_a_stall() -> None:
     world.sign = Sign("reading", 5)
     assert world.heard_after(299, supervisor) == []
     assert world.heard_after(1, supervisor) == [signal.SIGTERM]
+
+
+def test_meltanos_own_start_is_given_its_time_however_impatient_the_policy() -> None:
+    world = World(sign=Sign("starting", 0))
+    supervisor = world.supervisor(replace(QUICK, stall=5, start_stall=180))
+    assert world.heard_after(179, supervisor) == []
+    assert world.heard_after(1, supervisor) == [signal.SIGTERM]

@@ -73,6 +73,13 @@ def test_a_lock_still_held_after_our_own_kill_is_waited_for() -> None:
     world.jobs[1].result = Outcome(Exit.ALREADY_RUNNING, "held by a dead run's backend")
     supervisor.step()
     assert supervisor.phase == "pausing"
+    # Nobody else runs: that it never came back has to be heard of.
+    while not supervisor.over:
+        world.clock.at += 2_000
+        supervisor.step()
+        world.jobs[-1].result = Outcome(Exit.ALREADY_RUNNING, "held by a dead run's backend")
+        supervisor.step()
+    assert (supervisor.phase, world.events[-1].refused) == ("failed", False)
 
 
 def test_plugins_that_outlive_a_killed_meltano_are_ended_before_a_restart() -> None:
@@ -198,6 +205,9 @@ def test_stopping_twice_kills() -> None:
     supervisor.stop()
     supervisor.stop()
     assert world.jobs[0].heard == [signal.SIGTERM, signal.SIGKILL]
+    supervisor.step()
+    assert supervisor.phase == "stopped"
+    assert world.cleaned == [False, True], "the plugins' settings, which hold passwords, and Meltano's run lock"
 
 
 def test_stopping_between_attempts_is_at_once() -> None:
@@ -225,6 +235,7 @@ def test_a_job_that_finishes_while_it_is_stopped_is_finished() -> None:
         OSError(28, "No space left on device"),
         ConfigurationError("no Meltano"),
         PermissionError(13, "Permission denied", "/srv/paralelo/.paralelo"),
+        OSError(30, "Read-only file system", "/srv/paralelo/.paralelo"),
     ],
 )
 def test_an_attempt_that_cannot_be_started_has_failed_and_another_may_follow(error: Exception) -> None:
@@ -237,7 +248,7 @@ def test_an_attempt_that_cannot_be_started_has_failed_and_another_may_follow(err
     world.start = broken  # type: ignore[method-assign]  # a port is whatever is called
     supervisor = world.supervisor()
     assert "it could not be started: " in supervisor.attempts[0].reason
-    if isinstance(error, ConfigurationError | PermissionError):
+    if not isinstance(error, OSError) or error.errno != 28:
         assert supervisor.phase == "failed"
         assert supervisor.attempts[0].exit is Exit.CONFIGURATION
         return
