@@ -36,6 +36,7 @@ def test_exit_0_is_finished_whatever_the_log_says() -> None:
         ({"extractors": 6}, Exit.LIMIT_REACHED),
         ({"extractors": 1, "loaders": 7}, Exit.CHECK_REFUSED),
         ({"extractors": 3, "loaders": 1}, Exit.SOURCE_UNREACHABLE),
+        ({"extractors": 3, "loaders": 4}, Exit.TARGET_UNREACHABLE),
         ({"extractors": 3, "loaders": 8}, Exit.DATA_REFUSED),
         ({"extractors": 2, "loaders": 4}, Exit.CONFIGURATION),
         ({"extractors": -9}, Exit.UNEXPECTED),
@@ -102,6 +103,8 @@ def test_meltanos_own_lock_is_told_from_the_tables() -> None:
     assert outcome.exit is Exit.ALREADY_RUNNING
     assert outcome.lock_only
     assert outcome.reason == "Meltano holds a run of dev:tap-a-to-target-b for running"
+    outcome = judge(1, [*lines, parsed(BLOCK.format(err=err, codes='{"loaders": 8}'))])
+    assert (outcome.exit, outcome.lock_only) == (Exit.DATA_REFUSED, False), "a plugin ran, whatever it quotes"
 
 
 def test_a_killed_meltano_is_unexpected_and_names_the_signal() -> None:

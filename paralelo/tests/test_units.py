@@ -64,6 +64,15 @@ def test_crontab_lines() -> None:
     assert " && mkdir -p logs && " in line, "the shell opens the log before the command could make its folder"
 
 
+def test_a_per_cent_sign_ends_no_crontab_line(tmp_path: Path) -> None:
+    root = tmp_path / "100%"
+    (root / "extract").mkdir(parents=True)
+    (root / "meltano.yml").write_text("schedules: [{name: x, interval: '@daily', job: j}]")
+    [line] = units.crontab(root)
+    assert r"/100\%" in line
+    assert "%" not in line.replace(r"\%", "")
+
+
 def test_what_a_schedule_sets_reaches_its_job() -> None:
     [table] = project.named("bi-credores", project.tables(ROOT))
     schedule = units.Schedule("x", "0 2 * * 0", table.job("full"), (("TAP_MSSQL_PAGE_SIZE", "10 000"),))
