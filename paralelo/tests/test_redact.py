@@ -38,6 +38,16 @@ def test_each_url_of_several_and_what_is_secret_in_it() -> None:
     assert "AAbbCC1234" in secrets({"NOTIFY_URL": "json://host/path?token=AAbbCC1234"})
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["TAP_X_KEY_PASSPHRASE", "TAP_X_PASSWD", "TAP_MSSQL_DSN", "AWS_ACCESS_KEY_ID", "X_API_KEY", "X_APIKEY",
+     "X_PRIVATE_KEY", "X_CREDENTIALS", "MELTANO_DATABASE_URI", "client_secret"],
+)  # fmt: skip
+def test_settings_of_such_names_are_secret(name: str) -> None:
+    assert secrets({name: "a-planted-one"}) == ("a-planted-one",)
+    assert redactor(["a-planted-one"])("of=xa-planted-oney") == "of=x***y"
+
+
 def test_of_a_secret_that_begins_like_another_nothing_is_left() -> None:
     assert redactor(["a-planted-one", "a-planted-one-too-long"])("with a-planted-one-too-long") == "with ***"
 
