@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import signal
 import stat
 import sys
 import threading
@@ -31,6 +32,7 @@ from sync_rules.column_types import ColumnType
 from sync_rules.exits import ConfigurationError, LimitReached, Stalled, TargetUnreachable
 from sync_rules.incremental import Clock
 from sync_rules.singer import handover, settings
+from sync_rules.singer.command import Ended
 from sync_rules.singer.messages import ActivateVersionWithRows, Lines
 from sync_rules.singer.outputs import BatchOutput
 from sync_rules.singer.records import records
@@ -256,7 +258,8 @@ def test_the_full_sync_is_found_in_what_meltano_prints(tmp_path: Path, printed: 
 @pytest.mark.parametrize("done", [True, False])
 def test_a_full_sync_is_a_start_before_it_is_finished_too(done: bool) -> None:
     """SPEC I3. An incremental sync between its attempts that began later would never read what changed before."""
-    found = handover.last_full_sync("dbo-t", {**DONE, "done": done}, {}, LOG)
+    config = {"full_sync_state_id": "dev:full", "meltano_executable": "/nowhere/meltano"}  # it knows by itself
+    found = handover.last_full_sync("dbo-t", {**DONE, "done": done}, config, LOG)
     assert found is not None
     assert found.cursor_at_start == "c"
 
@@ -320,6 +323,9 @@ class Things(PagedTap):
     name = "tap-things"
     config_jsonschema = SCHEMA
 
+    def discover_streams(self) -> list[Any]:
+        return []
+
 
 def test_the_environment_comes_before_a_dotenv_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SPEC O2: with `--config ENV` rows went to whatever the nearest .env named."""
@@ -330,3 +336,19 @@ def test_the_environment_comes_before_a_dotenv_file(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("TAP_THINGS_PAGE_SIZE")
     monkeypatch.setenv("TAP_THINGS_PASSWORD", "new")
     assert Things._env_var_config == {"password": "new", "page_size": 7}
+
+
+@pytest.mark.usefixtures("ending")
+def test_a_tap_that_is_told_to_end_finishes_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(io.StringIO):
+        def write(self, text: str) -> int:
+            tap._handle_termination(signal.SIGTERM, None)
+            return super().write(text)
+
+    monkeypatch.setattr(Ended, "met", None)
+    out = Interrupted()
+    monkeypatch.setattr(sys, "stdout", out)
+    tap = Things()
+    with pytest.raises(Ended, match="143"):
+        tap.lines.state({"a": 1})
+    assert out.getvalue() == '{"type":"STATE","value":{"a":1}}\n'
