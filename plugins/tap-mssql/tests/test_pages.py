@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tap_mssql.errors import SourceChanged
 from tap_mssql.pages import PageReader
 from tap_mssql.queries import TableQueries
 from tap_mssql.sql_types import SqlColumn
@@ -20,7 +21,7 @@ class Moving:
     def __init__(self, kind: pa.DataType, *pages: Sequence[Any]) -> None:
         self._kind, self._pages, self.asked = kind, pages, 0
 
-    def batches(self, *_: Any, table: str, most: int) -> Iterator[pa.RecordBatch]:
+    def batches(self, *_: Any, table: str, most: int | None = None) -> Iterator[pa.RecordBatch]:
         del table, most
         keys = self._pages[min(self.asked, len(self._pages) - 1)]
         self.asked += 1
@@ -29,17 +30,32 @@ class Moving:
             yield pa.RecordBatch.from_arrays([part], names=["id"])
 
 
-def reader(server: Moving) -> PageReader:
+def reader(server: Moving, **settings: int) -> PageReader:
     column = SqlColumn("id", "int", 4, 10, 0, nullable=False)
     queries = TableQueries("t", (column,), (column,), None, (), None)
     connection: Any = server
-    return PageReader("dbo.t", connection, queries, pa.schema([pa.field("id", column.type.arrow)]), SETTINGS)
+    return PageReader(
+        "dbo.t", connection, queries, pa.schema([pa.field("id", column.type.arrow)]), {**SETTINGS, **settings}
+    )
 
 
 def keys_of(server: Moving) -> tuple[list[int], bool]:
     made = reader(server)
     found = made.read([("", [])], 10)
     return [row["id"] for batch in found.batches for row in batch.to_pylist()], found.repeated
+
+
+@pytest.mark.parametrize(("kind", "keys"), [(pa.int64(), [2**40]), (pa.binary(), [b"\x01"])])
+def test_values_of_another_type_than_described_are_told(kind: pa.DataType, keys: list[Any]) -> None:
+    """Not cut to fit: the table was altered, and the next run describes it afresh."""
+    with pytest.raises(SourceChanged, match="values do not fit"):
+        keys_of(Moving(kind, keys))
+
+
+@pytest.mark.parametrize("setting", [{"page_size": 2}, {"page_bytes": 8}])
+def test_a_table_without_a_key_comes_in_pages_too(setting: dict[str, int]) -> None:
+    made = reader(Moving(pa.int32(), (6, 5, 4, 3, 2)), **setting)
+    assert [page.num_rows for page in made.read_whole()] == [2, 2, 1]
 
 
 @pytest.mark.parametrize("twice", [(4, 4, 2, 1), (4, 2, 2, 1)], ids=["in a batch", "across batches"])

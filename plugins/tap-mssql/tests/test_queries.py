@@ -133,6 +133,8 @@ def test_a_key_checked_for_repeats_and_nulls(database: duckdb.DuckDBPyConnection
     assert run(database, queries((ID,)).repeated_keys()) == [(1,)]
     assert run(database, queries((ID, SUB)).repeated_keys()) == []
     assert run(database, queries((ID,)).null_keys()) == [(0,)]
+    database.execute("INSERT INTO dbo.t VALUES (2, NULL, 0, 0)")
+    assert run(database, queries((ID, SUB)).null_keys()) == [(1,)]
 
 
 def test_the_size_of_large_values_is_asked_of_the_same_rows() -> None:

@@ -89,7 +89,7 @@ class Stuck(Driver):
 
 
 def test_a_driver_that_is_stuck_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SPEC O1: the process ends without it."""
+    """And the process ends without it."""
     monkeypatch.setattr(exits, "_AT_ONCE", [False])
     monkeypatch.setattr(watch, "GRACE_SECONDS", 0)
     monkeypatch.setattr(watch, "_CLOSE_SECONDS", 0.01)

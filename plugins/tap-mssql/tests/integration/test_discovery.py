@@ -10,7 +10,8 @@ import pytest
 from sync_rules.exits import ConfigurationError, SyncError
 from tap_mssql import hidden
 from tap_mssql.client import connect
-from tap_mssql.discovery import TableName, describe
+from tap_mssql.discovery import Index, TableDescription, TableName, describe
+from tap_mssql.sql_types import SqlColumn
 from tap_mssql.tap import TapMssql
 
 
@@ -25,6 +26,17 @@ class Guarded:
             raise SyncError(f"{table}: the server refused a query")
         found: list[tuple[Any, ...]] = self._inner.rows(sql, values, table=table)
         return found
+
+
+class Instead(Guarded):
+    """One in which other words of a query hold."""
+
+    def __init__(self, inner: Any, words: str, others: str) -> None:
+        super().__init__(inner)
+        self._words, self._others = words, others
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        return super().rows(sql.replace(self._words, self._others), values, table=table)
 
 
 class Curt(Guarded):
@@ -63,6 +75,63 @@ def test_a_view_that_is_refused_costs_what_it_tells(
         opened.close()
     assert [column.name for column in found.columns] == ["code", "v", "w"]
     assert (found.natural_key, found.rows is not None) == (key, counted)
+
+
+@pytest.mark.parametrize("kind", ["has_filter", "is_disabled", "is_hypothetical"])
+def test_an_index_that_keeps_some_rows_unique_or_none_is_no_key(source: Any, table: Any, kind: str) -> None:
+    """Rows that it does not know would be skipped, or doubled."""
+    table("dbo.kept", "code int NOT NULL UNIQUE", "(1)")
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        usual = describe(opened, [TableName("dbo", "kept")])[0]
+        other = describe(Instead(opened, f"i.{kind} = 0", "1 = 0"), [TableName("dbo", "kept")])[0]
+    finally:
+        opened.close()
+    assert (usual.natural_key, usual.is_unique(["code"])) == (("code",), True)
+    assert (other.natural_key, other.is_unique(["code"])) == ((), False)
+
+
+def test_only_what_an_index_keeps_unique_is_its_key(source: Any, table: Any) -> None:
+    """Columns that it merely includes are not, and neither are those of an index that is not unique."""
+    table("dbo.indexed", "a int NOT NULL, b int NOT NULL, c int NOT NULL", "(1, 1, 1)")
+    source.execute(
+        "CREATE INDEX by_c ON dbo.indexed (c)", "CREATE UNIQUE INDEX by_pair ON dbo.indexed (b, a) INCLUDE (c)"
+    )
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        found = describe(opened, [TableName("dbo", "indexed")])[0]
+    finally:
+        opened.close()
+    assert [index.columns for index in found.indexes] == [("b", "a")]
+
+
+NUMBERS = tuple(SqlColumn(name, "int", 4, 10, 0, nullable=name == "n") for name in ("id", "a", "b", "n"))
+
+
+@pytest.mark.parametrize(
+    ("indexes", "key"),
+    [
+        ([Index(("a",), False, False), Index(("a", "b"), True, False)], ("a", "b")),
+        ([Index(("a", "b"), False, False), Index(("b",), False, False)], ("b",)),
+        ([Index(("n",), False, True), Index(("a", "b"), False, False)], ("a", "b")),
+        ([Index(("n",), False, True)], ("id",)),
+        ([], ("id",)),
+    ],
+)
+def test_the_key_is_the_primary_one_else_the_shortest_without_nulls_else_id(
+    indexes: list[Index], key: tuple[str, ...]
+) -> None:
+    assert TableDescription(TableName("dbo", "t"), False, NUMBERS, tuple(indexes)).natural_key == key
+
+
+@pytest.mark.parametrize(
+    ("key", "unique"),
+    [(("a", "b"), True), (("a", "b", "id"), True), (("a",), False), (("n",), False), (("id",), False)],
+)
+def test_a_key_is_unique_where_an_index_sees_to_part_of_it(key: tuple[str, ...], unique: bool) -> None:
+    """SPEC F8. SQL Server lets one row be NULL in a unique index, and a page would never bring it."""
+    indexes = (Index(("a", "b"), True, False), Index(("n",), False, True), Index(("id",), False, False, enforced=False))
+    assert TableDescription(TableName("dbo", "t"), False, NUMBERS, indexes).is_unique(key) is unique
 
 
 def test_a_server_without_sql_servers_own_views_is_asked_by_the_standards(source: Any, table: Any) -> None:

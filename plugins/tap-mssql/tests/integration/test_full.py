@@ -25,6 +25,7 @@ def test_every_row_once_newest_first(source: Any, table: Make, driver: str) -> N
     run = source.tap(tables=["dbo.plain"], page_size=30, **source.driver(driver))
     assert run.exit_code == 0, run.log
     assert [record["id"] for record in run.records] == list(range(100, 0, -1))
+    assert {message["version"] for message in run.of("RECORD")} == {run.messages[-1]["version"]}
     assert run.state["bookmarks"]["dbo-plain"]["done"] is True
     assert run.messages[-1]["type"] == "ACTIVATE_VERSION"
     assert run.messages[-1]["rows"] == 100
@@ -53,6 +54,7 @@ def test_any_state_leads_to_the_rest_of_the_rows(source: Any, table: Make) -> No
     for at, message in enumerate(first.of("STATE")[:-1]):
         again = source.tap(tables=["dbo.pairs"], page_size=9, state=message["value"])
         assert again.records == first.records[9 * (at + 1) :]
+        assert again.messages[0]["type"] == "SCHEMA"  # a state of the sync before would count for this one
         assert again.messages[-1]["version"] == first.messages[-1]["version"]
         assert again.messages[-1]["rows"] == 40
 

@@ -1,0 +1,138 @@
+"""A table that is read while others work on it: what is asked first, and what is refused rather than believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from sync_rules.exits import ConfigurationError
+from sync_rules.full import KeyRange
+from tap_mssql.errors import SourceChanged
+from tap_mssql.tap import TapMssql
+
+Make = Callable[..., None]
+
+
+class Meddled:
+    """A real connection: `answers` stand in for what this server has not, `after` is called once a query was answered,
+    and with `twice` each page's last row comes twice, as from a scan that meets a row again which moved."""
+
+    def __init__(
+        self,
+        inner: Any,
+        answers: dict[str, list[tuple[Any, ...]]] | None = None,
+        after: Callable[[str], None] = lambda _: None,
+        *,
+        twice: bool = False,
+    ) -> None:
+        self._inner, self._answers, self._after, self._twice = inner, answers or {}, after, twice
+
+    def rows(self, sql: str, values: Sequence[Any] = (), **how: Any) -> list[tuple[Any, ...]]:
+        for words, answer in self._answers.items():
+            if words in sql:
+                return answer
+        found: list[tuple[Any, ...]] = self._inner.rows(sql, values, **how)
+        self._after(sql)
+        return found
+
+    def batches(self, *what: Any, **how: Any) -> Iterator[pa.RecordBatch]:
+        batch: pa.RecordBatch | None = None
+        for batch in self._inner.batches(*what, **how):
+            yield batch
+        if self._twice and batch is not None:
+            yield batch.slice(batch.num_rows - 1)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@pytest.fixture
+def opened(source: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Open a table by the tap, whose connections are meddled with."""
+    made: list[Any] = []
+
+    def open_table(name: str, meddle: Callable[[Any], Any] = lambda inner: inner, **settings: Any) -> Any:
+        tap = TapMssql(config={**source.config, "tables": [name], "page_size": 3, **settings})
+        [stream] = tap.discover_streams()
+        connect = tap.connection
+        monkeypatch.setattr(tap, "connection", lambda: meddle(connect()))
+        made.append(stream.open_source())
+        return made[-1]
+
+    yield open_table
+    for table in made:
+        table.close()
+
+
+def keys(page: Any) -> list[int]:
+    return [row["id"] for batch in page.batches for row in batch.to_pylist()]
+
+
+def test_a_row_that_comes_while_the_sync_begins_is_no_ones_to_miss(source: Any, table: Make, opened: Any) -> None:
+    """SPEC I3: it is below the full sync's highest key, or the first incremental sync's to read."""
+    table("dbo.begun", "id int NOT NULL PRIMARY KEY, v int, stamp rowversion")
+    source.execute("INSERT INTO dbo.begun (id, v) VALUES (1, 1)")
+
+    def insert(sql: str) -> None:
+        if "SYSUTCDATETIME" in sql or "ORDER BY [id] DESC" in sql:
+            source.execute(*("INSERT INTO dbo.begun (id, v) SELECT MAX(id) + 1, 1 FROM dbo.begun" for _ in range(2)))
+
+    begun = opened("dbo.begun", lambda inner: Meddled(inner, after=insert), cursor_column="stamp").begin()
+    with_rows = opened("dbo.begun")._reader.connection
+    missed = "SELECT id FROM dbo.begun WHERE id > ? AND CAST(CAST(stamp AS binary(8)) AS bigint) < ?"
+    assert with_rows.rows(missed, [begun.upper_key[0], begun.cursor_at_start]) == []
+
+
+def test_a_type_that_changes_between_pages_ends_the_sync(source: Any, table: Make, opened: Any) -> None:
+    table("dbo.altered", "id int NOT NULL PRIMARY KEY, v int", *[f"({n}, {n})" for n in range(1, 10)])
+    read = opened("dbo.altered", max_parallelism=1)
+    assert keys(read.read_page(KeyRange((9,)))) == [9, 8, 7]
+    source.execute("ALTER TABLE dbo.altered ALTER COLUMN v bigint")
+    with pytest.raises(SourceChanged, match="type changed while it was read"):
+        read.read_page(KeyRange((9,), (7,)))
+
+
+def test_a_row_that_is_met_twice_is_not_handed_on(table: Make, opened: Any) -> None:
+    table("dbo.moving", "id int NOT NULL PRIMARY KEY", "(1)", "(2)")
+    read = opened("dbo.moving", lambda inner: Meddled(inner, twice=True), max_parallelism=1)
+    with pytest.raises(SourceChanged, match="were met twice"):
+        read.read_page(KeyRange((2,)))
+
+
+def test_a_key_that_only_a_setting_names_is_read_by_one_and_looked_at_again(
+    source: Any, table: Make, opened: Any
+) -> None:
+    """SPEC F8. The second 4 lies behind the end of the page that held the first: no page would bring it."""
+    table("dbo.unproven", "id int NULL", *[f"({n})" for n in range(1, 7)])
+    connections: list[Any] = []
+    read = opened(
+        "dbo.unproven",
+        lambda inner: connections.append(inner) or inner,
+        key_columns=["id"],
+        max_parallelism=4,
+    )
+    assert [column.nullable for column in read.columns] == [False]
+    assert keys(read.read_page(KeyRange((6,)))) == [6, 5, 4]
+    source.execute("INSERT INTO dbo.unproven VALUES (4)")
+    assert keys(read.read_page(KeyRange((6,), (4,)))) == [3, 2, 1]
+    with pytest.raises(ConfigurationError, match="is not unique"):
+        read.read_page(KeyRange((6,), (1,)))
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"is_masked": [("v",)], "HAS_PERMS_BY_NAME": [(0, None, None)]}, "masks instead of the values of v"),
+        ({"PARSENAME": [(1,)], "'float'": [(1,)]}, "v holds float or real values"),
+    ],
+    ids=["a mask", "a float on an old server"],
+)
+def test_a_column_whose_values_would_be_wrong_opens_no_table(
+    table: Make, opened: Any, answers: dict[str, Any], words: str
+) -> None:
+    table("dbo.wrong", "id int NOT NULL PRIMARY KEY, v sql_variant")
+    with pytest.raises(ConfigurationError, match=words):
+        opened("dbo.wrong", lambda inner: Meddled(inner, answers))
