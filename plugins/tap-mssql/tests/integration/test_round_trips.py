@@ -35,5 +35,8 @@ def test_a_connection_is_asked_after_only_where_rows_may_be_missing(
             )
             assert sum(batch.num_rows for batch in found) == 2
             assert len(asked) == times
+            asked.clear()
+            assert opened.rows("SELECT 5 AS a UNION ALL SELECT 6", most=most) == [(5,), (6,)]
+            assert len(asked) == times
     finally:
         opened.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, SourceUnreachable
 from sync_rules.full import KeyRange
 from tap_mssql.errors import SourceChanged
 from tap_mssql.tap import TapMssql
@@ -136,3 +136,22 @@ def test_a_column_whose_values_would_be_wrong_opens_no_table(
     table("dbo.wrong", "id int NOT NULL PRIMARY KEY, v sql_variant")
     with pytest.raises(ConfigurationError, match=words):
         opened("dbo.wrong", lambda inner: Meddled(inner, answers))
+
+
+def test_an_answer_without_columns_is_no_empty_page(source: Any) -> None:
+    """It would be taken for the table's end."""
+    connection = TapMssql(config=source.config).connection()
+    try:
+        with pytest.raises(SourceUnreachable, match="answered a query without a result"):
+            list(connection.batches("SET NOCOUNT ON", [], 10, pa.schema([]), table="dbo.t"))
+    finally:
+        connection.close()
+
+
+def test_a_query_ends_with_its_time(source: Any) -> None:
+    connection = TapMssql(config={**source.config, "query_timeout_seconds": 1}).connection()
+    try:
+        with pytest.raises(SourceUnreachable, match="the query time-out of 1 s passed"):
+            connection.rows("WAITFOR DELAY '00:00:20'")
+    finally:
+        connection.close()
