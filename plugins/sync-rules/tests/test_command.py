@@ -58,6 +58,10 @@ def breaks() -> None:
     raise ValueError("a row's value")
 
 
+def leaves_with_words() -> None:
+    sys.exit("a row's value")
+
+
 def is_killed() -> None:
     signals(3)
 
@@ -83,6 +87,7 @@ def ends_twice() -> None:
         (succeeds, "", 0),
         (is_refused, "the settings are wrong\n", 2),
         (breaks, "unexpected ValueError in test_command.py:", 1),
+        (leaves_with_words, "", 1),
         (is_killed, f"{KILLED}\n", 143),
         (makes_something_else_of_it, f"{KILLED}\n", 143),
         (ends_twice, f"{KILLED}\n", 143),

@@ -203,3 +203,29 @@ def test_a_run_that_was_cut_short_goes_on_to_the_end_of_its_own_window() -> None
     assert window == Window("2025-06-01T11:00:00", first.now, within=(9,))
     window, _ = incremental.plan(incremental.finish(bookmark, cut), later, LOOKBACK)
     assert window == Window("2025-06-01T10:30:00", later.now)
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_a_run_cut_short_after_the_clocks_went_back_goes_on_from_what_it_read(resumable: bool) -> None:
+    """SPEC I8, I9. The bookmark is of before, and above all that this run could read."""
+    before = IncrementalBookmark("2025-02-15T23:50:00", clock="2025-02-15T23:50:00", utc_offset_minutes=-120)
+    first = Clock("2025-02-15T23:05:00", -180, "unused")
+    end = ("2025-02-15T22:10:00", (7,))
+    page = CursorPage([pa.record_batch({"id": pa.array([7])})], end, last=False, resume=end if resumable else None)
+    _, cut = next(incremental.pages(*incremental.plan(before, first, LOOKBACK), lambda _: page))
+    later = Clock("2025-02-15T23:40:00", -180, "unused")
+    window, bookmark = incremental.plan(cut, later, LOOKBACK)
+    if not resumable:
+        assert window == Window("2025-02-15T21:40:00", later.now)
+        return
+    assert window == Window("2025-02-15T22:10:00", first.now, within=(7,))
+    window, _ = incremental.plan(incremental.finish(bookmark, None), later, LOOKBACK)
+    assert window.low == "2025-02-15T22:35:00"
+
+
+def test_a_source_that_repeats_a_page_is_not_read_for_ever() -> None:
+    page = CursorPage([pa.record_batch({"id": pa.array([7])})], (5, (7,)), last=False)
+    found = incremental.pages(Window(1, 9), IncrementalBookmark(1), lambda _: page)
+    next(found)
+    with pytest.raises(RuntimeError, match="does not go beyond"):
+        next(found)

@@ -118,6 +118,16 @@ def test_runs_of_rows_between_large_holes_cost_few_requests_more_than_full_pages
     assert source.requests < 1.5 * 4_800 / 50
 
 
+def test_what_is_read_ahead_keeps_within_its_budget() -> None:
+    """A target slower than the source: all that is asked for comes before the next page is taken."""
+    source = Ids(set(range(2_000)), 10)
+    reader = source.reader(2_000, 0, 1.0, 4, 6 * 10 * 8)
+    for taken, _ in enumerate(reader, start=1):
+        while reader._workers.under_way > reader._workers._results.qsize():
+            threading.Event().wait(0.0001)
+        assert source.requests - taken < 40
+
+
 def test_what_a_request_raises_is_raised() -> None:
     def fetch(below: int, at_least: int | None) -> SpanPage[pa.RecordBatch]:
         raise CheckRefused("out of order")
