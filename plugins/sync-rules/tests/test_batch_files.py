@@ -102,6 +102,15 @@ def test_a_root_that_cannot_be_made_is_a_setting_to_correct(tmp_path: Path) -> N
         folder(tmp_path / "file" / "below")
 
 
+def test_a_full_disk_is_told_and_no_half_file_stays(tmp_path: Path) -> None:
+    held = folder(tmp_path)
+    (held.path / "000001.arrow").symlink_to("/dev/full")
+    with pytest.raises(ConfigurationError, match="the disk is full"):
+        held.write(batches(), SCHEMA, INFO)
+    assert [path.name for path in held.path.iterdir()] == [LOCK_NAME]
+    held.close()
+
+
 def test_metadata_of_others_is_no_error_and_garbage_is() -> None:
     assert BatchInfo.read_from(SCHEMA) is None
     with pytest.raises(ValueError, match="cannot be read"):

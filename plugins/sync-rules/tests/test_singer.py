@@ -204,11 +204,14 @@ def test_a_secret_is_never_shown(secret: object) -> None:
     assert not any(str(secret) in problem for problem in found)
 
 
-def test_defaults_go_by_the_mode_and_null_is_not_set() -> None:
-    config: dict[str, Any] = {"sync_mode": "incremental", "page_size": None}
+@pytest.mark.parametrize(
+    ("mode", "by_mode"), [({}, (50_000, 3_600, 10_800)), ({"sync_mode": "incremental"}, (5_000, 2_700, 5_400))]
+)
+def test_defaults_go_by_the_mode_and_null_is_not_set(mode: dict[str, str], by_mode: tuple[int, ...]) -> None:
+    config: dict[str, Any] = {**mode, "page_size": None}
     assert check(config, SCHEMA, "tap-x") == []
-    assert (config["page_size"], config["query_timeout_seconds"], config["sync_limit_seconds"]) == (5_000, 2_700, 5_400)
-    assert config["lookback_minutes"] == 30
+    assert (config["page_size"], config["query_timeout_seconds"], config["sync_limit_seconds"]) == by_mode
+    assert (config["lookback_minutes"], config["max_batches_ahead"], config["batch_patience_seconds"]) == (30, 6, 3_600)
 
 
 ID, NAME = (Column(name, ColumnType("text"), nullable=False, source_type="text") for name in ("id", "name"))
