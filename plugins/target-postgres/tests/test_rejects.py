@@ -67,6 +67,19 @@ def test_of_rows_that_break_a_rule_together_the_last_is_rejected(config: Any, db
     assert db.execute("SELECT key_values ->> 'id' FROM paralelo.reject").fetchall() == [("5",)]
 
 
+# SPEC V4
+def test_what_is_checked_at_commit_is_so_beside_a_bad_row_too(config: Any, db: Db, feed: Feed) -> None:
+    """A row may refer to one that is written after it."""
+    load(config, feed.incremental(things(1)))
+    db.execute(
+        "ALTER TABLE things ADD CHECK (amount < 5),"
+        " ADD FOREIGN KEY (status) REFERENCES things DEFERRABLE INITIALLY DEFERRED"
+    )
+    rows = [thing(9, amount=9), thing(2), thing(1, status=3), thing(3)]
+    load(config, feed.incremental(rows), max_rejects=1)
+    assert (ids(db), ids(db, "status = 3")) == ([1, 2, 3], [1])
+
+
 def test_what_is_wrong_with_no_row_rejects_none(config: Any, db: Db, feed: Feed) -> None:
     """It comes to light while the bad row is looked for."""
     load(config, feed.incremental(things(1)))
