@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -11,10 +12,10 @@ import psycopg
 Db = psycopg.Connection[Any]
 
 
-def wait(db: Db, sql: str, wanted: int) -> None:
-    """Until the query answers that number. Raises AssertionError after two minutes."""
+def wait(db: Db, sql: str, wanted: int, while_: Callable[[], bool] = lambda: True) -> None:
+    """Until the query answers that number. Raises AssertionError after two minutes, or where `while_` is no more."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and while_():
         db.execute("SELECT pg_stat_clear_snapshot()")
         if db.execute(sql.encode()).fetchone() == (wanted,):
             return
@@ -28,7 +29,8 @@ def run_while_held(db: Db, held: str, command: list[str], env: dict[str, str]) -
         db.execute(held.encode())
         running = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
-            wait(db, "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))", 1)
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+            wait(db, waiting, 1, lambda: running.poll() is None)
         except BaseException:
             running.kill()
             running.communicate()
