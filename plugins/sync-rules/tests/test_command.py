@@ -73,6 +73,20 @@ def makes_something_else_of_it() -> None:
         raise ValueError("a driver's") from error
 
 
+class ClearedAway:
+    """Python passes over what is raised in here."""
+
+    def __del__(self) -> None:
+        signals(1)
+
+
+def clears_something_away() -> None:
+    ClearedAway()
+    ClearedAway()
+    while True:
+        signal.pause()
+
+
 def ends_twice() -> None:
     try:
         signals(1)
@@ -90,6 +104,7 @@ def ends_twice() -> None:
         (leaves_with_words, "", 1),
         (is_killed, f"{KILLED}\n", 143),
         (makes_something_else_of_it, f"{KILLED}\n", 143),
+        (clears_something_away, f"{KILLED}\n", 143),
         (ends_twice, f"{KILLED}\n", 143),
     ],
 )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 import traceback
 import warnings
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar
 
 import click
@@ -14,6 +17,8 @@ from singer_sdk.helpers._compat import SingerSDKPythonEOLWarning
 from singer_sdk.plugin_base import SingerCommand
 
 from sync_rules.exits import Exit, SyncError, end, end_at_once
+
+_SOON_SECONDS = 0.001
 
 
 class Ended(SystemExit):
@@ -46,9 +51,24 @@ def end_by(ended: Ended) -> None:
     """End the process so, for a signal's handler to call."""
     if Ended.met is None:
         Ended.met = ended
+        sys.unraisablehook = _raise_later
         raise ended
     if Ended.told:
         os._exit(Ended.met.exit_code)  # on its way out it may wait for a thread that is stuck
+
+
+def _raise_later(passed_over: sys.UnraisableHookArgs) -> None:
+    """Python passes over what is raised while an object is cleared away, and goes on: then the end is raised anew."""
+    if not isinstance(passed_over.exc_value, Ended):
+        sys.__unraisablehook__(passed_over)
+        return
+    signal.signal(signal.SIGALRM, _raise_anew)
+    signal.setitimer(signal.ITIMER_REAL, _SOON_SECONDS)
+
+
+def _raise_anew(_signum: int, _frame: FrameType | None) -> None:
+    if Ended.met is not None:
+        raise Ended.met
 
 
 class OneLineErrors(SingerCommand):
@@ -61,6 +81,7 @@ class OneLineErrors(SingerCommand):
         try:
             return self._first(*args, **kwargs)
         except Ended as ended:  # perhaps while another end was being weighed
+            signal.setitimer(signal.ITIMER_REAL, 0)
             if ended.why:
                 self.logger.log(ended.level, "%s", ended.why, exc_info=ended.__cause__ if _wants_traceback() else None)
             Ended.told = True
