@@ -1,4 +1,4 @@
-"""What is kept of earlier runs, and what is told by it. # SPEC O6"""
+"""What is kept of earlier runs, and what is told by it."""
 
 from __future__ import annotations
 
