@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,13 @@ class Pair:
         """How many advisory locks are held in the target."""
         found = self.postgres.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
         return 0 if found is None else int(found[0])
+
+    def until_unlocked(self) -> None:
+        """Wait for the server to notice that a connection is closed: until then it holds the connection's locks."""
+        deadline = time.monotonic() + 60
+        while self.locks():
+            assert time.monotonic() < deadline, "a lock is still held"
+            time.sleep(0.01)
 
     def copy(self, name: str, key: str | None = None) -> None:
         """Make the table in the target and put the source's rows there, by Python values and INSERT."""
