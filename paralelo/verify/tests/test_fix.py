@@ -15,6 +15,7 @@ from target_postgres import catalog
 from target_postgres.lock import Locks
 from target_postgres.settings import Settings
 
+from paralelo import project
 from paralelo.verify import cli, keys
 from paralelo.verify import fix as fix_module
 from paralelo.verify.fix import Fixed, fix
@@ -77,6 +78,7 @@ def test_the_command_deletes_only_where_that_is_asked_for_by_name(
     pair: Pair, settings: Settings, lacking: Tally, monkeypatch: pytest.MonkeyPatch, capsys: Any,
     option: str, extra: int, deleted: int,
 ) -> None:  # fmt: skip
+    monkeypatch.setattr(project, "dotenv_values", lambda _: {})  # the project's own `.env` names other servers
     for prefix, given in (("TAP_MSSQL", pair.source._config), ("TARGET_POSTGRES", settings.load)):
         for name, value in given.items():
             if isinstance(value, str | int):
