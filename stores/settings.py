@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,11 +122,15 @@ class DatabaseSettings:
         """
         mode = {} if self.ssl_mode is None else {"ssl": self.ssl_mode}
         files = self.certificates
-        if files.get("sslrootcert") == "system":
-            return {"ssl": True}  # the authorities that the system trusts, and the host's name
+        of_the_system = files.get("sslrootcert") == "system"
         for name, file in files.items():
-            if not Path(file).is_file():
+            if not (Path(file).is_file() or (of_the_system and name == "sslrootcert")):
                 raise SettingsError(f"{name}: there is no file {file}")
+        if of_the_system:  # the authorities that the system trusts, and the host's name
+            context = ssl.create_default_context()
+            if "sslcert" in files:
+                context.load_cert_chain(files["sslcert"], files.get("sslkey"))
+            return {"ssl": context}
         return {**mode, "dsn": f"postgresql://?{urlencode(files)}"} if files else mode
 
     @property

@@ -75,10 +75,7 @@ class LearningThresholds(Facade):
 
     async def adjust_threshold(self, name: str, adjustment: float, reason: str | None = None) -> float:
         """Move a threshold within its bounds, from 0.5 where there is none yet. Returns its new value."""
-        moved = await self.thresholds.adjust(name, adjustment, reason)
-        if moved is None:
-            moved = await self.thresholds.set_threshold(name, 0.5 + adjustment, reason=reason)
-        return moved.current_value
+        return (await self.thresholds.adjust(name, adjustment, reason)).current_value
 
     async def get_all_thresholds(self) -> dict[str, float]:
         """Every threshold's value by name."""

@@ -75,10 +75,10 @@ class LearningThresholdRepository(BaseRepository[LearningThreshold]):
         )
         return found[0]
 
-    async def adjust(self, name: str, by: float, reason: str | None = None) -> LearningThreshold | None:
-        """Move a threshold, within its bounds. None where there is none of that name."""
+    async def adjust(self, name: str, by: float, reason: str | None = None) -> LearningThreshold:
+        """Move a threshold within its bounds, from 0.5 where there is none yet."""
         found = await self.named("learning.adjust_threshold", name=name, by=by, reason=reason)
-        return found[0] if found else None
+        return found[0]
 
 
 class ActiveLearningRepository(TimestampedRepository[ActiveLearningCandidate]):

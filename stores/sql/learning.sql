@@ -17,7 +17,10 @@ SET current_value = least(greatest(CAST(:value AS float8), t.min_value), t.max_v
 RETURNING *;
 
 -- name: adjust_threshold
-UPDATE learning.learning_thresholds AS t
+-- One statement also where there is none yet: of two first changes at the same time neither is lost.
+INSERT INTO learning.learning_thresholds AS t (threshold_name, current_value)
+VALUES (:name, least(greatest(0.5 + CAST(:by AS float8), 0.0), 1.0))
+ON CONFLICT (threshold_name) DO UPDATE
 SET current_value = least(greatest(t.current_value + CAST(:by AS float8), t.min_value), t.max_value),
     last_adjusted = now(), updated_at = now(),
     adjustment_history = jsonb_set(
@@ -27,7 +30,6 @@ SET current_value = least(greatest(t.current_value + CAST(:by AS float8), t.min_
             'new_value', least(greatest(t.current_value + CAST(:by AS float8), t.min_value), t.max_value),
             'timestamp', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
             'reason', CAST(:reason AS text)))
-WHERE threshold_name = :name
 RETURNING *;
 
 -- name: feedback_share

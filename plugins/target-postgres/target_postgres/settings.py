@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
@@ -279,7 +280,7 @@ def _one_of(given: Mapping[str, Any], name: str, allowed: tuple[str, ...], table
 
 def _number(given: Mapping[str, Any], name: str, default: float, table: str) -> float:
     value = given.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ConfigurationError(f"{table}: {name} is {value!r}; it must be a number, 0 or more")
     return value
 

@@ -220,6 +220,8 @@ def test_a_batch_file_that_is_not_there(config: Any, feed: Feed, tmp_path: Path)
         ({"version": None}, "full", "announces a full sync without a version"),
         ({}, "whole", "sync_mode is 'whole'"),
         ({"load": {"max_shrink_percent": -1}}, "full", "max_shrink_percent is -1; it must be a number, 0 or more"),
+        ({"load": {"max_shrink_percent": float("nan")}}, "full", "max_shrink_percent is nan; it must be a number"),
+        ({"load": {"max_rejects": float("inf")}}, "full", "max_rejects is inf; it must be a number"),
         ({"load": {"max_rejects": True}}, "full", "max_rejects is True; it must be a number"),
     ],
 )

@@ -250,6 +250,12 @@ def test_feedback_thresholds_and_candidates(run: Any) -> None:
     assert run(tuned.auto_tune(feedback_window=1))["adjusted"] is True
     assert run(tuned.get_threshold("confidence")) == 0.98
     assert run(tuned.adjust_threshold("confidence", -9)) == 0.0
+
+    async def first_changes() -> None:
+        await asyncio.gather(*(tuned.adjust_threshold("several at once", 1 / 64) for _ in range(20)))
+
+    run(first_changes())
+    assert run(tuned.get_threshold("several at once")) == 0.8125
     for value, kept in ((7, 2.0), (-7, 1.0)):
         assert run(tuned.set_threshold(f"new {value}", value, 1.0, 2.0)).current_value == kept
         changed = run(tuned.set_threshold("new 7", value))

@@ -41,7 +41,12 @@ def test_the_certificates_that_the_url_names_are_asyncpgs_too(tmp_path: Path) ->
     with pytest.raises(SettingsError, match=str(root)):
         _ = found.asyncpg
     of_the_system = DatabaseSettings.from_url("postgresql://u@127.0.0.1:1/n?sslrootcert=system")
-    assert (of_the_system.asyncpg["ssl"], of_the_system.libpq("x")["sslmode"]) == (True, "verify-full")
+    assert of_the_system.asyncpg["ssl"].verify_mode is ssl.CERT_REQUIRED
+    assert (of_the_system.asyncpg["ssl"].check_hostname, of_the_system.libpq("x")["sslmode"]) == (True, "verify-full")
+    root.write_text("no certificate")
+    own = DatabaseSettings.from_url(f"postgresql://u@127.0.0.1:1/n?sslrootcert=system&sslcert={root}&sslkey={root}")
+    with pytest.raises(ssl.SSLError):
+        _ = own.asyncpg
 
 
 def test_single_settings_and_the_pool() -> None:
