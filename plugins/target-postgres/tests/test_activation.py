@@ -475,7 +475,7 @@ def test_what_is_equal_and_not_the_same_is_written(config: Any, db: Db, tmp_path
 def test_rows_that_break_a_rule_of_the_live_table_do_not_take_its_place(config: Any, db: Db, feed: Feed) -> None:
     sync(config, feed, things(1, 2), 1)
     db.execute("ALTER TABLE things ADD CONSTRAINT once UNIQUE (name)")
-    with pytest.raises(CheckRefused, match="break a rule of the live table: could not create unique index"):
+    with pytest.raises(CheckRefused, match=r"could not create unique index \.\.\. \(constraint once\)"):
         sync(config, feed, things(1, 2, Name="same"), 2, activation="swap")
     assert ids(db, "name <> 'same'") == [1, 2]
 

@@ -383,6 +383,19 @@ def test_what_changes_on_the_live_table_up_to_the_last_moment_is_kept(
     assert [described(server, db)] == changed
 
 
+@pytest.mark.parametrize("gone", ["DROP TABLE things", "ALTER TABLE things RENAME TO kept"])
+def test_a_live_table_that_goes_while_a_swap_is_prepared_is_made_anew(
+    config: Any, db: Db, feed: Feed, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    sync(config, feed, things(1, 2), 1)
+    swap, left = activate.swap, [gone]
+    monkeypatch.setattr(activate, "swap", lambda *given: (left and db.execute(left.pop()), swap(*given)))
+    sync(config, feed, things(1, 2, 3, status=2), 2, activation="swap")
+    assert ids(db, "status = 2") == [1, 2, 3]
+    keys = db.execute("SELECT indisprimary FROM pg_index WHERE indrelid = 'things'::regclass").fetchall()
+    assert keys == [(True,)]
+
+
 def test_a_rule_that_old_rows_need_not_keep_does_not_stand_against_a_swap(config: Any, db: Db, feed: Feed) -> None:
     sync(config, feed, things(*range(1, 11)), 1)
     db.execute("ALTER TABLE things ADD CONSTRAINT positive CHECK (id > 0) NOT VALID")

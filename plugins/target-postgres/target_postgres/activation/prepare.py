@@ -21,7 +21,7 @@ from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.errors import reason
 from target_postgres.job import Job
 from target_postgres.ledger import Outcome, Sync
-from target_postgres.names import column, column_list, pairs
+from target_postgres.names import column, column_list, index_of, pairs
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 
@@ -89,8 +89,12 @@ def prepare(
         ready = with_short_locks(connection, job.settings, str(staging), work)
     except psycopg.errors.IntegrityError as error:
         checks.check_key_unique(connection, job, staging, sync.version)
+        why = reason(error)
+        for number, index in enumerate(definitions(connection, live.oid) if live else []):
+            built_as = index_of(job.live.table, sync.version, number)
+            why = why.replace(f"(constraint {built_as})", f"(constraint {index.name})")
         raise CheckRefused(
-            f"{job.live}: the staged rows break a rule of the live table: {reason(error)}; the live table is untouched"
+            f"{job.live}: the staged rows break a rule of the live table: {why}; the live table is untouched"
         ) from error
     sync.prepared = True
     return ready

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import psycopg
 from psycopg import sql
 
 from target_postgres import catalog, ledger
@@ -52,7 +53,10 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
         after: list[sql.SQL] = []
         of_sequences: list[sql.SQL] = []
         if signature is not None:
-            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(job.live.sql))
+            try:
+                connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(job.live.sql))
+            except psycopg.errors.UndefinedTable:
+                raise Unswappable from None
         live = catalog.describe(connection, job.live)
         if live is not None:
             _check_unchanged(connection, job, live, staging, signature)
