@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -121,3 +122,25 @@ def test_the_first_end_is_told_once(
     assert told.startswith(said)
     assert told.count("\n") == (said != "")
     assert "a row's value" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b'{"password":\n "hidden}', "not JSON from line 2, column 2 on"),
+        (b'{"password": "hidden\xff"}', "not UTF-8"),
+        (b'["hidden"]', "not a JSON object"),
+        (b'{"password": "hidden"}', ""),
+    ],
+)
+@pytest.mark.parametrize("option", ["config", "catalog"])
+def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, option: str, content: bytes | None, told: str) -> None:
+    file = tmp_path / "given.json"
+    if content is not None:
+        file.write_bytes(content)
+    params: list[click.Parameter] = [click.Option(["--config"], multiple=True), click.Option(["--catalog"])]
+    command = one_line_errors(click.Command("plugin", params=params), logging.Logger("plugin"))
+    with pytest.raises(ConfigurationError, match=told) if told else nullcontext() as found:
+        command.make_context("plugin", [f"--{option}", str(file)])
+    assert not told or str(found.value) == f"--{option} {file}: {told}"  # type: ignore[union-attr]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
@@ -16,8 +18,9 @@ import click
 from singer_sdk.helpers._compat import SingerSDKPythonEOLWarning
 from singer_sdk.plugin_base import SingerCommand
 
-from sync_rules.exits import Exit, SyncError, end, end_at_once
+from sync_rules.exits import ConfigurationError, Exit, SyncError, end, end_at_once
 
+_JSON_OPTIONS = ("config", "catalog", "state")
 _SOON_SECONDS = 0.001
 
 
@@ -101,6 +104,9 @@ class OneLineErrors(SingerCommand):
 
 def one_line_errors(command: click.Command, logger: logging.Logger) -> click.Command:
     """The SDK's command, with our errors."""
+    for parameter in command.params:
+        if parameter.name in _JSON_OPTIONS:
+            parameter.callback = _checked(parameter.callback)
     return OneLineErrors(
         name=command.name,
         callback=command.callback,
@@ -109,6 +115,33 @@ def one_line_errors(command: click.Command, logger: logging.Logger) -> click.Com
         help=command.help,
         logger=logger,
     )
+
+
+def _checked(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    """The option's callback, once its files are known to be JSON: the SDK's errors name no file."""
+
+    def check(context: click.Context, parameter: click.Parameter, given: Any) -> Any:
+        for file in given if isinstance(given, tuple) else (given,):
+            name = getattr(file, "name", file)
+            if name not in (None, "ENV", "<stdin>"):
+                _check_json(f"--{parameter.name} {name}", Path(name))
+        return callback(context, parameter, given) if callback else given
+
+    return check
+
+
+def _check_json(named: str, path: Path) -> None:
+    """Raises ConfigurationError, without any of the file's words: it may hold a password."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{named}: cannot be read: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"{named}: not JSON from line {error.lineno}, column {error.colno} on") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{named}: not UTF-8") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{named}: not a JSON object")
 
 
 def _place(error: BaseException) -> str:
