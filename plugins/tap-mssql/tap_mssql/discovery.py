@@ -22,7 +22,8 @@ from tap_mssql.sql_types import SqlColumn, orderable, quote
 _LOG = logging.getLogger("tap-mssql")
 _SYSTEM_TABLES = frozenset({"sysdiagrams", "dtproperties"})
 _SYSTEM_SCHEMAS = frozenset({"sys", "information_schema"})
-
+_MOST_NAMED = 1_000
+"""A statement of SQL Server takes 2,100 parameters: the two of each name."""
 _GRAPH_INTERNAL = re.compile(r"(graph_id|from_obj_id|from_id|to_obj_id|to_id)_[0-9A-F]{32}", re.IGNORECASE)
 """Columns inside a graph table that the catalog lists and no query may name."""
 
@@ -207,7 +208,8 @@ def describe(
         members.append(column)
         if kind.strip() == "V":
             views.add(owner)
-    missing = [name for name in wanted if not any(_same(name, found) for found in columns)]
+    there = {_folded(name) for name in columns}
+    missing = [name for name in wanted if _folded(name) not in there]
     if missing:
         names = ", ".join(str(name) for name in missing)
         raise ConfigurationError(f"{names}: no such table or view in the database, or no right to see it")
@@ -218,9 +220,11 @@ def describe(
         for schema, table, count in optional(connection, _ROWS.format(named=condition), values)
         if count is not None
     }
+    asked = {_folded(name) for name in wanted}
     return [
         TableDescription(name, name in views, tuple(found), tuple(indexes.get(name, ())), rows.get(name))
         for name, found in columns.items()
+        if not asked or _folded(name) in asked
     ]
 
 
@@ -336,7 +340,12 @@ def _indexes(
 def named(
     wanted: Sequence[TableName], schemas: Iterable[str], schema: str = "s.name", table: str = "o.name"
 ) -> tuple[str, list[str]]:
-    """The condition that picks tables or schemas, and its values; `schema` and `table` are their names in the query."""
+    """The condition that picks tables or schemas, and its values; `schema` and `table` are their names in the query.
+
+    More tables than a statement has parameters for are not picked: all are asked for.
+    """
+    if len(wanted) > _MOST_NAMED:
+        return "", []
     if wanted:
         one = f"({schema} = ? AND {table} = ?)"
         values = [part for name in wanted for part in (name.schema, name.table)]
@@ -347,5 +356,5 @@ def named(
     return "", []
 
 
-def _same(wanted: TableName, found: TableName) -> bool:
-    return (wanted.schema.casefold(), wanted.table.casefold()) == (found.schema.casefold(), found.table.casefold())
+def _folded(name: TableName) -> tuple[str, str]:
+    return name.schema.casefold(), name.table.casefold()

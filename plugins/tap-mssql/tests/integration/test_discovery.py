@@ -10,7 +10,7 @@ import pytest
 from sync_rules.exits import ConfigurationError, SyncError
 from tap_mssql import hidden
 from tap_mssql.client import connect
-from tap_mssql.discovery import Index, TableDescription, TableName, describe
+from tap_mssql.discovery import Index, TableDescription, TableName, describe, named
 from tap_mssql.sql_types import SqlColumn
 from tap_mssql.tap import TapMssql
 
@@ -103,6 +103,22 @@ def test_only_what_an_index_keeps_unique_is_its_key(source: Any, table: Any) -> 
     finally:
         opened.close()
     assert [index.columns for index in found.indexes] == [("b", "a")]
+
+
+def test_more_names_than_a_statement_has_parameters(source: Any, table: Any) -> None:
+    table("dbo.one_of_many", "id int NOT NULL PRIMARY KEY", "(1)")
+    one = TableName("dbo", "one_of_many")
+    assert len(named([one] * 1_000, ())[1]) <= 2_100
+    assert named([one] * 1_001, ()) == ("", [])
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        found = describe(opened, [one] * 1_001)
+        assert found == describe(opened, [one])
+        with pytest.raises(ConfigurationError, match=r"dbo\.none: no such table"):
+            describe(opened, [*[one] * 1_000, TableName("dbo", "none")])
+    finally:
+        opened.close()
+    assert [description.name for description in found] == [one]
 
 
 NUMBERS = tuple(SqlColumn(name, "int", 4, 10, 0, nullable=name == "n") for name in ("id", "a", "b", "n"))
