@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,6 +221,23 @@ def test_a_disk_that_is_nearly_full_is_told(
     monkeypatch.setattr(machine, "LEAST_FREE", least[0])
     monkeypatch.setattr(machine, "LEAST_FREE_SHARE", least[1])
     assert {one.level for one in machine.disk(tmp_path, {})} == {level}
+
+
+def test_a_slot_that_nobody_reads_and_a_target_without_room_are_told(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with servers.connect_target() as connection:
+        connection.execute("SELECT pg_create_physical_replication_slot('left_behind', true)")
+        try:
+            _, found = _asked(capsys)
+            assert _levels(found, "write-ahead log") == {"ok"}
+            monkeypatch.setattr(target, "IDLE_SLOT_BYTES", -1)
+            monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=2, used=1, free=1))
+            _, found = _asked(capsys)
+        finally:
+            connection.execute("SELECT pg_drop_replication_slot('left_behind')")
+    assert "idle replication slots (left_behind) hold" in found["write-ahead log"][0]["said"]
+    assert _levels(found, "target disk") == {"warning"}
 
 
 def test_settings_of_a_dead_run_are_told_and_those_in_use_are_not(tmp_path: Path) -> None:

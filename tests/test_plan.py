@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from paralelo import plan as plans
 from paralelo import project
 from paralelo.cli.plan import main
 from tests.compare import source_rows
@@ -56,6 +57,18 @@ def test_a_first_copy_is_planned_from_the_source_and_a_probe(asked: Told, rows: 
     assert told["disk_bytes"] > told["bytes"] > rows * 100
     types = {column["name"]: column["target_type"] for column in told["columns"]}
     assert types["SALDO"] == "numeric(38,2)"
+
+
+def test_the_target_is_asked_in_a_session_that_cannot_write(asked: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = plans.plan, []
+
+    def plan(table: Any, source: Any, connection: Any, *more: Any) -> Any:
+        seen.append(connection.execute("SHOW transaction_read_only").fetchone())
+        return real(table, source, connection, *more)
+
+    monkeypatch.setattr("paralelo.cli.plan.plan", plan)
+    asked("bi-credores")
+    assert seen == [("on",)]
 
 
 def test_columns_that_select_leaves_out_are_no_part_of_it(

@@ -34,6 +34,27 @@ def state(rows: int) -> MeltanoState:
     return MeltanoState(state_id=STATE_ID, completed_state={"singer_state": {"rows": rows, "text": "é" * 20_000}})
 
 
+def test_a_state_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a machine that loses its power could keep the name and lose what it names."""
+    done: list[int] = []
+    synced, replaced = os.fsync, Path.replace
+
+    def sync(file: int) -> None:
+        synced(file)
+        done.append(os.fstat(file).st_size)
+
+    def replace(self: Path, target: Path) -> Path:
+        assert done[-1:] == [self.stat().st_size]
+        return replaced(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    store = opened(tmp_path)
+    with store.acquire_lock(STATE_ID, retry_seconds=1):
+        store.set(state(1))
+    assert len(done) > 0
+
+
 @pytest.mark.parametrize("name", ["state", "a folder", "a#b?c", "[ação]"])
 def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
     store = opened(tmp_path / name)
