@@ -23,6 +23,8 @@ from .script import parse as cut
 from .translate import Facts, Query, Scope, Translator, Variable, parse
 
 LEVELS = {"READ UNCOMMITTED": 1, "READ COMMITTED": 2, "REPEATABLE READ": 3, "SERIALIZABLE": 4, "SNAPSHOT": 5}
+_CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE")
+_DEFINITIONS = ("CREATE", "ALTER", "DROP", "GRANT", "DENY", "REVOKE")
 
 
 class Sink(Protocol):
@@ -93,32 +95,14 @@ class Session:
 
     def _one(self, statement: Statement, scope: dict[str, Variable], sink: Sink) -> None:
         word, text = statement.keyword, statement.text
-        if (
-            self.implicit
-            and self.trancount == 0
-            and word
-            in (
-                "SELECT",
-                "INSERT",
-                "UPDATE",
-                "DELETE",
-                "MERGE",
-                "CREATE",
-                "ALTER",
-                "DROP",
-                "TRUNCATE",
-                "GRANT",
-                "REVOKE",
-            )
-            and not (word == "SELECT" and " from " not in f" {' '.join(text.lower().split())} ")
-        ):
+        if self.implicit and self.trancount == 0 and _begins_a_transaction(word, text):
             self.trancount = 1
             sink.transaction("begin")
         if word == "SELECT":
             self.select(text, scope, sink)
-        elif word in ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE"):
+        elif word in _CHANGES:
             dml.run(self, word, text, scope, sink)
-        elif word in ("CREATE", "ALTER", "DROP", "GRANT", "DENY", "REVOKE"):
+        elif word in _DEFINITIONS:
             ddl.run(self, word, text, sink)
         elif word == "SET":
             self._set(text, scope, sink)
@@ -135,22 +119,22 @@ class Session:
             sink.message(0, str(value if value is not None else ""))
             sink.done(None)
         elif word == "KILL":
-            spid = int(text.split()[1])
-            if not self.administrator:
-                raise SqlError(6102, "User does not have permission to use the KILL statement.", 14)
-            if not self.instance.kill(spid):
-                raise SqlError(6106, f"Process ID {spid} is not an active process ID.")
-            sink.done(None)
+            self._kill(int(text.split()[1]), sink)
         elif word in ("RAISERROR", "THROW"):
-            found = re.search(r"N?'((?:[^']|'')*)'", text)
-            number = re.match(r"THROW\s+(\d+)", text, re.IGNORECASE)
-            raise SqlError(int(number[1]) if number else 50000, found[1].replace("''", "'") if found else "")
+            raise _raised(text)
         elif word in ("RETURN", "DBCC", "CHECKPOINT"):
             sink.done(None)
         elif word == "WAITFOR":
             self._wait(text, sink)
         else:
             raise syntax(word)
+
+    def _kill(self, spid: int, sink: Sink) -> None:
+        if not self.administrator:
+            raise SqlError(6102, "User does not have permission to use the KILL statement.", 14)
+        if not self.instance.kill(spid):
+            raise SqlError(6106, f"Process ID {spid} is not an active process ID.")
+        sink.done(None)
 
     def _wait(self, text: str, sink: Sink) -> None:
         """WAITFOR DELAY, by a condition nothing signals, looking up for a cancellation."""
@@ -415,6 +399,20 @@ class Session:
         except duckdb.Error:
             self.instance.turn.give_back(self)
         self.cursor.close()
+
+
+def _begins_a_transaction(word: str, text: str) -> bool:
+    """Whether the statement does where SET IMPLICIT_TRANSACTIONS is on: a SELECT without a FROM does not."""
+    if word == "SELECT":
+        return " from " in f" {' '.join(text.lower().split())} "
+    return word in _CHANGES or word in _DEFINITIONS
+
+
+def _raised(text: str) -> SqlError:
+    """The error of a RAISERROR or THROW."""
+    found = re.search(r"N?'((?:[^']|'')*)'", text)
+    number = re.match(r"THROW\s+(\d+)", text, re.IGNORECASE)
+    return SqlError(int(number[1]) if number else 50000, found[1].replace("''", "'") if found else "")
 
 
 def split_commas(text: str) -> list[str]:
