@@ -7,7 +7,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -40,18 +41,25 @@ def run(command: Sequence[str], env: Mapping[str, str], log: Path, source: int, 
     """Run a command in a process group of its own, its output to `log`; `source`, `target` are the servers' pids."""
     before = tree_cpu(source), tree_cpu(target)
     began = time.monotonic()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            list(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    sampler = _Sampler(process.pid)
-    sampler.start()
-    # The kernel's own sum: every descendant that its parent waited for is in it.
+    process = None
     try:
+        with log.open("wb") as output, _signals_held():
+            process = subprocess.Popen(
+                list(command),
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        sampler = _Sampler(process.pid)
+        sampler.start()
+        # The kernel's own sum: every descendant that its parent waited for is in it.
         _, status, used = os.wait4(process.pid, 0)
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         raise
     wall = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -66,6 +74,20 @@ def run(command: Sequence[str], env: Mapping[str, str], log: Path, source: int, 
         sampler.peak_memory,
         sampler.by_role(),
     )
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """What would end the benchmark does so after the block: not between a process's start and its name."""
+    came: list[int] = []
+    before = {which: signal.signal(which, lambda n, _: came.append(n)) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def tree_cpu(pid: int) -> float:

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -93,26 +94,33 @@ def test_children_are_in_the_cpu(tmp_path) -> None:
     assert cost.memory > 0
 
 
-def test_a_benchmark_that_is_stopped_takes_its_contender_along(tmp_path) -> None:
-    code = "import os, sys, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)"
-    log = tmp_path / "log"
+@pytest.mark.parametrize("starting", [True, False])
+def test_a_benchmark_that_is_stopped_takes_its_contender_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starting: bool
+) -> None:
+    """Also when it is stopped before it knows whom it has started."""
+    started: list[int] = []
 
     def stop(signum: int, _frame: object) -> None:
         sys.exit(128 + signum)
 
-    def when_it_runs() -> None:
-        while not (log.exists() and log.read_text().endswith("\n")):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more)
+            started.append(self.pid)
+            if starting:
+                signal.raise_signal(signal.SIGTERM)
+            else:
+                threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
+    monkeypatch.setattr(subprocess, "Popen", Watched)
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        threading.Thread(target=when_it_runs, daemon=True).start()
         with pytest.raises(SystemExit):
-            run([sys.executable, "-c", code], os.environ, log, os.getpid(), os.getpid())
+            run(["sleep", "60"], os.environ, tmp_path / "log", os.getpid(), os.getpid())
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert not psutil.pid_exists(int(log.read_text()))
+    assert [psutil.pid_exists(pid) for pid in started] == [False]
 
 
 def test_what_shares_a_line_waits_for_what_came_before() -> None:
