@@ -33,7 +33,7 @@ from target_postgres.settings import Settings
 from paralelo.verify import keys as key_conditions
 from paralelo.verify import scratch, statements
 from paralelo.verify.columns import TablePair
-from paralelo.verify.comparison import compare, rows_of_keys
+from paralelo.verify.comparison import among, rows_of_keys
 from paralelo.verify.postgres import Postgres, plain
 from paralelo.verify.settings import nul_replacement
 from paralelo.verify.sides import Source
@@ -198,8 +198,7 @@ def _delete(source: Source, target: Postgres, settings: Settings, table: TablePa
 
 
 def _gone(source: Source, target: Postgres, table: TablePair, keys: pa.Table) -> pa.Table:
-    """Those keys that only the target has."""
+    """Those keys that only the target has. One that it has twice, and the source once, is not among them."""
     names = [column.target for column in table.key]
-    found = rows_of_keys(target.read_keys(table, keys), keys, names).select(names)
-    still = rows_of_keys(source.read_keys(table, keys), keys, names).select(names)
-    return compare(still, found, names).extra
+    found = rows_of_keys(target.read_keys(table, keys), keys, names)
+    return found.filter(~among(found, source.read_keys(table, keys), names)).select(names)

@@ -215,6 +215,17 @@ def test_a_row_that_has_come_back_at_the_source_is_not_deleted(pair: Pair, setti
     assert pair.postgres.execute("SELECT id FROM voltou").fetchall() == [(1,)]
 
 
+def test_a_key_that_the_target_has_twice_does_not_lose_its_row(pair: Pair, settings: Settings) -> None:
+    pair.t_sql("DROP TABLE IF EXISTS dbo.duas", "CREATE TABLE dbo.duas (id int NOT NULL PRIMARY KEY)")
+    pair.t_sql("INSERT INTO dbo.duas VALUES (1)")
+    pair.copy("duas", "id")
+    pair.sql("ALTER TABLE duas DROP CONSTRAINT duas_pkey", "INSERT INTO duas VALUES (1), (2), (2)")
+    found = compared(pair, "duas")
+    assert found.counts == {"missing": 0, "extra": 3, "different": 0}
+    assert fix(pair.source, pair.target, settings, found, extra=True) == Fixed(0, 2)
+    assert pair.postgres.execute("SELECT id FROM duas").fetchall() == [(1,), (1,)]
+
+
 def test_rows_that_the_target_refuses_are_not_mended(pair: Pair, settings: Settings, lacking: Tally) -> None:
     pair.sql("ALTER TABLE em_uso ADD CHECK (id > 1)")
     with pytest.raises(SyncError, match=r"the target ended with code \d+: .*em_uso"):
