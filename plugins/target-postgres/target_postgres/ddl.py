@@ -8,7 +8,7 @@ from psycopg import sql
 
 from target_postgres.catalog import LiveTable, TableName
 from target_postgres.connection import Connection, look_as_the_role_does
-from target_postgres.names import column_list, incoming_of
+from target_postgres.names import column_list, filled_up, incoming_of
 from target_postgres.queries import query
 from target_postgres.shape import MAX_COLUMNS, Changes, Column
 
@@ -105,10 +105,13 @@ def apply(connection: Connection, name: TableName, plan: Changes) -> None:
         sql.SQL("ADD COLUMN {} {}").format(sql.Identifier(column.name), column.type.sql) for column in plan.added
     ]
     parts += [
-        sql.SQL("ALTER COLUMN {} TYPE {}{}").format(
+        sql.SQL("ALTER COLUMN {} TYPE {}{}{}").format(
             sql.Identifier(column),
             kind.sql,
             sql.SQL(f" COLLATE {plan.collations[column]}" if column in plan.collations else ""),
+            sql.SQL(" USING {}").format(filled_up(sql.Identifier(column), plan.padded[column]))
+            if column in plan.padded
+            else sql.SQL(""),
         )
         for column, kind in plan.widened.items()
     ]

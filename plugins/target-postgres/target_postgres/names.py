@@ -90,6 +90,11 @@ def column(name: str, prefix: str | None = None) -> sql.Composable:
     return sql.Identifier(name) if prefix is None else sql.Identifier(prefix, name)
 
 
+def filled_up(value: sql.Composable, length: int) -> sql.Composed:
+    """A `character` as text, with the spaces that fill it up: a cast would lose them."""
+    return sql.SQL("rpad({}::text, {})").format(value, length)
+
+
 def pairs(names: Iterable[str], left: str, right: str) -> sql.Composed:
     """`l."a" = r."a" AND l."b" = r."b"`."""
     return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(column(name, left), column(name, right)) for name in names)

@@ -38,6 +38,8 @@ class Changes:
     widened: dict[str, PostgresType] = field(default_factory=dict)
     collations: dict[str, str] = field(default_factory=dict)
     """Those of widened columns, quoted, where they are not their types' own: a changed type would lose them."""
+    padded: dict[str, int] = field(default_factory=dict)
+    """The lengths of those widened that were `character`: another type would lose the spaces that fill them up."""
     relaxed: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     """Columns of the live table that the source does not have (any more). They are kept, with their values."""
@@ -120,6 +122,11 @@ def changes(live: Mapping[str, LiveColumn], wanted: Sequence[Column], table: str
         added=tuple(column for column in wanted if column.name not in live),
         widened=widened,
         collations={name: collation for name in widened if (collation := live[name].collation)},
+        padded={
+            name: live[name].type.first or 1
+            for name, kind in widened.items()
+            if live[name].type.name == "character" and kind.name != "character"
+        },
         relaxed=tuple(
             [
                 column.name

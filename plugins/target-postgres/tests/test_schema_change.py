@@ -10,7 +10,7 @@ import pytest
 from feed import Feed, load
 from sync_rules.exits import ConfigurationError
 from target_postgres.errors import LedgerGap
-from things import ids, last_sync, make_partitioned, thing, things
+from things import ids, last_sync, make_partitioned, outcome, thing, things
 
 Db = psycopg.Connection[Any]
 WAYS = pytest.mark.parametrize("way", ["swap", "merge", "incremental"])
@@ -79,6 +79,37 @@ def test_a_widened_column_keeps_its_collation(config: Any, db: Db, loaded: Feed,
         " WHERE a.attrelid = 'things'::regclass AND a.attname = 'name'"
     ).fetchone()
     assert kept == ("Näme 100%",)
+
+
+# SPEC V1
+def test_what_fills_up_a_char_is_there_when_it_becomes_a_varchar(config: Any, db: Db, feed: Feed) -> None:
+    """As it is at the source, which does not touch its rows' cursors for it."""
+    feed.columns.update(Name="char(5)")
+    load(config, feed.full(things(1, 2, Name="n    ")))
+    feed.columns.update(Name="varchar(8)")
+    load(config, feed.incremental(things(2, Name="n    ")))
+    assert types(db)["name"] == "character varying(8)"
+    assert ids(db, "name = 'n    '") == [1, 2]
+
+
+@pytest.mark.parametrize("way", ["auto", "incremental"])
+def test_a_key_that_was_a_char_finds_its_rows(config: Any, db: Db, tmp_path: Path, way: str) -> None:
+    feed = Feed(tmp_path, columns={"code": "char(5)", "n": "integer"}, key=("code",), cursor=None, not_null=("code",))
+    load(config, feed.full([{"code": "a    ", "n": 1}, {"code": "b    ", "n": 1}]))
+    feed.columns["code"] = "varchar(8)"
+    again(config, feed, [{"code": "a    ", "n": 1}, {"code": "b    ", "n": 2}], way)
+    assert db.execute("SELECT code, n FROM things ORDER BY 1").fetchall() == [("a    ", 1), ("b    ", 2)]
+    assert outcome(db)[:3] == (0, 1, 1)
+
+
+# SPEC A7
+def test_a_char_that_becomes_a_varchar_makes_no_row_another(config: Any, db: Db, feed: Feed) -> None:
+    feed.columns.update(Name="char(5)")
+    load(config, feed.full(things(1, 2, Name="n    ")))
+    feed.columns.update(Name="varchar(8)")
+    again(config, feed, things(1, Name="n    "), "swap", stale_rows="keep")
+    assert ids(db, "name = 'n    '") == [1, 2]
+    assert outcome(db) == (0, 0, 1, 1)
 
 
 @WAYS

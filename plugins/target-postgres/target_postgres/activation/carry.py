@@ -11,7 +11,7 @@ from target_postgres.catalog import LiveTable
 from target_postgres.connection import Connection
 from target_postgres.job import Job
 from target_postgres.ledger import Sync
-from target_postgres.names import column, column_list, pairs
+from target_postgres.names import column, column_list, filled_up, pairs
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 
@@ -103,8 +103,11 @@ def live_values(
             parts.append(replaced[name])
         elif name not in live.columns:
             parts.append(sql.SQL("CAST(NULL AS {})").format(types[name].sql))
-        elif live.columns[name].type != types[name]:
-            parts.append(sql.SQL("CAST({} AS {})").format(column(name, "t"), types[name].sql))
+        elif (kind := live.columns[name].type) != types[name]:
+            value = column(name, "t")
+            if kind.name == "character":
+                value = filled_up(value, kind.first or 1)
+            parts.append(sql.SQL("CAST({} AS {})").format(value, types[name].sql))
         else:
             parts.append(column(name, "t"))
     return sql.SQL(", ").join(parts)

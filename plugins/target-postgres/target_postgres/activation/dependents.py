@@ -38,6 +38,9 @@ def choose(connection: Connection, job: Job, live: LiveTable | None, plan: Chang
     if live is None:
         return "swap", []
     against = obstacles(connection, live, plan)
+    against += [
+        f"the key column {name}, a char that becomes {plan.widened[name]}" for name in plan.padded if name in job.key
+    ]
     if job.rules.activation == "merge" and job.key:
         return "merge", against
     if not against:
