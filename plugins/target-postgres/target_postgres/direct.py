@@ -158,6 +158,8 @@ class DirectLoad:
         """Load one batch. Returns once it is committed. Raises DataRefused when too many rows cannot be stored."""
         cleaned = exact.clean(frame, self.job.rules)
         refused = {**cleaned.refused, **rejects.without_key(frame, self.job.key)}
+        if not self.job.ours:
+            refused = {**exact.beyond_scale(cleaned.frame), **refused}
         good, bad = rejects.take_out(cleaned.frame, refused, self.job.key)
         room = self.job.rules.max_rejects - self.counts.rows_rejected
         if bad:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,6 +38,37 @@ def clean(frame: Frame, rules: LoadRules) -> Cleaned:
         for why, rows in _misfits(frame.data.column(position), kind, binary=frame.binary):
             refused.update({row: f"{why} (column {name})" for row in rows if row not in refused})
     return Cleaned(frame, cleaned.replaced, refused)
+
+
+def beyond_scale(frame: Frame) -> dict[int, str]:
+    """The rows with a number that PostgreSQL would round to the scale of its column, each with its reason."""
+    found: dict[int, str] = {}
+    for position, (name, kind) in enumerate(frame.types.items()):
+        if kind.name != "numeric" or kind.second is None:
+            continue
+        why = f"more digits after the point than {kind} has (column {name})"
+        rows = _rounded(frame.data.column(position), kind.second)
+        found.update({row: why for row in rows if row not in found})
+    return found
+
+
+def _rounded(column: pa.ChunkedArray, scale: int) -> list[int]:
+    if pa.types.is_decimal(column.type):
+        if column.type.scale <= scale:
+            return []
+        cut = column.cast(pa.decimal128(column.type.precision, scale), safe=False)
+        return _rows(pc.not_equal(column, cut.cast(column.type)))
+    # One with an exponent has to be looked at.
+    doubtful = _rows(pc.match_substring_regex(column, rf"\.\d{{{scale}}}\d*[1-9]|[eE]"))
+    return [row for row in doubtful if _is_rounded(column[row].as_py(), scale)]
+
+
+def _is_rounded(text: str, scale: int) -> bool:
+    try:
+        _, digits, exponent = Decimal(text).as_tuple()
+    except InvalidOperation:
+        return False  # PostgreSQL refuses it, or reads it as a whole number
+    return isinstance(exponent, int) and exponent < -scale and any(digits[exponent + scale :])
 
 
 def _cut(frame: Frame, position: int) -> Frame:

@@ -134,6 +134,22 @@ def test_parquet(config: Any, db: Db, tmp_path: Path) -> None:
     ]
 
 
+# SPEC V4
+def test_a_number_is_not_rounded_to_its_columns_scale(config: Any, db: Db, tmp_path: Path) -> None:
+    said = schema("id").replace('"Price": {', '"Price": {"x-sql-datatype": "decimal(6,2)", ')
+    stored, refused = ["1.25", "1.250", "125e-2", "1E+2", "-0.01", "0"], ["1.255", "-1255e-3", "0.001"]
+    lines = [record(n).replace(f'"id": {n}', f'"id": {n}, "Price": {v}') for n, v in enumerate([*stored, *refused], 1)]
+    load(config, [said, *lines], max_rejects=3)
+    path = tmp_path / "a.parquet"
+    prices = pa.array([Decimal("1.25"), Decimal("1.255"), None], pa.decimal128(20, 3))
+    pq.write_table(pa.table({"id": [11, 12, 13], "Price": prices}), path)
+    load(config, [said, batch(path, format="parquet")], max_rejects=1)
+    found = db.execute("SELECT id, price FROM things ORDER BY id").fetchall()
+    assert found == [*enumerate(map(Decimal, stored), 1), (11, Decimal("1.25")), (13, None)]
+    reasons = db.execute("SELECT DISTINCT reason FROM paralelo.reject").fetchall()
+    assert reasons == [("more digits after the point than numeric(6,2) has (column price)",)]
+
+
 @pytest.mark.parametrize("at_start", [False, True])
 def test_rows_of_older_versions_are_deleted(config: Any, db: Db, at_start: bool) -> None:
     activate = json.dumps({"type": "ACTIVATE_VERSION", "stream": "things", "version": 2})
