@@ -37,6 +37,8 @@ _WIRE: dict[str, pa.DataType] = {
     "timestamp without time zone": pa.timestamp("us"),
     "timestamp with time zone": pa.timestamp("us", tz="UTC"),
 }
+NUMERIC_DIGITS = 131_072 + 16_383
+"""As many as a `numeric` may have."""
 _TEXTS = ("character", "character varying", "text", "json", "jsonb")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from psycopg import sql
@@ -31,8 +32,11 @@ def fold(name: str) -> str:
 
     Raises ConfigurationError for a name PostgreSQL cannot have.
     """
-    if not name or "\0" in name:
-        raise ConfigurationError(f"PostgreSQL has no place for the name {name!r}: it is empty or holds a NUL character")
+    if not name or re.search("[\0\ud800-\udfff]", name):
+        raise ConfigurationError(
+            f"PostgreSQL has no place for the name {name!r}: it is empty, or holds a NUL character or half of a"
+            " surrogate pair"
+        )
     return shorten(name.lower())
 
 

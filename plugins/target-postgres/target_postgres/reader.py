@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
@@ -10,7 +12,7 @@ from typing import IO, Any, cast
 from singer_sdk.io_base import SingerReader
 from sync_rules.exits import SyncError
 
-from target_postgres.encode import loads
+from target_postgres.encode import NUMERIC_DIGITS, loads
 
 FIELDS: dict[str, dict[str, type[Any] | tuple[type[Any], ...]]] = {
     "SCHEMA": {"stream": str, "schema": dict, "key_properties": (list, type(None))},
@@ -30,6 +32,8 @@ class Reader(SingerReader):
     ) -> Counter[str]:
         """As the SDK does, by JSON's own encoding, UTF-8: the locale's may read every byte as some other letter."""
         lines = file_input or self.default_input
+        if hasattr(sys, "set_int_max_str_digits"):  # Python's own limit came with 3.10.7
+            sys.set_int_max_str_digits(NUMERIC_DIGITS)
         if isinstance(lines, io.TextIOWrapper):
             lines.reconfigure(encoding="utf-8", errors="strict")
         return super().process_lines(cast("IO[str]", _decoded(lines)), callbacks)
@@ -38,10 +42,14 @@ class Reader(SingerReader):
         """A line as a message, its decimals exact."""
         try:
             message: dict[str, Any] = loads(line)
-        except ValueError as error:
+        except json.JSONDecodeError as error:
             raise SyncError(
                 f"a line of the input is not JSON: {type(error).__name__}, {len(line)} characters"
             ) from None
+        except ValueError:
+            raise SyncError("a line of the input has a number of more digits than PostgreSQL holds") from None
+        except RecursionError:
+            raise SyncError("a line of the input holds values within values, deeper than can be read") from None
         if not isinstance(message, dict):
             raise SyncError("a line of the input is not a JSON object")
         _check_fields(message)
@@ -63,6 +71,12 @@ def _check_fields(message: dict[str, Any]) -> None:
     for field, types in FIELDS[kind].items():
         if not isinstance(message.get(field), types):
             raise SyncError(f"a {kind} line of the input has no {field}, or one of another kind than it has to be")
+    if kind == "BATCH" and not all(
+        isinstance(said, str) for said in (message["encoding"].get("format"), *message["manifest"])
+    ):
+        raise SyncError(
+            "a BATCH line of the input has an encoding without a format, or a manifest of other than addresses"
+        )
     if kind == "SCHEMA":
         properties = message["schema"].get("properties")
         if not isinstance(properties, dict) or not all(isinstance(given, dict) for given in properties.values()):

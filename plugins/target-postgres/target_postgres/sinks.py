@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("target-postgres")
 SHOWN = 10
-NUMERIC = decimal.Context(prec=131_072 + 16_383)
-"""As many digits as a `numeric` may have."""
+NUMERIC = decimal.Context(prec=encode.NUMERIC_DIGITS)
 
 
 class NoKey(DataRefused, MissingKeyPropertiesError):

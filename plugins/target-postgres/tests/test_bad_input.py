@@ -174,6 +174,10 @@ def test_input_that_is_not_singer(config: Any, tmp_path: Path) -> None:
         ('{"type": "STATE", "value": [1]}', "a STATE line of the input has no value,"),
         ('{"type": "ACTIVATE_VERSION", "stream": "s"}', "has no version,"),
         ('{"type": "BATCH", "stream": "s", "manifest": []}', "has no encoding,"),
+        ('{"type": "BATCH", "stream": "s", "encoding": {}, "manifest": []}', "an encoding without a format"),
+        ('{"type": "BATCH", "stream": "s", "encoding": {"format": "arrow"}, "manifest": [5]}', "other than addresses"),
+        ('{"type": "STATE", "value": ' + '{"a": ' * 5000 + "1" + "}" * 5001, "deeper than can be read"),
+        ('{"type": "STATE", "value": {"a": ' + "1" * 200_000 + "}}", "more digits than PostgreSQL holds"),
         (
             '{"type": "BATCH", "stream": "s", "encoding": {"format": "jsonl"}, "manifest": []}',
             "stream s: a BATCH came before its SCHEMA",
@@ -297,6 +301,16 @@ def test_a_number_of_many_digits_is_checked_as_any_other(config: Any, db: Db) ->
     properties = {"n": {"type": "number", "multipleOf": 1e-10}}
     load(config, _singer(properties, '{"id": 1, "n": 123456789012345678901234567890.5}'))
     assert db.execute("SELECT n::text FROM things").fetchone() == ("123456789012345678901234567890.5",)
+
+
+# SPEC V1
+def test_a_number_of_more_digits_than_python_reads_at_once(config: Any, db: Db) -> None:
+    load(config, _singer({"n": {"type": "number"}}, f'{{"id": 1, "n": {"7" * 5000}}}'))
+    assert db.execute("SELECT n::text FROM things").fetchone() == ("7" * 5000,)
+
+
+def test_a_name_with_half_of_a_surrogate_pair(config: Any, tmp_path: Path) -> None:
+    check(run(config, tmp_path, _singer({"v\ud800": {"type": "string"}}, "{}")), 2, "half of a surrogate pair")
 
 
 @pytest.mark.parametrize(
