@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import simplejson
+from psycopg import errors as pg
 
 from target_postgres.postgres_types import PostgresType
 
@@ -227,8 +228,12 @@ def _binary(data: Frame) -> Iterator[bytes]:
     for batch in _chunks(data.data):
         if batch.num_rows == 1 and batch.nbytes > CHUNK_BYTES:
             yield from _large_row(data, batch)
-        else:
+            continue
+        try:
             yield encoder.write_batch(batch)
+        except ValueError:
+            # A date or a time from which PostgreSQL's epoch cannot be taken: the row is to be found, as others are.
+            raise pg.DatetimeFieldOverflow("date/time field value out of range") from None
     yield encoder.finish()
 
 

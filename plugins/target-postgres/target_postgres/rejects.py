@@ -127,8 +127,17 @@ def _text(value: Any) -> str:
 
 
 def _reject(part: Frame, why: str, key: Sequence[str]) -> Reject:
-    row = {name: _in_json(value) for name, value in part.data.slice(0, 1).to_pylist()[0].items()}
+    columns = zip(part.data.column_names, part.data.columns, strict=True)
+    row = {name: _in_json(_python(column[0])) for name, column in columns}
     return Reject(why, {name: _key_text(row.get(name), part.types[name]) for name in key if name in row}, row)
+
+
+def _python(value: pa.Scalar) -> Any:
+    """Its value; as text where it is a date or a time beyond the years of Python's."""
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):
+        return value.cast(pa.string()).as_py()
 
 
 def _in_json(value: Any) -> Any:

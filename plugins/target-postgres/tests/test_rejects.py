@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from feed import Feed, load, run
 from sync_rules.exits import ConfigurationError, DataRefused
@@ -151,6 +152,28 @@ def test_a_rejected_row_may_hold_numbers_that_json_does_not_know(config: Any, db
     assert db.execute("SELECT id, n FROM things").fetchall() == [(9, float("inf"))]
     kept = db.execute("SELECT row_values ->> 'n' FROM paralelo.reject ORDER BY key_values ->> 'id'").fetchall()
     assert [(float(n)) for (n,) in kept] == pytest.approx(numbers, nan_ok=True)
+
+
+# SPEC V4
+def test_a_rejected_row_may_hold_dates_beyond_pythons(config: Any, db: Db, tmp_path: Path) -> None:
+    feed = Feed(
+        tmp_path, columns={"id": "bigint", "Name": "varchar(1)", "d": "date", "at": "timestamp(6)"}, cursor=None
+    )
+    days, moments = [3_000_000, -(2**31), 3_000_000], [3 * 10**17, 0, 3 * 10**17]
+    table = pa.table(
+        {
+            "id": [1, 2, 3],
+            "Name": ["too long", "a", "a"],
+            "d": pa.array(days, pa.int32()).cast(pa.date32()),
+            "at": pa.array(moments, pa.int64()).cast(pa.timestamp("us")),
+        }
+    )
+    load(config, [feed.schema("incremental"), feed.batch(1, table, mode="incremental")], max_rejects=2)
+    assert db.execute("SELECT id, d::text, at::date::text FROM things").fetchall() == [
+        (3, "10183-09-21", "11476-08-15")
+    ]
+    kept = db.execute("SELECT reason, row_values ->> 'd' FROM paralelo.reject ORDER BY key_values ->> 'id'").fetchall()
+    assert [("too long" in kept[0][0], kept[0][1]), kept[1][0]] == [(True, "10183-09-21"), "DatetimeFieldOverflow"]
 
 
 def test_a_rewound_batch_takes_its_rejects_with_it(config: Any, db: Db, feed: Feed) -> None:
