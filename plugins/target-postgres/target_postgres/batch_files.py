@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,17 +46,29 @@ def arrow(path: Path) -> Iterator[tuple[pa.Table, BatchInfo | None]]:
 
 
 def parquet(address: str) -> pa.Table:
-    """The rows of a Parquet file."""
-    with _opened(address) as file:
+    """The rows of a Parquet file. Raises SyncError for one that cannot be read."""
+    with _readable(address), _opened(address) as file:
         return _folded(pq.read_table(file))
 
 
 def json_lines(address: str, compression: str | None) -> Iterator[Mapping[str, Any]]:
-    """The records of a file of JSON lines, compressed or not."""
-    with _opened(address, compression) as file:
+    """The records of a file of JSON lines, compressed or not. Raises SyncError for one that cannot be read."""
+    with _readable(address), _opened(address, compression) as file:
         for line in file:
             if line.strip():
-                yield loads(line.decode())
+                record = loads(line.decode())
+                if not isinstance(record, dict):
+                    raise ValueError("a line is not a JSON object")
+                yield record
+
+
+@contextmanager
+def _readable(address: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, ImportError, ValueError, RecursionError, pa.ArrowException, zlib.error) as error:
+        name = address.rpartition("/")[2]
+        raise SyncError(f"the batch file {name} cannot be read: {_first_line(error)}") from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feed import Feed, load
-from sync_rules.exits import CheckRefused, DataRefused
+from sync_rules.exits import CheckRefused, DataRefused, SyncError
 from target_postgres import records
 from target_postgres.target import TargetPostgres
 from things import START, thing
@@ -232,6 +232,28 @@ def test_a_batch_file_without_the_key(config: Any, tmp_path: Path, columns: dict
     pq.write_table(pa.table(columns), path)
     with pytest.raises(DataRefused, match="a batch file lacks the stream's columns"):
         load(config, [schema("id"), batch(path, format="parquet")])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("gone.parquet", None),
+        ("a.parquet", b"PAR1 and no more PAR1"),
+        ("a.jsonl", b'{"id": 1}\n{"id":'),
+        ("a.jsonl", b"[1]\n"),
+        ("a.jsonl", b'{"id": "\xe9"}\n'),
+        ("a.jsonl.gz", b"no gzip"),
+        ("a.jsonl.gz", gzip.compress(b'{"id": 1}\n')[:-5]),
+    ],
+    ids=["gone", "parquet", "cut", "list", "latin", "no gzip", "cut gzip"],
+)
+def test_a_batch_file_that_cannot_be_read(config: Any, tmp_path: Path, name: str, content: bytes | None) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    more = {"compression": "gzip"} if name.endswith("gz") else {}
+    with pytest.raises(SyncError, match=f"the batch file {name} cannot be read: "):
+        load(config, [schema("id"), batch(path, format=name.split(".")[1], **more)])
 
 
 def test_a_record_that_does_not_fit_its_schema(config: Any) -> None:
