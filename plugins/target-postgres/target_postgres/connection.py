@@ -93,6 +93,11 @@ def _backend(connection: psycopg.Connection[Any]) -> int:
     return int(row[0])
 
 
+def counts_bytes(connection: Connection) -> bool:
+    """Whether the database knows of no characters, so that lengths are in bytes."""
+    return connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+
+
 def look_as_the_role_does(connection: Connection) -> None:
     """For the rest of the transaction names are looked for where the role looks: a trigger's or a check's may have none
     of a schema. Our own all have, and are looked for in `pg_catalog` only."""

@@ -11,7 +11,7 @@ from sync_rules.exits import ConfigurationError
 from target_postgres import catalog, ddl, exact, ledger, leftovers, rejects
 from target_postgres.activation import dependents
 from target_postgres.activation.locking import with_short_locks
-from target_postgres.connection import Connection, look_as_the_role_does
+from target_postgres.connection import Connection, counts_bytes, look_as_the_role_does
 from target_postgres.copying import copy_in
 from target_postgres.encode import Frame
 from target_postgres.errors import is_about_data
@@ -156,7 +156,7 @@ class DirectLoad:
 
     def take(self, frame: Frame) -> None:
         """Load one batch. Returns once it is committed. Raises DataRefused when too many rows cannot be stored."""
-        cleaned = exact.clean(frame, self.job.rules)
+        cleaned = exact.clean(frame, self.job.rules, by_bytes=counts_bytes(self._connection))
         refused = {**cleaned.refused, **rejects.without_key(frame, self.job.key)}
         if not self.job.ours:
             refused = {**exact.beyond_scale(cleaned.frame), **refused}

@@ -25,17 +25,17 @@ _TIME_OF_DAY = r"\d:\d"
 _MIDNIGHT = r"[T ]00:00(:00(\.0*)?)?\s*(Z|[+-]00(:?00)?)?\s*$"
 
 
-def clean(frame: Frame, rules: LoadRules) -> Cleaned:
+def clean(frame: Frame, rules: LoadRules, *, by_bytes: bool = False) -> Cleaned:
     """Apply the rules: for NUL characters, for digits below the microsecond, for what a column's type has no room for.
 
-    Binary values have their column's type already, but for the length of texts.
+    Binary values have their column's type already, but for the length of texts, which is in bytes where `by_bytes`.
     """
     cleaned = nul.clean(frame, rules)
     frame, refused = cleaned.frame, dict(cleaned.refused)
     for position, (name, kind) in enumerate(frame.types.items()):
         if not frame.binary and kind.name in _TIMES:
             frame = _cut(frame, position)
-        for why, rows in _misfits(frame.data.column(position), kind, binary=frame.binary):
+        for why, rows in _misfits(frame.data.column(position), kind, frame.binary, by_bytes):
             refused.update({row: f"{why} (column {name})" for row in rows if row not in refused})
     return Cleaned(frame, cleaned.replaced, refused)
 
@@ -85,12 +85,17 @@ def _cut(frame: Frame, position: int) -> Frame:
     )
 
 
-def _misfits(column: pa.ChunkedArray, kind: PostgresType, *, binary: bool) -> Iterator[tuple[str, list[int]]]:
+def _misfits(
+    column: pa.ChunkedArray, kind: PostgresType, binary: bool, by_bytes: bool
+) -> Iterator[tuple[str, list[int]]]:
     """The rows whose value the type would take only a part of, or take for another, and what to say of them."""
     if kind.name == "character varying" and kind.first is not None and not pa.types.is_null(column.type):
         # Their lengths in bytes cost next to nothing, and are mostly enough. Spaces beyond the type's length would go.
         if (pc.max(pc.binary_length(column)).as_py() or 0) > kind.first:
-            yield f"value too long for type {kind}", _rows(pc.greater(pc.utf8_length(column), kind.first))
+            yield (
+                f"value too long for type {kind}",
+                _rows(pc.greater(pc.binary_length(column) if by_bytes else pc.utf8_length(column), kind.first)),
+            )
         return
     if binary or kind.name not in ("date", *_TIMES):
         return

@@ -14,7 +14,7 @@ from target_postgres import catalog, ddl, exact, ledger, leftovers, rejects
 from target_postgres.activation import dependents, proof
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.catalog import TableName
-from target_postgres.connection import Connection, look_as_the_role_does
+from target_postgres.connection import Connection, counts_bytes, look_as_the_role_does
 from target_postgres.copying import copy_in
 from target_postgres.encode import Frame
 from target_postgres.errors import LedgerGap, is_about_data
@@ -144,7 +144,7 @@ class FullLoad:
         self._load(info, frame)
 
     def _load(self, info: BatchInfo, frame: Frame) -> None:
-        cleaned = exact.clean(frame, self.job.rules)
+        cleaned = exact.clean(frame, self.job.rules, by_bytes=counts_bytes(self._connection))
         good, bad = rejects.take_out(cleaned.frame, cleaned.refused, self.job.key)
         room = self.job.rules.max_rejects - sum(entry.rejected for entry in self.sync.entries[: info.batch - 1])
         if bad:

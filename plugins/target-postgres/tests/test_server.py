@@ -142,6 +142,24 @@ def test_names_in_a_database_of_another_encoding(
         connection.execute("DROP DATABASE other WITH (FORCE)")
 
 
+# SPEC V4
+@pytest.mark.parametrize("records", [False, True])
+def test_where_lengths_are_in_bytes_no_space_is_lost(
+    config: Any, server: embedded.Server, feed: Feed, records: bool
+) -> None:
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE bytewise ENCODING SQL_ASCII TEMPLATE template0 LOCALE 'C'")
+    there = {**config, "database": "bytewise", "nul_characters": "strip", "max_rejects": 1}
+    load(there, feed.full([*things(1, Name="çã    "), *things(2, Name="çã       ")], records=records))
+    with psycopg.connect(server.dsn("bytewise"), client_encoding="UTF8") as db:
+        assert db.execute("SELECT id, name FROM things").fetchall() == [(1, "çã    ")]
+        assert db.execute("SELECT reason FROM paralelo.reject").fetchall() == [
+            ("value too long for type character varying(10) (column name)",)
+        ]
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("DROP DATABASE bytewise WITH (FORCE)")
+
+
 def test_a_staging_table_shows_nobody_more_than_the_live_one(config: Any, db: Db, feed: Feed) -> None:
     db.execute("CREATE ROLE curious")
     db.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO curious")
