@@ -183,3 +183,17 @@ def test_a_comment_on_a_not_null_that_the_source_does_not_keep(config: Any, db: 
     db.execute("COMMENT ON CONSTRAINT things_status_not_null ON things IS 'filled'")
     sync(config, feed, [thing(1, status=None)], 2, activation="swap")
     assert ids(db, "status IS NULL") == [1]
+
+
+# SPEC A5
+def test_a_key_without_overlaps_survives_a_swap(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
+    if db.info.server_version < 180_000:
+        pytest.skip("there is none before PostgreSQL 18")
+    sync(config, feed, things(*range(1, 11)), 1)
+    for name in ("place", "span"):
+        db.execute(f"ALTER TABLE things ADD {name} int8range GENERATED ALWAYS AS (int8range(id, id + 1)) STORED")
+    db.execute("ALTER TABLE things ADD CONSTRAINT apart UNIQUE (place, span WITHOUT OVERLAPS)")
+    before = described(server, db)
+    assert "WITHOUT OVERLAPS" in before
+    sync(config, feed, things(*range(1, 12)), 2, activation="swap")
+    assert described(server, db) == before

@@ -93,7 +93,8 @@ WHERE i.indrelid = %(oid)s
 -- The live table's indexes, in the order they were made, each with what follows `CREATE INDEX ... ON ...`.
 SELECT ci.relname AS name,
        i.indisunique AS is_unique,
-       con.contype::text AS constraint_type,
+       -- A key WITHOUT OVERLAPS (PostgreSQL 18) is made as an exclusion constraint is: by its definition.
+       CASE WHEN i.indisexclusion THEN 'x' ELSE con.contype::text END AS constraint_type,
        pg_catalog.pg_get_constraintdef(con.oid) AS constraint_definition,
        CASE WHEN con.condeferrable THEN
             CASE WHEN con.condeferred THEN 'DEFERRABLE INITIALLY DEFERRED' ELSE 'DEFERRABLE' END ELSE '' END AS deferring,
