@@ -54,11 +54,15 @@ class Upsert:
             )
         ).rowcount
 
+    def is_intervened_in(self, connection: Connection) -> bool:
+        """Whether the live table has triggers or rules that may keep its rows from what is done to them."""
+        asked = connection.execute(query("rows.intervened_in"), {"name": self.live.as_string(connection)})
+        return asked.fetchone() == (True,)
+
     def tell_what_differs(self, connection: Connection, table: str) -> None:
         """Warn of rows that are not in the live table as they were written to it: nothing else says that its own
         triggers and rules keep rows out or change them. A table without any is not asked."""
-        asked = connection.execute(query("rows.intervened_in"), {"name": self.live.as_string(connection)})
-        if asked.fetchone() != (True,):
+        if not self.is_intervened_in(connection):
             return
         row = connection.execute(
             query(

@@ -79,8 +79,8 @@ class Versions:
                     f"{job.live}: ACTIVATE_VERSION would delete {going} of {every} rows, and max_shrink_percent is"
                     f" {job.rules.max_shrink_percent:g}; if that is right, name the table in allow_shrink"
                 )
-            self._connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(job.live.sql, older))
-        logger.info("%s: deleted %s rows of older versions", job.live, going)
+            gone = self._connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(job.live.sql, older)).rowcount
+        logger.info("%s: deleted %s rows of older versions", job.live, gone)
 
     def _largest(self, older: sql.Composable) -> int:
         """Without a key each run appends the whole table once more, and one that was cut short a part of it."""

@@ -573,3 +573,25 @@ def test_a_rule_that_keeps_rows_out_is_told(config: Any, db: Db, feed: Feed, cap
     db.execute("CREATE RULE none AS ON INSERT TO things DO INSTEAD NOTHING")
     sync(config, feed, things(1, 2, 3, 4), 2)
     assert "1 rows are not there as they were loaded" in caplog.text
+
+
+# SPEC A7
+@pytest.mark.parametrize("rule", ["delete", "flag"])
+@pytest.mark.parametrize("kept_by", ["rule", "trigger"])
+def test_stale_rows_that_a_trigger_or_a_rule_keeps_are_told(
+    config: Any, db: Db, feed: Feed, caplog: pytest.LogCaptureFixture, rule: str, kept_by: str
+) -> None:
+    feed.load = {"stale_rows": rule, "stale_column": "status", "stale_value": 0}
+    sync(config, feed, things(*range(1, 11)), 1)
+    if kept_by == "rule":
+        db.execute("CREATE RULE kept AS ON DELETE TO things WHERE old.id = 10 DO INSTEAD NOTHING")
+        db.execute("CREATE RULE same AS ON UPDATE TO things WHERE old.id = 10 DO INSTEAD NOTHING")
+    else:
+        db.execute(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN IF OLD.id = 10 THEN RETURN NULL; END IF; RETURN coalesce(NEW, OLD); END'"
+        )
+        db.execute("CREATE TRIGGER kept BEFORE UPDATE OR DELETE ON things FOR EACH ROW EXECUTE FUNCTION keep()")
+    sync(config, feed, things(*range(1, 9)), 2)
+    assert ids(db, "status = 1") == [*range(1, 9), 10]
+    assert f"public.things: 1 stale rows were not {rule[:4]}" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from psycopg import errors as pg
@@ -20,6 +21,8 @@ from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 from target_postgres.shape import changes
 from target_postgres.upsert import Upsert
+
+logger = logging.getLogger("target-postgres")
 
 
 def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int) -> Outcome:
@@ -64,6 +67,8 @@ def _write(
     if job.rules.stale_rows == "flag":
         _flag(connection, job, types, names)
     upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names)
+    if job.rules.stale_rows != "keep" and upsert.is_intervened_in(connection):
+        _tell_untreated(connection, job, types, names)
     updated = upsert.update_changed(connection)
     inserted = upsert.insert_missing(connection)
     upsert.tell_what_differs(connection, str(job.live))
@@ -85,19 +90,37 @@ def _delete(connection: Connection, job: Job, statement: sql.Composed) -> int:
         ) from error
 
 
+def _tell_untreated(
+    connection: Connection, job: Job, types: Mapping[str, PostgresType], names: Mapping[str, sql.Composable]
+) -> None:
+    """Warn of stale rows that are as they were: nothing else says that a trigger or a rule kept them so."""
+    statement = query("activation.count_stale", **names)
+    if job.rules.stale_rows == "flag":
+        flag, value = _flagged(connection, job, types)
+        statement += sql.SQL(" AND {} IS DISTINCT FROM {}").format(column(flag, "t"), value)
+    if left := _number(connection, statement):
+        what = "deleted" if job.rules.stale_rows == "delete" else "flagged"
+        why = "a trigger or a rule of the table kept them"
+        logger.warning("%s: %s stale rows were not %s: %s", job.live, left, what, why)
+
+
+def _flagged(connection: Connection, job: Job, types: Mapping[str, PostgresType]) -> tuple[str, sql.Composable]:
+    """The column that flags stale rows, which the target alone may have, and the value that does."""
+    flag = str(job.rules.stale_column)
+    if flag not in job.column_names:
+        live = catalog.describe(connection, job.live)
+        assert live is not None
+        types = {flag: live.columns[flag].type}
+    return flag, stale_value(job, types[flag])
+
+
 def _flag(
     connection: Connection, job: Job, types: Mapping[str, PostgresType], names: Mapping[str, sql.Composable]
 ) -> None:
     """Stale rows get the flag. Where the target alone has the column, rows that came back lose it again."""
-    flag = str(job.rules.stale_column)
-    own = flag not in job.column_names
-    if own:
-        live = catalog.describe(connection, job.live)
-        assert live is not None
-        types = {flag: live.columns[flag].type}
-    value = stale_value(job, types[flag])
+    flag, value = _flagged(connection, job, types)
     connection.execute(query("activation.flag_stale", column=column(flag), value=value, **names))
-    if own:
+    if flag not in job.column_names:
         connection.execute(query("activation.unflag", column=column(flag), value=value, **names))
 
 
