@@ -219,6 +219,19 @@ def test_the_ledger_forgets_what_ended_long_ago(config: Any, db: Db, feed: Feed)
     assert db.execute(kept).fetchone() == ([3, 4], 0)
 
 
+# SPEC I10
+def test_rows_that_verify_mended_make_the_ledger_forget_no_sync(config: Any, db: Db, feed: Feed) -> None:
+    feed.started_at = began = "2026-01-01T00:00:00.123456+00:00"
+    load(config, feed.incremental(things(1)))
+    db.execute("UPDATE paralelo.sync SET updated_at = now() - make_interval(days => 91)")
+    mended: Any = None
+    feed.started_at = mended
+    load(config, feed.incremental(things(2)))
+    feed.started_at, feed.goes_on_from = "2026-05-01T00:00:00.123456+00:00", began
+    load(config, feed.incremental(things(3)))
+    assert ids(db) == [1, 2, 3]
+
+
 def test_a_database_that_lacks_what_the_bookmark_stands_for(config: Any, db: Db, feed: Feed) -> None:
     """SPEC I10. It was restored from an older copy: what came between the two would never come."""
     first, second, third = (f"2026-01-0{day}T00:00:00.123456+00:00" for day in (1, 2, 3))

@@ -190,9 +190,11 @@ INSERT INTO paralelo.reject (sync_id, batch, table_schema, table_name, key_value
 VALUES (%(sync)s, %(batch)s, %(schema)s, %(table)s, %(key)s, %(reason)s, %(row)s)
 
 -- name: forget_old
--- Not the last of each kind and end: what filled the live table may be older than one that never took effect.
+-- Not the last of each kind and end: what filled the live table may be older than one that never took effect. Rows that
+-- `verify` mends are of no sync that another goes on from: those have no start.
 DELETE FROM paralelo.sync
 WHERE table_schema = %(schema)s AND table_name = %(table)s AND status <> 'staging'
   AND updated_at < now() - make_interval(days => %(days)s) AND id <> %(keep)s
   AND id NOT IN (SELECT max(id) FROM paralelo.sync
-                 WHERE table_schema = %(schema)s AND table_name = %(table)s GROUP BY mode, status)
+                 WHERE table_schema = %(schema)s AND table_name = %(table)s
+                 GROUP BY mode, status, started_at IS NULL)
