@@ -28,6 +28,7 @@ from stores.migration.mapping import (
     DoesNotAddUp,
     StoreAccount,
     check_paths,
+    clear_landing,
     map_store,
     prepare,
 )
@@ -146,11 +147,19 @@ def _do(given: argparse.Namespace, stores: Sequence[Store], told: Report) -> int
     if given.rollback:
         return _with_connection(settings, lambda connection: _roll_back(connection, stores, told))
     asyncio.run(_initialize(settings))
+    return _with_connection(settings, lambda connection: _move(connection, stores, settings, given, told))
+
+
+def _move(
+    connection: Connection, stores: Sequence[Store], settings: DatabaseSettings, given: argparse.Namespace, told: Report
+) -> int:
+    connection.execute("SET idle_session_timeout = 0")  # it waits while the tables land
     if not given.same_files:
-        _with_connection(settings, lambda connection: check_paths(connection, stores))
+        check_paths(connection, stores)
+    clear_landing(connection, stores)
     failed = land(stores, settings)
     landed = [store for store in stores if store.path not in failed]
-    done = _with_connection(settings, lambda connection: _map(connection, landed, told, same_files=given.same_files))
+    done = _map(connection, landed, told, same_files=given.same_files)
     if failed:
         words, code = next(iter(failed.values()))
         more = f" (and {len(failed) - 1} files more)" if len(failed) > 1 else ""

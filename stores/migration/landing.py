@@ -77,8 +77,10 @@ def land(stores: Sequence[Store], settings: DatabaseSettings) -> dict[Path, tupl
             os.close(target_config)
         # The target first: when it stops, the tap only says that nobody listens any more.
         for plugin in ("target-postgres", "tap-sqlite"):
-            if ended[plugin]:
-                raise LandingFailed(f"{plugin} ended with {ended[plugin]}: {_last_words(logs[plugin])}", ended[plugin])
+            code = ended[plugin]
+            if code:
+                how = f"ended with {code}" if code > 0 else f"was ended by signal {-code}"
+                raise LandingFailed(f"{plugin} {how}: {_last_words(logs[plugin])}", max(code, int(Exit.UNEXPECTED)))
         failed = json.loads((folder / "failed.json").read_text(encoding="utf-8"))
         return {Path(path): (words, code) for path, (words, code) in failed.items()}
 

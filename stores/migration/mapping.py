@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from stores.migration.files import SourceTable, Store
+from stores.migration.files import LANDING, SourceTable, Store
 from stores.migration.statements import functions, mapping, source_of, statement
 
 Connection = psycopg.Connection[TupleRow]
@@ -79,6 +79,19 @@ def check_paths(connection: Connection, stores: Sequence[Store]) -> None:
             raise AnotherFile(
                 f"{store.name}: was moved from {was}, and now it is {now}: rename it, or say --same-files"
             )
+
+
+def clear_landing(connection: Connection, stores: Sequence[Store]) -> None:
+    """Wait for other migrations of these stores, keep them waiting until the session ends, and drop what landed before.
+
+    A copy landed into a table of an earlier run would be held to the types that its values had then.
+    """
+    for name in sorted(store.name for store in stores):
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"migrate {name}"])
+    for store in stores:
+        for table in store.tables:
+            old = sql.Identifier(LANDING, store.landing_table(table.name))
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(old))
 
 
 def map_store(connection: Connection, store: Store, *, same_files: bool = False) -> StoreAccount:
@@ -218,5 +231,32 @@ def _archive(connection: Connection, store: Store, table: SourceTable) -> int:
     named: dict[str, Any] = {"store": store.name, "table": table.name, "target": f"archive.{name}"}
     shape = sql.SQL("CREATE TABLE IF NOT EXISTS {} AS SELECT s.* FROM {} AS s WITH NO DATA")
     connection.execute(shape.format(archive, source))
-    connection.execute(statement("engine.archive", archive=archive, source=source), named)
+    values = _fitted(connection, archive, source)
+    names = sql.SQL(", ").join(map(sql.Identifier, values))
+    columns = sql.SQL(", ").join(values.values())
+    add = statement("engine.archive", archive=archive, source=source, names=names, columns=columns)
+    connection.execute(add, named)
     return connection.execute(statement("engine.note_archived", source=source), named).rowcount
+
+
+def _fitted(connection: Connection, archive: sql.Identifier, source: sql.Composable) -> dict[str, sql.Composable]:
+    """What is archived of `s`, by column: the file's table may have other columns or kinds of values than it had when
+    its archive was made. A column whose kinds differ holds values of any kind from now on."""
+    there = shape(connection, archive)
+    values: dict[str, sql.Composable] = {}
+    for name, kind in shape(connection, source).items():
+        column, was, values[name] = sql.Identifier(name), there.get(name), sql.Identifier("s", name)
+        if was is None:
+            add = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}")
+            connection.execute(add.format(archive, column, sql.SQL(kind)))
+        elif was != kind:
+            values[name] = sql.SQL("paralelo_stores.as_stored({})").format(values[name])
+            widen = sql.SQL("ALTER TABLE {0} ALTER COLUMN {1} TYPE json USING paralelo_stores.as_stored({1})")
+            connection.execute(widen.format(archive, column))
+    return values
+
+
+def shape(connection: Connection, rows: sql.Composable) -> dict[str, str]:
+    """Columns and their types."""
+    described = connection.execute(sql.SQL("SELECT s.* FROM {} AS s LIMIT 0").format(rows)).description or ()
+    return {column.name: column.type_display for column in described}

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.types.json import set_json_loads
 
 from stores.migration.files import LANDING, ROWID, SourceTable, Store
-from stores.migration.mapping import Connection, in_order
+from stores.migration.mapping import Connection, in_order, shape
 from stores.migration.statements import mapping, source_of, statement
 
 _FETCH = 5_000
@@ -98,10 +98,13 @@ def _landing_against_archive(connection: Connection, store: Store, table: Source
     """Rows archived, and those that are not there as they landed. An archive that is gone has none of them."""
     archive = sql.Identifier("archive", store.landing_table(table.name))
     there = connection.execute("SELECT to_regclass(%s)", [archive.as_string(connection)]).fetchone() != (None,)
-    nothing = sql.SQL("(SELECT s.* FROM {} AS s WHERE false)").format(source_of(store, table))
-    compare = statement(
-        "engine.compare_archived", archive=archive if there else nothing, source=source_of(store, table)
-    )
+    source = source_of(store, table)
+    kept: sql.Composable = sql.SQL("(SELECT s.* FROM {} AS s WHERE false)").format(source)
+    if there:  # it may have its columns in another order, and such as the file has no more
+        has, wanted = shape(connection, archive), shape(connection, source)
+        names = sql.SQL(", ").join(map(sql.Identifier, wanted))
+        kept = sql.SQL("(SELECT {} FROM {})").format(names, archive) if wanted.keys() <= has.keys() else archive
+    compare = statement("engine.compare_archived", archive=kept, source=source)
     return _counts(connection, store, table, compare)
 
 

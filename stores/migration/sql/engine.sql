@@ -71,7 +71,7 @@ SELECT DISTINCT ON (_rowid) %(store)s, %(table)s, _rowid, _reason, _row FROM jud
 ORDER BY _rowid;
 
 -- name: archive
-INSERT INTO {archive} SELECT s.* FROM {source} AS s
+INSERT INTO {archive} ({names}) SELECT {columns} FROM {source} AS s
 WHERE NOT EXISTS (
     SELECT FROM paralelo_stores.migrated_row AS l
     WHERE l.store = %(store)s AND l.source_table = %(table)s AND l.source_rowid = s._rowid

@@ -6,6 +6,22 @@ CREATE OR REPLACE FUNCTION paralelo_stores.as_row(line json) RETURNS jsonb LANGU
         ELSE regexp_replace(line::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\u2400', 'g')::jsonb END
 $$;
 
+-- A value as tap-sqlite writes it where a column holds values of several kinds.
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_stored(value anyelement) RETURNS json LANGUAGE sql STABLE STRICT AS
+    'SELECT to_json(value)';
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_stored(value bytea) RETURNS json LANGUAGE sql STABLE STRICT AS $$
+    SELECT format('{"base64": "%s"}', translate(encode(value, 'base64'), E'\n', ''))::json
+$$;
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_stored(value boolean) RETURNS json LANGUAGE sql STABLE STRICT AS
+    'SELECT to_json(value::integer)';
+
+CREATE OR REPLACE FUNCTION paralelo_stores.as_stored(value double precision) RETURNS json LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE value WHEN 'inf' THEN '{"real": "inf"}' WHEN '-inf' THEN '{"real": "-inf"}' ELSE to_json(value) END
+$$;
+
 CREATE OR REPLACE FUNCTION paralelo_stores.as_text(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE jsonb_typeof(value) WHEN 'string' THEN value #>> '{}' WHEN 'number' THEN value #>> '{}'
         WHEN 'object' THEN value ->> 'real' END

@@ -15,8 +15,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from sync_rules.exits import Exit
 
+from stores.migration.files import find
+from stores.migration.landing import LandingFailed, land
 from stores.samples.generate import FILES, generate
+from stores.settings import DatabaseSettings
 from stores.tests.migrating import SCRIPT, migrate
 from stores.tests.waiting import run_while_held, wait
 
@@ -279,6 +283,18 @@ def test_killed_in_the_middle_and_run_again(
     assert contents(db)["audit.audit_queue"] == kept["audit.audit_queue"]
     assert contents(db)["analytics.user_profiles"][0] > 0
     assert migrate(command_environment, folder, "--verify", *only).returncode == 0
+
+
+def test_a_plugin_that_was_killed_is_told_with_a_code_of_ours(
+    folder: Path, settings: DatabaseSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o700)
+    monkeypatch.setattr("stores.migration.landing.executable", lambda _: str(killed))
+    with pytest.raises(LandingFailed, match="target-postgres was ended by signal 9") as told:
+        land(find(folder)[0][:1], settings)
+    assert told.value.code == Exit.UNEXPECTED
 
 
 @pytest.mark.parametrize("kind", ["writable by all", "a link"])

@@ -92,3 +92,33 @@ def test_verify_asks_the_ledger_the_archive_and_what_was_rejected(
     path.unlink()
     gone = migrate(command_environment, tmp_path, "--verify")
     assert (gone.returncode, "NO FILE: f was moved" in gone.stdout) == (7, True), gone.stdout
+
+
+def test_values_of_another_kind_and_other_columns_that_came_later_are_taken_along(
+    db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "f.db"
+    _feedback(path, "q")
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(
+            "CREATE TABLE a (t TEXT, r REAL, b BLOB, o BOOLEAN); INSERT INTO a VALUES ('x', 9e999, x'00', 1);"
+            "CREATE TABLE moved (one TEXT, two TEXT); INSERT INTO moved VALUES ('1', '2')"
+        )
+    assert migrate(command_environment, tmp_path).returncode == 0
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(
+            "INSERT INTO feedback VALUES ('new', 'd', 5, '2025-01-01'), (x'00', 'd', 5, '2025-01-01');"
+            "ALTER TABLE a ADD COLUMN more TEXT; INSERT INTO a VALUES (x'01', 'r', 'b', 'o', 'm');"
+            "DROP TABLE moved; CREATE TABLE moved (two TEXT, one TEXT); INSERT INTO moved VALUES ('2', '1'), ('4', '3')"
+        )
+    done = migrate(command_environment, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert db.execute("SELECT query_id FROM learning.feedback ORDER BY id").fetchall() == [("q",), ("new",)]
+    assert db.execute("SELECT reason FROM archive.rejected_rows WHERE source_rowid = 4").fetchone() is not None
+    assert db.execute("SELECT t, r, b, o, more FROM archive.f__a ORDER BY _rowid").fetchall() == [
+        ("x", {"real": "inf"}, {"base64": "AA=="}, 1, None),
+        ({"base64": "AQ=="}, "r", "b", "o", "m"),
+    ]
+    assert db.execute("SELECT one, two FROM archive.f__moved ORDER BY _rowid").fetchall() == [("1", "2"), ("3", "4")]
+    verified = migrate(command_environment, tmp_path, "--verify")
+    assert verified.returncode == 0, verified.stdout
