@@ -22,12 +22,12 @@ from sync_rules.exits import ConfigurationError
 from paralelo import progress, project, redact, runlog
 from paralelo.outcomes import Outcome, judge
 from paralelo.runlog import RunLog
-from paralelo.usage import members
+from paralelo.usage import began, members
 
 TERM_GRACE_SECONDS = 20.0
 _KILL_GRACE_SECONDS = 20.0
-_CLOCK_SECONDS = 2.0
-"""By how much a process's beginning may seem to move when the machine's clock is set."""
+_TOLERANCE_SECONDS = 2.0
+"""By how much a process's beginning, which is written down in whole seconds, may seem to move."""
 SCRATCH = Path(".paralelo", "scratch")
 
 
@@ -175,16 +175,16 @@ def _launch(
 
 def owner() -> str:
     """This process, told apart from another that has its number: each container has a process 1."""
-    return f"{os.getpid()}-{psutil.Process().create_time():.0f}"
+    return f"{os.getpid()}-{began(psutil.Process()):.0f}"
 
 
 def lives(owner: str) -> bool:
     """Whether the process that called itself so lives."""
-    pid, _, began = owner.partition("-")
-    if not (pid.isdigit() and began.isdigit()):
+    pid, _, since = owner.partition("-")
+    if not (pid.isdigit() and since.isdigit()):
         return False
     try:
-        return abs(psutil.Process(int(pid)).create_time() - int(began)) < _CLOCK_SECONDS
+        return abs(began(psutil.Process(int(pid))) - int(since)) < _TOLERANCE_SECONDS
     except psutil.Error:
         return False
 

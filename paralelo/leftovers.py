@@ -43,7 +43,8 @@ def remove(
         if path.parent in awaited:
             continue
         try:
-            if clock() - path.stat().st_mtime >= young_seconds and str(path) not in in_use:
+            # One from the future is not young: the machine's clock was put back.
+            if abs(clock() - path.stat().st_mtime) >= young_seconds and str(path) not in in_use:
                 path.unlink()
                 removed.append(path)
         except OSError:

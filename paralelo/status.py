@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from paralelo.usage import began as process_began
+
 FILE = "status.json"
 REPORT = "report.json"
 
@@ -54,14 +56,14 @@ class Status:
         if not self.here or self.boot not in ("", boot_id()):
             return False
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.pid_began) < 1
+            return abs(process_began(psutil.Process(self.pid)) - self.pid_began) < 1
         except psutil.Error:
             return False
 
 
 def write(folder: Path, run: str, tables: tuple[TableStatus, ...]) -> None:
     """Replace the run's file in one step: a reader sees the old or the new."""
-    status = Status(run, os.getpid(), psutil.Process().create_time(), tables, socket.gethostname(), boot_id())
+    status = Status(run, os.getpid(), process_began(psutil.Process()), tables, socket.gethostname(), boot_id())
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{FILE}.part"
     part.write_text(json.dumps(asdict(status), default=_text), encoding="utf-8")

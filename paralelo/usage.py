@@ -91,6 +91,11 @@ class Census:
         return list(found.values())
 
 
+def began(process: psutil.Process) -> float:
+    """Seconds from the machine's start to the process's, which no clock that is set moves. Raises psutil.Error."""
+    return process.create_time() - psutil.boot_time()
+
+
 def members(groups: Iterable[int]) -> list[psutil.Process]:
     """The living processes of these process groups. Zombies are not living."""
     wanted = set(groups)

@@ -159,7 +159,7 @@ def disk(root: Path, values: Mapping[str, str]) -> Iterator[Finding]:
 def meltano_locks(root: Path, tables: Sequence[Table], values: Mapping[str, str]) -> Iterator[Finding]:
     """Runs that Meltano holds for running though no process of theirs lives, and settings files that they left."""
     left = [path for path in (root / ".meltano" / "run").glob("*/*.config.json") if not _in_use(path)]
-    old = [path for path in left if time.time() - path.stat().st_mtime > leftovers.YOUNG_SECONDS]
+    old = [path for path in left if abs(time.time() - path.stat().st_mtime) > leftovers.YOUNG_SECONDS]
     if old:
         fix = "./scripts/run_with_monitoring.sh incremental all true, or any other supervised run, removes them"
         yield warning("leftovers", f"{len(old)} settings files of dead runs, passwords included", fix)

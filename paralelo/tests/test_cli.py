@@ -230,7 +230,7 @@ def test_history_of_runs_that_never_reached_the_target_and_of_one_whose_supervis
     db.execute("DROP TABLE paralelo.batch, paralelo.sync CASCADE")
     folder = here.root / "logs" / "r1"
     folder.mkdir(parents=True)
-    (folder / "status.json").write_text('{"run": "r1", "pid": 1, "pid_began": 0, "tables": []}')
+    (folder / "status.json").write_text('{"run": "r1", "pid": 1, "pid_began": -60, "tables": []}')
     assert shown.main(["--json"]) == 0
     [row] = json.loads(capsys.readouterr().out)
     assert (row["outcome"], row["reason"]) == ("failed", history.DIED)

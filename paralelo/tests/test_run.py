@@ -108,7 +108,7 @@ def test_a_run_clears_what_dead_ones_left_and_leaves_nothing_elsewhere(toy: Toy,
     for name in before:
         (logs / name).mkdir(parents=True)
     dead = before[-1]
-    (logs / dead / "status.json").write_text(json.dumps({"run": dead, "pid": 1, "pid_began": 0, "tables": []}))
+    (logs / dead / "status.json").write_text(json.dumps({"run": dead, "pid": 1, "pid_began": -60, "tables": []}))
     record = history.Record(dead, "toy", "public", "toy", "full", "parallel-full-sync-toy", "dev", "here")
     assert history.write("begin", record, toy.env) is None
     settings = toy.root / ".meltano" / "run" / "tap-other" / "tap.a.config.json"

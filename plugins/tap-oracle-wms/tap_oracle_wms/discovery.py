@@ -87,7 +87,8 @@ def _cache_file(config: Mapping[str, Any], entity: str) -> Path:
 
 def _cached(path: Path, seconds: float) -> bytes | None:
     try:
-        return path.read_bytes() if time.time() - path.stat().st_mtime < seconds else None
+        # One from the future is of no known age: the machine's clock was put back.
+        return path.read_bytes() if 0 <= time.time() - path.stat().st_mtime < seconds else None
     except OSError:
         return None
 

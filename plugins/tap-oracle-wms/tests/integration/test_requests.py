@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,6 +13,7 @@ import pytest
 from sync_rules.exits import ConfigurationError, SyncError
 from sync_rules.full import KeyRange
 from sync_rules.incremental import Window
+from tap_oracle_wms.limiter import limits_root
 from tap_oracle_wms.settings import problems
 from tap_oracle_wms.source import EntitySource
 from tap_oracle_wms.tap import TapOracleWms
@@ -157,6 +160,9 @@ def test_a_sync_asks_for_describe_afresh_and_discovery_when_its_answer_is_old(
         return sum("/describe/" in line["path"] for line in read(wms.log_path)) - before
 
     assert [asked(), asked(), asked(describe_cache_minutes=0)] == [2, 1, 2]
+    for kept in (limits_root(config) / "describe").iterdir():
+        os.utime(kept, (time.time() + 86_400, time.time() + 86_400))
+    assert asked() == 2, "an answer that seems to be of tomorrow is of no known age"
     with pytest.raises(ConfigurationError, match="Invalid credentials"):
         TapOracleWms(config={**config, "username": "another"})
 
