@@ -171,10 +171,8 @@ def print_json(report: Report) -> None:
 
 
 def write(report: Report, folder: Path) -> Path:
-    """Write `report.json` beside the run's logs."""
-    path = folder / status.REPORT
-    path.write_text(json.dumps(as_json(report), default=str, indent=2) + "\n", encoding="utf-8")
-    return path
+    """Write `report.json` beside the run's logs, whole or not at all: a run that has one is over."""
+    return status.replace(folder / status.REPORT, json.dumps(as_json(report), default=str, indent=2) + "\n")
 
 
 def ended_tables(parts: Sequence[TableReport]) -> str:

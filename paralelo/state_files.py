@@ -30,14 +30,16 @@ class AtomicFileStateStoreManager(LocalFilesystemStateStoreManager):  # type: ig
         Path(self._state_path).mkdir(parents=True, exist_ok=True)
 
     def get(self, state_id: str) -> MeltanoState | None:
-        """The state, None where there is none. Raises DamagedState where its file holds something else."""
+        """The state, None where there is none. Raises DamagedState where its file holds something else, and OSError."""
         try:
             found: MeltanoState | None = super().get(state_id)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedState(
                 f"{self.get_state_path(state_id)} is damaged and holds no state ({error}): put its copy back, or delete"
                 " it: a full sync then begins anew, an incremental one where the last full sync began"
             ) from error
+        except OSError as error:  # of one with a number Meltano tells the number alone
+            raise OSError(f"{self.get_state_path(state_id)} cannot be read: {error.strerror}") from error
         return found
 
     @contextmanager

@@ -65,9 +65,18 @@ def write(folder: Path, run: str, tables: tuple[TableStatus, ...]) -> None:
     """Replace the run's file in one step: a reader sees the old or the new."""
     status = Status(run, os.getpid(), process_began(psutil.Process()), tables, socket.gethostname(), boot_id())
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{FILE}.part"
-    part.write_text(json.dumps(asdict(status), default=_text), encoding="utf-8")
-    part.replace(folder / FILE)
+    replace(folder / FILE, json.dumps(asdict(status), default=_text))
+
+
+def replace(path: Path, text: str) -> Path:
+    """Write a file as a whole, or leave what is there. Returns its path. Raises OSError."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
 
 
 def read(folder: Path) -> Status | None:

@@ -105,7 +105,7 @@ def test_a_write_that_fails_leaves_the_state_before(
     assert store.get(STATE_ID) == state(3)
 
 
-@pytest.mark.parametrize("text", [b"", b'{"completed": {"singer_st', b"[]", b"\xff\xfe"])
+@pytest.mark.parametrize("text", [b"", b'{"completed": {"singer_st', b"[]", b"\xff\xfe", b"[" * 100_000])
 def test_a_damaged_file_is_named_and_is_not_taken_for_none(tmp_path: Path, text: bytes) -> None:
     """Nor is it read again three times: a recovery would pause for half an hour over it."""
     store = opened(tmp_path)
@@ -118,6 +118,14 @@ def test_a_damaged_file_is_named_and_is_not_taken_for_none(tmp_path: Path, text:
     line = {"level": "error", "event": str(raised.value), "source": "meltano"}
     assert judge(1, [line]).exit is Exit.CONFIGURATION
     assert file.read_bytes() == text
+
+
+def test_a_state_that_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
+    """Meltano tells an error's first argument, which of the system's is a number."""
+    (tmp_path / STATE_ID / "state.json").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"state\.json cannot be read: Is a directory") as raised:
+        opened(tmp_path).get(STATE_ID)
+    assert raised.value.args[0] == str(raised.value)
 
 
 def test_a_damaged_state_is_told_whole_by_whoever_asks_for_bookmarks(toy: Toy) -> None:
