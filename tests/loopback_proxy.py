@@ -41,6 +41,10 @@ class LoopbackProxy:
             victim.close()
         return len(victims)
 
+    def passed(self, data: bytes) -> bytes:
+        """What is passed on of what has come: a test may alter it."""
+        return data
+
     def fall_silent(self) -> None:
         """Pass nothing on any more, and keep every connection open."""
         self._passing.clear()
@@ -74,7 +78,7 @@ class LoopbackProxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._passing.wait()
-                sink.sendall(data)
+                sink.sendall(self.passed(data))
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

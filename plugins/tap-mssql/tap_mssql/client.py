@@ -222,6 +222,7 @@ class MssqlPythonConnection:
                 if not cursor.description:
                     return []
                 found = [tuple(row) for row in cursor.fetchall()]
+                _raise_what_was_told(cursor)
                 if len(found) != most:
                     self._be_there(cursor)
                 return found
@@ -250,6 +251,7 @@ class MssqlPythonConnection:
                         came += batch.num_rows
                         yield batch
                         del batch
+                _raise_what_was_told(cursor)
                 if came != most:
                     self._be_there(cursor)
             finally:
@@ -287,6 +289,17 @@ def _execute(cursor: Any, sql: str, values: Sequence[Any]) -> None:
     else:
         # Without parameters there is nothing to prepare: one round trip less.
         cursor.execute(sql, use_prepare=False)
+
+
+def _raise_what_was_told(cursor: Any) -> None:
+    """Raise the error that the driver told and mssql-python 1.16 keeps among a cursor's messages.
+
+    So it does where the server gives a result up without a word (DONE_SRVERROR): what had come would be taken for all.
+    Warnings and what the server prints are of class 01.
+    """
+    for state, text in cursor.messages:
+        if not state.startswith("[01"):
+            raise RuntimeError(text)
 
 
 def input_sizes(values: Sequence[Any]) -> list[tuple[int, int, int]]:

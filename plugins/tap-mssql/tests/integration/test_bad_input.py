@@ -125,3 +125,28 @@ def test_a_tap_whose_reader_is_killed_does_not_wait_for_its_server(source: Any, 
     assert tap.returncode == 4, said
     assert said.count("the target stopped reading") == 1
     assert "Traceback" not in said
+
+
+class GivesUp(LoopbackProxy):
+    """A server that ends each answer with the marked row by DONE_SRVERROR: it gives the result up, and says no more."""
+
+    mark = "the last row".encode("utf-16-le")
+
+    def passed(self, data: bytes) -> bytes:
+        if self.mark not in data or data[0] != 4:
+            return data
+        ended = bytearray(data)
+        ended[-11] |= 1  # the status of the last token, of 13 bytes: 0x100
+        return bytes(ended)
+
+
+@pytest.mark.parametrize("driver", ["mssql-python", "pyodbc"])
+@pytest.mark.parametrize("key", ["int", "varchar(9)"])
+def test_a_result_that_the_server_gives_up_is_not_taken_for_all(source: Any, table: Any, driver: str, key: str) -> None:
+    """SPEC F4: the driver tells it, and mssql-python gives the rows there were as if there were no more."""
+    table("dbo.plain", f"id {key} NOT NULL PRIMARY KEY, said nvarchar(20)", "(1, N'the last row')", "(2, N'x')")
+    with GivesUp(("127.0.0.1", source.config["port"])) as proxy:
+        run = source.tap(port=proxy.port, encrypt="no", tables=["dbo.plain"], **source.driver(driver))
+    assert run.exit_code == 3, run.log
+    assert "gave a result up" in run.log
+    assert not any(state["value"]["bookmarks"]["dbo-plain"]["done"] for state in run.of("STATE"))
