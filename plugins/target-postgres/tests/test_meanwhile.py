@@ -93,7 +93,7 @@ def test_a_full_sync_without_a_cursor_keeps_what_an_incremental_one_wrote_meanwh
     load(config, [lines[0], *lines[3:]], activation=activation)
     names = dict(db.execute("SELECT id, name FROM things").fetchall())
     assert (names[7], names[9], names[11], len(names)) == ("n7", "new", "n11", 11)
-    feed.version = 3
+    feed.version, feed.started_at = 3, "2026-01-01T01:00:00+00:00"
     lines = feed.full(things(*range(1, 11)), page=5)
     load(config, lines[:3], activation=activation)
     db.execute("UPDATE things SET name = 'by hand' WHERE id = 9")

@@ -116,7 +116,8 @@ WHERE s.table_schema = %(schema)s AND s.table_name = %(table)s AND s.status IN (
 
 -- name: begin
 -- An incremental sync may have come and gone between the tap's first look at the source and this. What it wrote counts as
--- written since the version began: so the version begins with the first transaction of such a sync.
+-- written since the version began: so the version begins with the first transaction of such a sync. A source's clock may tell
+-- whole seconds only.
 INSERT INTO paralelo.sync
     (table_schema, table_name, stream, mode, version, staging_table, started_at, key_columns, columns, estimate, status,
      begin_xid)
@@ -125,7 +126,7 @@ VALUES
      %(estimate)s, %(status)s,
      coalesce((SELECT s.begin_xid FROM paralelo.sync AS s
                WHERE %(mode)s = 'full' AND s.table_schema = %(schema)s AND s.table_name = %(table)s
-                 AND s.mode = 'incremental' AND s.started_at > %(started_at)s
+                 AND s.mode = 'incremental' AND s.started_at >= %(started_at)s
                ORDER BY s.begin_xid LIMIT 1),
               pg_current_xact_id()))
 RETURNING id, begin_xid::text AS begin_xid
