@@ -103,6 +103,20 @@ def test_a_full_sync_without_a_cursor_keeps_what_an_incremental_one_wrote_meanwh
 
 
 # SPEC A7
+@WAYS
+def test_a_stale_row_that_others_write_to_meanwhile_is_stale(config: Any, db: Db, feed: Feed, activation: str) -> None:
+    """A job of the target's own may update every row, each time a full sync is under way."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(2, 11)), page=5)
+    load(config, lines[:3], activation=activation)
+    db.execute("UPDATE things SET status = status")
+    load(config, [lines[0], *lines[3:]], activation=activation)
+    assert ids(db) == list(range(2, 11))
+    assert outcome(db) == (0, 0, 9, 1)
+
+
+# SPEC A7
 def test_stale_rows_are_flagged_in_a_column_of_the_targets_own(config: Any, db: Db, feed: Feed) -> None:
     """What somebody set there by hand, and is not the flag, stays."""
     sync(config, feed, things(*range(1, 11)), 1)

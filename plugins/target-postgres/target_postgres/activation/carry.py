@@ -16,23 +16,21 @@ from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 
 
-def written_since(job: Job, sync: Sync) -> sql.Composable:
-    """Whether live row `t` was written after the version began. Only incremental syncs write while it is unfinished.
+def written_since(sync: Sync) -> sql.Composable:
+    """Whether live row `t` was written after the version began, and an incremental sync has run since: others write to
+    the table, too, and the source has the last word on that.
 
     Told by the row's transaction id, not by its cursor: a source's clock says when a row changed there, which may be
-    long before the version began or, for a row deleted there, shortly before. A full sync that knows no cursor asks
-    the ledger whether an incremental one has run at all.
+    long before the version began or, for a row deleted there, shortly before.
     """
-    since: sql.Composable = query("activation.written_since", begin=sql.Literal(sync.begin_xid))
-    if job.cursor is not None:
-        return since
+    since = query("activation.written_since", begin=sql.Literal(sync.begin_xid))
     return sql.SQL("({} AND {})").format(since, query("activation.incremental_since", sync=sql.Literal(sync.id)))
 
 
 def protected(job: Job, sync: Sync, types: Mapping[str, PostgresType]) -> sql.Composable:
     """Whether live row `t`, when it is not staged, is there for a reason and not stale: an incremental sync wrote it
     meanwhile, or the source sent it and it was rejected."""
-    since = written_since(job, sync)
+    since = written_since(sync)
     if not any(entry.rejected for entry in sync.entries):
         return since
     match = sql.SQL(" AND ").join(
@@ -48,7 +46,7 @@ def newer_live(job: Job, sync: Sync) -> sql.Composable:
     Without a cursor each that was written meanwhile is: a later change at the source is the next incremental sync's,
     an earlier one that the staged row lacks would be nobody's.
     """
-    since = written_since(job, sync)
+    since = written_since(sync)
     return since if job.cursor is None else query("activation.newer_live", c=column(job.cursor), since=since)
 
 
