@@ -9,6 +9,7 @@ import pyarrow as pa
 from psycopg import sql
 from sync_rules.exits import CheckRefused
 
+from target_postgres import catalog
 from target_postgres.activation import checks
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.direct import DirectLoad
@@ -33,10 +34,13 @@ class Versions:
     def __init__(self) -> None:
         self._of_rows: int | None = None
         self._active: int | None = None
+        self._rows_before = 0
         self._column = Column(COLUMN, COLUMN, PostgresType("bigint"), nullable=True)
 
     def follow(self, connection: Connection, load: FullLoad | DirectLoad) -> Versions:
         """From now on rows go to this load."""
+        if hasattr(self, "_load"):
+            self._rows_before += self._load.counts.rows_read
         self._connection, self._load = connection, load
         return self
 
@@ -64,7 +68,7 @@ class Versions:
 
     def finish(self) -> None:
         """Delete rows of older versions. Raises CheckRefused when that would shrink the table by too much."""
-        if self._active is None or self._of_rows is None:
+        if self._active is None or (self._of_rows is None and not self._is_emptied()):
             return
         job = self._load.job
         older = sql.SQL("({c} IS NULL OR {c} < {version})").format(c=sql.Identifier(COLUMN), version=self._active)
@@ -81,6 +85,12 @@ class Versions:
                 )
             gone = self._connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(job.live.sql, older)).rowcount
         logger.info("%s: deleted %s rows of older versions", job.live, gone)
+
+    def _is_emptied(self) -> bool:
+        """Whether no row came of a stream whose rows have versions: the source is empty, and all of them are older."""
+        live = catalog.describe(self._connection, self._load.job.live)
+        rows = self._rows_before + self._load.counts.rows_read
+        return not rows and live is not None and COLUMN in live.columns
 
     def _largest(self, older: sql.Composable) -> int:
         """Without a key each run appends the whole table once more, and one that was cut short a part of it."""

@@ -162,6 +162,21 @@ def test_rows_of_older_versions_are_deleted(config: Any, db: Db, at_start: bool)
         load(config, [schema("id"), activate.replace("2}", "3}"), record(1, 3)])
 
 
+# SPEC A2
+def test_a_stream_without_rows_is_an_empty_source(config: Any, db: Db) -> None:
+    activate = json.dumps({"type": "ACTIVATE_VERSION", "stream": "things", "version": 2})
+    load(config, [schema("id"), activate])
+    load(config, [schema("id"), *(record(number) for number in range(1, 11)), activate])
+    load(config, [schema("id"), activate])
+    assert db.execute("SELECT count(*) FROM things").fetchone() == (10,), "no row has a version"
+    load(config, [schema("id"), *(record(number, 2) for number in range(1, 11)), activate])
+    load(config, [schema("id"), activate])
+    with pytest.raises(CheckRefused, match="would delete 10 of 10 rows"):
+        load(config, [schema("id"), activate.replace("2}", "3}")])
+    load(config, [schema("id"), activate.replace("2}", "3}")], allow_shrink=["things"])
+    assert db.execute("SELECT count(*) FROM things").fetchone() == (0,)
+
+
 @pytest.mark.parametrize("setting", ["hard_delete", "process_activate_version_messages"])
 def test_rows_of_older_versions_stay_where_that_is_set(config: Any, db: Db, setting: str) -> None:
     activate = json.dumps({"type": "ACTIVATE_VERSION", "stream": "things", "version": 2})
