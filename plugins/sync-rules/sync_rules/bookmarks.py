@@ -14,11 +14,26 @@ T = TypeVar("T")
 
 def _read(kind: type[T], values: dict[str, Any]) -> T:
     """Raises ConfigurationError for a state that somebody wrote by hand, or cut short."""
+    shown = ", ".join(f"{name}: {value!r}" for name, value in values.items())[:200]
     try:
+        for name in ("upper_key", "last_key"):
+            if values.get(name) is not None:
+                values[name] = _key(values[name])
+        if values.get("unfinished") is not None:
+            high, at, key = values["unfinished"]
+            values["unfinished"] = (high, at, None if key is None else _key(key))
         return kind(**values)
-    except TypeError as error:
-        shown = ", ".join(f"{name}: {value!r}" for name, value in values.items())[:200]
-        raise ConfigurationError(f"the saved state is none of ours, something is missing in it ({shown})") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"the saved state is none of ours, something is missing in it or of another kind ({shown})"
+        ) from error
+
+
+def _key(value: object) -> Key:
+    """Raises TypeError for what is no list: a text would pass for one of its letters."""
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return tuple(value)
 
 
 def _known(kind: type, saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,11 +79,7 @@ class FullBookmark:
         """The bookmark in a saved state, or None where there is none of a full sync."""
         if not saved or saved.get("mode") != "full" or not saved.get("version"):
             return None
-        values = _known(cls, saved)
-        for name in ("upper_key", "last_key"):
-            if values.get(name) is not None:
-                values[name] = tuple(values[name])
-        return _read(cls, values)
+        return _read(cls, _known(cls, saved))
 
 
 def forgotten(saved: object) -> dict[str, Any] | None:
@@ -112,8 +123,4 @@ class IncrementalBookmark:
         """The bookmark in a saved state, or None where there is none of an incremental sync."""
         if not saved or saved.get("mode") != "incremental" or saved.get("cursor") is None:
             return None
-        values = _known(cls, saved)
-        if values.get("unfinished") is not None:
-            high, at, key = values["unfinished"]
-            values["unfinished"] = (high, at, None if key is None else tuple(key))
-        return _read(cls, values)
+        return _read(cls, _known(cls, saved))

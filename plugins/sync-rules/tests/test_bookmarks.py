@@ -48,5 +48,12 @@ def test_nothing_is_no_bookmark() -> None:
 
 def test_half_a_bookmark_is_told() -> None:
     """SPEC O2."""
-    with pytest.raises(ConfigurationError, match="something is missing in it"):
-        FullBookmark.from_state({"mode": "full", "version": 5})
+    half = {"mode": "full", "version": 5}
+    written = {"mode": "incremental", "cursor": "2026-01-01"}
+    others = [{"last_key": 7}, {"last_key": "7"}, {"upper_key": {"id": 7}}]
+    for state in (half, *({**half, "started_at": "x", "fingerprint": "f", **more} for more in others)):
+        with pytest.raises(ConfigurationError, match="something is missing in it"):
+            FullBookmark.from_state(state)
+    for unfinished in (7, ["2026-01-01"], ["2026-01-01", "2026-01-01", "7"]):
+        with pytest.raises(ConfigurationError, match="something is missing in it"):
+            IncrementalBookmark.from_state({**written, "unfinished": unfinished})
