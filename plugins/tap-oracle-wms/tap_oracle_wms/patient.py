@@ -11,7 +11,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time, timezone
+from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -187,7 +187,7 @@ def _moment(part: Part, value: Any, losses: Losses) -> datetime | date | time:
         raise _Unfit from error
     if moment.tzinfo is None:  # nobody can tell which facility's zone it is in
         raise _Unfit
-    return moment.astimezone(timezone.utc)
+    return moment  # Arrow brings it to UTC, beyond the years that Python has too
 
 
 def _date(text: str) -> date:

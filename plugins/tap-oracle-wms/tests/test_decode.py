@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -286,3 +287,13 @@ def test_json_without_a_bottom_is_no_page() -> None:
     deep = "[" * 100_000 + "]" * 100_000
     with pytest.raises((BadAnswer, Passing)):
         decoded(json.dumps({"next_page": None, "results": [{**FULL, "odd": 987654321}]}).replace("987654321", deep))
+
+
+@pytest.mark.parametrize("ts", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
+def test_a_moment_at_an_end_of_the_years_is_the_same_by_both_ways(ts: str) -> None:
+    def moments(**other: object) -> pa.Array:
+        rows = [{**FULL, "ts": ts}, {**FULL, "id": 1, **other}]
+        page = PageDecoder("thing", PARTS, Losses()).decode(json.dumps({"next_page": None, "results": rows}).encode())
+        return page.batch.column("ts").cast(pa.int64())
+
+    assert moments() == moments(count="7")
