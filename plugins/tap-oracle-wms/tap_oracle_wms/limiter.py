@@ -1,9 +1,9 @@
 """Requests in flight and per second to one host, shared by every process on this machine.
 
 A place in flight is a lock on one of N small files: the system frees it when its holder dies. The rate is one file
-with the moment from which the next request may go; whoever holds its lock waits for that moment and sets the next, so
-requests leave one by one however many processes there are. A server that asks for patience (Retry-After), or refuses
-requests for there being too many, holds back all of them and slows them down.
+with the moment from which the next request may go; whoever holds the lock of the turn waits for that moment and sets
+the next, so requests leave one by one however many processes there are. A server that asks for patience (Retry-After),
+or refuses requests for there being too many, holds back all of them and slows them down.
 """
 
 from __future__ import annotations
@@ -146,17 +146,20 @@ class HostLimiter:
 
     def _take_turn(self) -> bool:
         """Wait for the moment the rate allows. False when the host wants no request meanwhile."""
-        with self._locked() as file:
-            shared = self._read(file)
-            now = self._clock()
-            if shared.held_until > now:
-                return False
-            if shared.turn > now:
+        # Two locks: a refusal is written down at once, and does not wait behind those that wait for their turn.
+        with self._locked("turn"):
+            while True:
+                with self._locked() as file:
+                    shared = self._read(file)
+                    now = self._clock()
+                    if shared.held_until > now:
+                        return False
+                    if shared.turn <= now:
+                        turn = now + max(self._interval, shared.pace)
+                        pace = _FASTER * shared.pace
+                        self._write(file, replace(shared, turn=turn, pace=pace if pace > self._interval else 0.0))
+                        return True
                 self._sleep(shared.turn - now)
-            turn = self._clock() + max(self._interval, shared.pace)
-            pace = _FASTER * shared.pace
-            self._write(file, replace(shared, turn=turn, pace=pace if pace > self._interval else 0.0))
-            return True
 
     def _place(self, patience_seconds: float) -> int:
         since = self._clock()
@@ -201,8 +204,8 @@ class HostLimiter:
         os.pwrite(file, _RATE.pack(shared.turn, shared.held_until, shared.pace, self._boot), 0)
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
-        file = os.open(self.folder / "rate", os.O_RDWR | os.O_CREAT, 0o600)
+    def _locked(self, name: str = "rate") -> Iterator[int]:
+        file = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file

@@ -81,7 +81,7 @@ def test_nobody_else_has_the_turn_while_one_waits_for_it(tmp_path: Path) -> None
 
     def sleep(seconds: float) -> None:
         clock.sleep(seconds)
-        with (shared.folder / "rate").open("r+b") as other:
+        with (shared.folder / "turn").open("r+b") as other:
             try:
                 fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -92,6 +92,24 @@ def test_nobody_else_has_the_turn_while_one_waits_for_it(tmp_path: Path) -> None
         with shared.request(1):
             pass
     assert refused == [1]
+
+
+def test_a_refusal_does_not_wait_behind_those_that_wait_for_their_turn(tmp_path: Path) -> None:
+    clock = Clock()
+    other = limiter(tmp_path, clock, per_second=10)
+    refused = threading.Thread(target=other.hold, args=(30,), daemon=True)
+
+    def sleep(seconds: float) -> None:
+        if refused.ident is None:
+            refused.start()
+            refused.join(timeout=10)
+        clock.sleep(seconds)
+
+    shared = HostLimiter(tmp_path, "h:1", in_flight=1, per_second=10, clock=clock, sleep=sleep)
+    for _ in range(2):
+        with shared.request(1):
+            pass
+    assert clock.now >= 1_030
 
 
 def test_a_moment_from_before_the_machine_started_anew_is_ignored(tmp_path: Path) -> None:
