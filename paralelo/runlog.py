@@ -139,7 +139,13 @@ def forget_old(folder: Path, keep: int = KEEP_LOGS) -> list[Path]:
     Kinds, because an incremental sync every 15 minutes would leave nothing of last night's full sync by breakfast, and
     what went well nothing of what failed.
     """
-    runs = sorted((path for path in folder.glob("*") if path.is_dir()), key=lambda path: path.name, reverse=True)
+    now = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}~"
+
+    def age(run: Path) -> tuple[bool, str]:
+        # Runs of the future, from before the clock was put back, go first: else each later run's log would.
+        return not (run.name > now and run.name[:8].isdigit()), run.name
+
+    runs = sorted((path for path in folder.glob("*") if path.is_dir()), key=age, reverse=True)
     kept: Counter[tuple[str, bool]] = Counter()
     old = []
     for run in runs:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from paralelo import jobs, leftovers, status
+from paralelo.runlog import forget_old
 
 
 def set_clock(seconds: int, proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +38,10 @@ def test_settings_that_a_dead_run_left_are_removed_though_they_seem_to_be_of_the
     left.touch()
     os.utime(left, (time.time() + 3_600, time.time() + 3_600))
     assert leftovers.remove(tmp_path) == [left]
+
+
+def test_logs_of_the_future_do_not_take_the_place_of_todays(tmp_path: Path) -> None:
+    for name in ("20990101-000000-aaaa", "20990102-000000-aaaa", "20250101-000000-aaaa", "20250102-000000-aaaa"):
+        (tmp_path / name).mkdir()
+    forget_old(tmp_path, keep=2)
+    assert sorted(path.name[:8] for path in tmp_path.iterdir()) == ["20250101", "20250102"]
