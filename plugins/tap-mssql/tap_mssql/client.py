@@ -297,9 +297,9 @@ def _raise_what_was_told(cursor: Any) -> None:
     So it does where the server gives a result up without a word (DONE_SRVERROR): what had come would be taken for all.
     Warnings and what the server prints are of class 01.
     """
-    for state, text in cursor.messages:
+    for state, text in cursor.messages:  # "[HY000] (0)"
         if not state.startswith("[01"):
-            raise RuntimeError(text)
+            raise RuntimeError(state[1:6], text)
 
 
 def input_sizes(values: Sequence[Any]) -> list[tuple[int, int, int]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
-from tap_mssql import client
+from tap_mssql import client, errors
 
 CONFIG = {"host": "sql.example", "port": 1433, "connect_timeout_seconds": 60, "driver": "mssql-python"}
 
@@ -66,3 +67,23 @@ def test_pyodbc_gives_a_sign_for_half_a_character() -> None:
     module: Any = pytest.importorskip("tap_mssql.client_pyodbc", reason="no ODBC manager here", exc_type=ImportError)
     assert module._text("a\ud83d".encode("utf-16-le", "surrogatepass")) == "a\ufffd"
     assert module._text("ação 😀".encode("utf-16-le")) == "ação 😀"
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "told"),
+    [
+        ("[08S01] (10054)", "[Microsoft][ODBC Driver 18 for SQL Server]TCP Provider: Error code 0x2746", "was lost"),
+        ("[HY000] (0)", "[Microsoft][ODBC Driver 18 for SQL Server]Unspecified error occurred", "gave a result up"),
+        ("[01000] (5703)", "[Microsoft][ODBC Driver 18 for SQL Server]Changed language setting to us_english.", ""),
+    ],
+)
+def test_what_mssql_python_keeps_to_itself_is_told(state: str, text: str, told: str) -> None:
+    """A connection cut while a fetch has some of its rows leaves no other sign."""
+    try:
+        client._raise_what_was_told(SimpleNamespace(messages=[(state, text)]))
+    except RuntimeError as error:
+        found = errors.reading(error, "dbo.plain")
+        assert isinstance(found, SourceUnreachable)
+        assert told in str(found)
+    else:
+        assert not told
