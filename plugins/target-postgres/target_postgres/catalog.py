@@ -43,6 +43,8 @@ class LiveColumn:
     identity_always: bool = False
     stays_filled: bool = False
     """Whether its NOT NULL cannot be dropped: of a primary key, replica identity, identity or parent."""
+    loose: bool = False
+    """Whether its collation takes texts for equal that are not the same, such as `a` and `A`."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class LiveTable:
     owned: bool
     columns: dict[str, LiveColumn]
     unique_keys: tuple[tuple[str, ...], ...]
+
+    def loose(self, key: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns of a key that may have to be written where it is the same."""
+        return tuple(name for name in key if name in self.columns and self.columns[name].loose)
 
     def has_key(self, key: tuple[str, ...]) -> bool:
         """Whether a unique index on exactly these columns makes the key unique."""

@@ -33,6 +33,7 @@ class DirectLoad:
             raise ConfigurationError(f"{job.live}: an incremental sync needs a key, and the stream has none")
         self._connection = connection
         self.job = job
+        self._loose: tuple[str, ...] = ()
         self.types = self._open()
         self.sync: Sync = ledger.begin(
             connection,
@@ -67,6 +68,7 @@ class DirectLoad:
             self._change(live, plan)
         if job.key and not live.has_key(job.key):
             self._index_key()
+        self._loose = live.loose(job.key)
         return final_types(live.columns, job.columns, plan)
 
     def _check_filled(self, live: catalog.LiveTable | None) -> None:
@@ -197,7 +199,7 @@ class DirectLoad:
         """The rows into the temporary table and from there into the live one, in the caller's transaction."""
         look_as_the_role_does(self._connection)
         copy_in(self._connection, self._incoming, frame)
-        upsert = Upsert(self.job.live.sql, self._incoming, self.job.key, frame.data.column_names)
+        upsert = Upsert(self.job.live.sql, self._incoming, self.job.key, frame.data.column_names, self._loose)
         if not self.job.key:
             return Outcome(inserted=upsert.insert_all(self._connection))
         upsert.drop_superseded(self._connection, self.job.cursor, self._order)

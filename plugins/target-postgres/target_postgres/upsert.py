@@ -17,12 +17,13 @@ logger = logging.getLogger("target-postgres")
 
 @dataclass(frozen=True)
 class Upsert:
-    """`incoming` into `live`, matched by `key`; `columns` are written."""
+    """`incoming` into `live`, matched by `key`; `columns` are written, of the key only those that are `loose`."""
 
     live: sql.Identifier
     incoming: sql.Identifier
     key: Sequence[str]
     columns: Sequence[str]
+    loose: Sequence[str] = ()
 
     def drop_superseded(self, connection: Connection, cursor: str | None, came: sql.Composable) -> int:
         """Leave one incoming row a key: the greatest cursor's, of equal ones the last by `came`. Returns how many."""
@@ -34,7 +35,7 @@ class Upsert:
 
     @property
     def _values(self) -> list[str]:
-        return [name for name in self.columns if name not in self.key]
+        return [name for name in self.columns if name not in self.key or name in self.loose]
 
     def update_changed(self, connection: Connection) -> int:
         """Update live rows that differ. Returns how many."""

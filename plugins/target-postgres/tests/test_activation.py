@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import server as embedded
 from feed import Feed, load
-from psycopg.errors import UndefinedTable
+from psycopg.errors import FeatureNotSupported, UndefinedTable
 from sync_rules.exits import CheckRefused, ConfigurationError, TableInUse, TargetUnreachable
 from target_postgres.activation import statistics
 from target_postgres.activation.locking import with_short_locks
@@ -476,6 +476,25 @@ def test_what_is_equal_and_not_the_same_is_written(config: Any, db: Db, tmp_path
         load(config, feed.full(rows), activation=way)
     assert outcome(db)[:3] == (0, 3, 1)
     assert db.execute("SELECT DISTINCT j::text, n::text, d::text FROM things").fetchall() == [('{"a": 1}', "1.50", "0")]
+
+
+@pytest.mark.parametrize("way", ["swap", "merge", "incremental"])
+def test_a_key_that_is_equal_and_not_the_same_is_written(config: Any, db: Db, tmp_path: Path, way: str) -> None:
+    """As SQL Server compares texts, so may a column in the target."""
+    try:
+        db.execute("CREATE COLLATION ci (PROVIDER = icu, LOCALE = 'und-u-ks-level2', DETERMINISTIC = false)")
+    except FeatureNotSupported:
+        pytest.skip("this server is built without ICU, which such collations need")
+    db.execute("CREATE TABLE things (code varchar(5) COLLATE ci PRIMARY KEY, n integer)")
+    feed = Feed(tmp_path, columns={"code": "varchar(5)", "n": "integer"}, key=("code",), cursor=None)
+    load(config, feed.incremental([{"code": "a", "n": 1}, {"code": "b", "n": 1}]))
+    feed.started_at, rows = "2026-01-01T01:00:00+00:00", [{"code": "A", "n": 1}, {"code": "b", "n": 1}]
+    if way == "incremental":
+        load(config, feed.incremental(rows))
+    else:
+        load(config, feed.full(rows), activation=way)
+    assert db.execute("SELECT code, n FROM things ORDER BY 1").fetchall() == [("A", 1), ("b", 1)]
+    assert outcome(db)[:3] == (0, 1, 1)
 
 
 def test_rows_that_break_a_rule_of_the_live_table_do_not_take_its_place(config: Any, db: Db, feed: Feed) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from psycopg import errors as pg
 from psycopg import sql
@@ -44,7 +44,7 @@ def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Post
         carried = carry_missing(connection, job, sync, live, types)
         ddl.apply(connection, job.live, plan)
         ddl.relax_gone(connection, job.live, live, plan)
-        outcome = _write(connection, job, sync, types, staged, carried)
+        outcome = _write(connection, job, sync, types, staged, carried, live.loose(job.key))
         ledger.update_outcome(connection, sync, outcome)
         ledger.end(connection, sync, "activated", "merge", job.settings.ledger_keep_days)
         return outcome
@@ -55,7 +55,13 @@ def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Post
 
 
 def _write(
-    connection: Connection, job: Job, sync: Sync, types: Mapping[str, PostgresType], staged: int, carried: int
+    connection: Connection,
+    job: Job,
+    sync: Sync,
+    types: Mapping[str, PostgresType],
+    staged: int,
+    carried: int,
+    loose: Sequence[str],
 ) -> Outcome:
     """Stale rows first: a key that moved to another row may be unique."""
     assert sync.staging is not None
@@ -66,7 +72,7 @@ def _write(
         stale = _number(connection, query("activation.count_stale", **names))
     if job.rules.stale_rows == "flag":
         _flag(connection, job, types, names)
-    upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names)
+    upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names, loose)
     if job.rules.stale_rows != "keep" and upsert.is_intervened_in(connection):
         _tell_untreated(connection, job, types, names)
     updated = upsert.update_changed(connection)

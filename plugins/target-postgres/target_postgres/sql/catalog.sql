@@ -25,7 +25,10 @@ SELECT a.attname AS name,
        a.attidentity <> '' OR a.attinhcount > 0 OR EXISTS (
            SELECT FROM pg_catalog.pg_index AS i
            WHERE i.indrelid = a.attrelid AND (i.indisprimary OR i.indisreplident) AND a.attnum = ANY (i.indkey)
-       ) AS stays_filled
+       ) AS stays_filled,
+       EXISTS (
+           SELECT FROM pg_catalog.pg_collation AS l WHERE l.oid = a.attcollation AND NOT l.collisdeterministic
+       ) AS loose
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
