@@ -1,25 +1,19 @@
-"""How a full sync takes effect: its guards, stale rows, what survives a swap, and what readers see meanwhile."""
+"""How a full sync takes effect on rows: which are inserted, updated, stale, and which an incremental sync's."""
 
 from __future__ import annotations
 
 import datetime
-import threading
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-import server as embedded
 from feed import Feed, load
-from psycopg.errors import FeatureNotSupported, UndefinedTable
-from sync_rules.exits import CheckRefused, ConfigurationError, TableInUse, TargetUnreachable
+from psycopg.errors import FeatureNotSupported
+from sync_rules.exits import CheckRefused, TargetUnreachable
 from target_postgres.activation import statistics
-from target_postgres.activation.locking import with_short_locks
-from target_postgres.connection import connect
-from target_postgres.settings import Settings
-from things import LATER, WAYS, described, ids, last_sync, make_partitioned, outcome, sync, thing, things
+from things import LATER, WAYS, ids, last_sync, make_partitioned, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
 
@@ -86,64 +80,6 @@ def test_the_planner_knows_a_first_table(
     assert known == (5,)
 
 
-# SPEC A2
-@WAYS
-def test_an_empty_source_never_wipes_a_table(config: Any, db: Db, feed: Feed, activation: str) -> None:
-    sync(config, feed, things(*range(1, 11)), 1)
-    for rule in ("delete", "flag", "keep"):
-        feed.load = {"stale_rows": rule, "stale_column": "status", "stale_value": 0}
-        feed.version += 1
-        with pytest.raises(CheckRefused, match="sent no row"):
-            load(config, feed.full([]), activation=activation)
-    assert ids(db) == list(range(1, 11))
-    feed.version += 1
-    feed.load = {}
-    load(config, feed.full([]), activation=activation, allow_shrink=["things"])
-    assert ids(db) == []
-
-
-# SPEC A2
-def test_a_table_may_shrink_by_exactly_as_much_as_it_may(config: Any, db: Db, feed: Feed) -> None:
-    """1 - 70 / 100 is a little more than 0.3 to a computer."""
-    sync(config, feed, things(*range(1, 11)), 1)
-    sync(config, feed, things(1, 2, 3), 2, max_shrink_percent=70)
-    assert ids(db) == [1, 2, 3]
-    with pytest.raises(CheckRefused):
-        sync(config, feed, things(1), 3, max_shrink_percent=66.6)
-
-
-def test_a_flag_that_its_column_cannot_hold_is_refused_at_once(config: Any, feed: Feed) -> None:
-    sync(config, feed, things(1), 1)
-    feed.load = {"stale_rows": "flag", "stale_column": "status", "stale_value": "gone"}
-    feed.version = 2
-    with pytest.raises(ConfigurationError, match=r"'gone', which the column status \(integer\) cannot hold"):
-        load(config, [feed.schema()])
-
-
-@pytest.mark.parametrize(
-    ("key", "rules", "words"),
-    [
-        ((), {"stale_rows": "keep"}, "without a key stale rows cannot be told from others"),
-        ((), {"activation": "merge"}, "without a key its rows cannot be merged"),
-        ((), {}, "has no key, so it can only be swapped, and that cannot be: .* view public.hanging"),
-        (("id",), {"stale_rows": "flag", "stale_column": "gone", "stale_value": 1}, "the table has no such column"),
-        (("id",), {"stale_rows": "flag", "stale_column": "twice", "stale_value": 1}, "computes that column itself"),
-    ],
-)
-def test_what_could_not_take_effect_is_refused_at_once(
-    config: Any, db: Db, feed: Feed, key: tuple[str, ...], rules: dict[str, Any], words: str
-) -> None:
-    sync(config, feed, things(1), 1)
-    if key:
-        db.execute("ALTER TABLE things ADD twice bigint GENERATED ALWAYS AS (id * 2) STORED")
-    elif not rules:
-        db.execute("CREATE VIEW hanging AS SELECT * FROM things")
-    feed.version, feed.key, feed.load = 2, key, rules
-    with pytest.raises(ConfigurationError, match=words):
-        load(config, [feed.schema()])
-    assert last_sync(db, "version") == (1,)
-
-
 def test_flagged_rows_are_told_by_the_flags_value_however_it_is_written(config: Any, db: Db, feed: Feed) -> None:
     """`0` is `0.00` in a column of amounts: flagged rows counted as live would let a third of the table go."""
     feed.load = {"stale_rows": "flag", "stale_column": "amount", "stale_value": "0"}
@@ -154,23 +90,6 @@ def test_flagged_rows_are_told_by_the_flags_value_however_it_is_written(config: 
     assert outcome(db) == (0, 0, 10, 20)
     with pytest.raises(CheckRefused, match="it would shrink from 10 to 1 rows"):
         sync(config, feed, [thing(1), *things(*range(2, 11), amount=0)], 4)
-
-
-# SPEC A2
-@WAYS
-def test_a_half_read_source_is_refused(config: Any, db: Db, feed: Feed, activation: str) -> None:
-    sync(config, feed, things(*range(1, 11)), 1)
-    with pytest.raises(CheckRefused, match=r"from 10 to 7 rows, by 30.0 %"):
-        sync(config, feed, things(*range(1, 8)), 2, activation=activation)
-    assert ids(db) == list(range(1, 11))
-    sync(config, feed, things(*range(1, 9)), 3, activation=activation)
-    assert ids(db) == list(range(1, 9)), "20 % is allowed"
-    feed.load = {"stale_rows": "keep"}
-    sync(config, feed, things(1), 4, activation=activation)
-    assert ids(db) == list(range(1, 9)), "what is kept does not shrink"
-    feed.load = {"allow_shrink": ["public.things"]}
-    sync(config, feed, things(1), 5, activation=activation)
-    assert ids(db) == [1]
 
 
 # SPEC A9
@@ -272,193 +191,6 @@ def test_what_an_incremental_sync_wrote_before_the_target_had_the_lock_stays(
     assert ids(db) == list(range(1, 11))
 
 
-DEPENDENTS = {
-    "view": "CREATE VIEW hanging AS SELECT * FROM things",
-    "materialized view": "CREATE MATERIALIZED VIEW hanging AS SELECT * FROM things",
-    "rule": "CREATE RULE quiet AS ON DELETE TO things WHERE old.id < 0 DO INSTEAD NOTHING",
-    "incoming foreign key": "CREATE TABLE child (thing bigint REFERENCES things)",
-    "outgoing foreign key": "CREATE TABLE parent (status int PRIMARY KEY); INSERT INTO parent VALUES (1);"
-    "ALTER TABLE things ADD FOREIGN KEY (status) REFERENCES parent",
-    "publication": "CREATE PUBLICATION sent FOR TABLE things",
-    "publication of all": "CREATE PUBLICATION sent FOR ALL TABLES",
-    "publication of its schema": "CREATE PUBLICATION sent FOR TABLES IN SCHEMA public",
-    "trigger": "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
-    "CREATE TRIGGER quiet BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION quiet()",
-    "child table": "CREATE TABLE child () INHERITS (things)",
-    "function of its row type": "CREATE FUNCTION hanging(things) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
-    "column of its row type": "CREATE TABLE other (one things)",
-    "column of its row type's array": "CREATE TABLE other (many things[])",
-    "type that it is of": "CREATE TYPE shape AS (id bigint, name varchar(10), amount numeric(38,2), status integer,"
-    " mod_ts timestamp(6)); ALTER TABLE things OF shape",
-    "extension": "ALTER EXTENSION plpgsql ADD TABLE things",
-    "column of its own": "ALTER TABLE things ADD COLUMN note text",
-}
-
-
-# SPEC A6
-@pytest.mark.parametrize("what", list(DEPENDENTS))
-def test_a_table_that_something_depends_on_is_merged(config: Any, db: Db, feed: Feed, what: str) -> None:
-    sync(config, feed, things(*range(1, 11)), 1)
-    db.execute(DEPENDENTS[what])
-    before = db.execute("SELECT 'things'::regclass::oid").fetchone()
-    sync(config, feed, [*things(*range(1, 10)), thing(12)], 2)
-    assert ids(db) == [*range(1, 10), 12]
-    assert db.execute("SELECT 'things'::regclass::oid").fetchone() == before
-    assert last_sync(db, "activation") == ("merge",)
-    with pytest.raises(ConfigurationError, match="cannot be swapped"):
-        sync(config, feed, things(*range(1, 11)), 3, activation="swap")
-
-
-# SPEC A5
-def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
-    sync(config, feed, things(*range(1, 11)), 1)
-    statements = [
-        "DROP ROLE IF EXISTS reader, writer",
-        "SET allow_in_place_tablespaces = on",
-        "CREATE TABLESPACE fast LOCATION ''",
-        "ALTER TABLE things SET TABLESPACE fast",
-        "CREATE ROLE reader",
-        "CREATE ROLE writer",
-        "GRANT CREATE, USAGE ON SCHEMA public TO writer",
-        "ALTER TABLE things ALTER COLUMN status SET DEFAULT 7, ALTER COLUMN name SET STATISTICS 500,"
-        " ALTER COLUMN name SET STORAGE EXTERNAL, ALTER COLUMN amount SET (n_distinct = 5), ADD CHECK (id > 0),"
-        " ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE INITIALLY DEFERRED, SET (fillfactor = 70)",
-        "ALTER TABLE things ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY",
-        "CREATE SEQUENCE counted OWNED BY things.status",
-        "ALTER TABLE things ALTER COLUMN status SET DEFAULT nextval('counted')",
-        "SELECT setval(pg_get_serial_sequence('things', 'id'), 500)",
-        'CREATE INDEX "By {Name} 100%" ON things (lower(name) DESC NULLS LAST) INCLUDE (status) TABLESPACE fast'
-        " WHERE status > 0",
-        "ALTER TABLE things ADD EXCLUDE (mod_ts WITH =) USING INDEX TABLESPACE fast WHERE (id < 0)",
-        "CREATE STATISTICS together ON name, status FROM things",
-        "ALTER TABLE things ENABLE ROW LEVEL SECURITY",
-        "CREATE POLICY theirs ON things FOR SELECT TO reader USING (things.id < 5)",
-        "ALTER TABLE things REPLICA IDENTITY FULL",
-        "ALTER TABLE things CLUSTER ON things_pkey",
-        "GRANT SELECT ON things TO reader WITH GRANT OPTION",
-        "GRANT INSERT (name) ON things TO PUBLIC",
-        "COMMENT ON TABLE things IS 'it''s {} 100%'",
-        "COMMENT ON COLUMN things.name IS 'a name'",
-        "COMMENT ON INDEX things_pkey IS 'the key'",
-        "COMMENT ON CONSTRAINT one_name ON things IS 'once'",
-        "COMMENT ON POLICY theirs ON things IS 'some'",
-        "COMMENT ON STATISTICS together IS 'both'",
-        "ALTER TABLE things OWNER TO writer",
-        "REVOKE TRUNCATE ON things FROM writer",
-    ]
-    for statement in statements:
-        db.execute(statement)
-    # Default privileges would give the new table rights that the old one does not have.
-    db.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT DELETE ON TABLES TO reader")
-    before = described(server, db)
-    assert "SET default_tablespace = fast" in before
-    sync(config, feed, things(*range(1, 12)), 2, activation="swap")
-    assert last_sync(db, "activation") == ("swap",)
-    assert described(server, db) == before
-    db.execute("INSERT INTO things (name) VALUES ('next')")
-    assert ids(db)[-1] == 501
-    db.execute("DROP OWNED BY reader, writer CASCADE; DROP TABLE IF EXISTS things CASCADE; DROP ROLE reader, writer")
-    db.execute("DROP TABLESPACE fast")
-
-
-# SPEC A10
-def test_a_long_reader_does_not_make_others_queue(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
-    sync(config, feed, things(*range(1, 11)), 1)
-    with psycopg.connect(server.dsn(db.info.dbname)) as reader:
-        reader.execute("SELECT count(*) FROM things")
-        feed.version = 2
-        with pytest.raises(TableInUse, match="locked"):
-            load(
-                config,
-                feed.full(things(*range(1, 12))),
-                activation="swap",
-                lock_timeout_seconds=0.1,
-                activation_patience_seconds=0.8,
-            )
-        assert ids(db) == list(range(1, 11)), "the old rows are there, and can be read"
-        reader.rollback()
-    schema, *_, done, active = feed.full(things(*range(1, 12)))
-    load(config, [schema, done, active], activation="swap")
-    assert ids(db) == list(range(1, 12)), "what was staged is kept and takes effect later"
-
-
-class Readers:
-    """Threads that read the table without a pause, each in its own way, and note what they see."""
-
-    def __init__(self, dsn: str, ways: list[str]) -> None:
-        self.seen: set[Any] = set()
-        self.failures: list[str] = []
-        self.reads = 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._read, args=(dsn, way)) for way in ways]
-
-    def __enter__(self) -> Readers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _read(self, dsn: str, way: str) -> None:
-        statement = "SELECT count(*), min(status), max(status) FROM public.things"
-        with psycopg.connect(
-            dsn, autocommit=way != "repeatable", prepare_threshold=0 if way == "prepared" else None
-        ) as db:
-            if way == "repeatable":
-                db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            while not self._stop.is_set():
-                try:
-                    if way == "repeatable":
-                        # The snapshot is taken before the table is first touched.
-                        db.execute("SELECT count(*) FROM pg_class")
-                        time.sleep(0.01)
-                    self.seen.add(db.execute(statement).fetchone())
-                    db.rollback() if way == "repeatable" else None
-                    self.reads += 1
-                except (UndefinedTable, psycopg.Error) as error:
-                    self.failures.append(f"{way}: {error}")
-                    return
-
-
-# SPEC A4
-@WAYS
-def test_readers_see_the_old_rows_or_the_new(
-    config: Any, server: embedded.Server, db: Db, feed: Feed, activation: str
-) -> None:
-    sync(config, feed, things(*range(1, 201), status=0), 0)
-    allowed = {(200, 0, 0)}
-    with Readers(server.dsn(db.info.dbname), ["simple", "simple", "prepared", "repeatable", "repeatable"]) as readers:
-        for version in range(1, 9):
-            count = 200 + version
-            allowed.add((count, version, version))
-            sync(config, feed, things(*range(1, count + 1), status=version), version, activation=activation)
-    assert readers.failures == []
-    assert readers.seen <= allowed
-    assert readers.reads > 50
-    assert last_sync(db, "activation") == (activation,)
-
-
-# SPEC A4
-def test_an_old_snapshot_never_sees_a_part(config: Any, server: embedded.Server, db: Db, feed: Feed) -> None:
-    """A REPEATABLE READ transaction that began between two staged batches would see the first one alone."""
-    sync(config, feed, things(*range(1, 11)), 1)
-    feed.version = 2
-    lines = feed.full(things(*range(1, 11), status=2), page=5)
-    load(config, lines[:3])
-    with psycopg.connect(server.dsn(db.info.dbname)) as reader:
-        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        reader.execute("SELECT 1 FROM pg_class")
-        with pytest.raises(TableInUse, match="snapshot_wait_seconds"):
-            load(config, [lines[0], *lines[3:]], activation="swap", snapshot_wait_seconds=0.2)
-        load(config, [lines[0], *lines[5:]], snapshot_wait_seconds=0.2)
-        assert last_sync(db, "activation") == ("merge",)
-        assert reader.execute("SELECT count(*), max(status) FROM things").fetchone() == (10, 1)
-    assert ids(db, "status = 2") == list(range(1, 11))
-
-
 @pytest.mark.parametrize("way", ["swap", "merge", "incremental"])
 def test_what_is_equal_and_not_the_same_is_written(config: Any, db: Db, tmp_path: Path, way: str) -> None:
     db.execute("CREATE TABLE things (id bigint PRIMARY KEY, j json, n numeric, d double precision)")
@@ -497,14 +229,6 @@ def test_a_key_that_is_equal_and_not_the_same_is_written(config: Any, db: Db, tm
     assert outcome(db)[:3] == (0, 1, 1)
 
 
-def test_rows_that_break_a_rule_of_the_live_table_do_not_take_its_place(config: Any, db: Db, feed: Feed) -> None:
-    sync(config, feed, things(1, 2), 1)
-    db.execute("ALTER TABLE things ADD CONSTRAINT once UNIQUE (name)")
-    with pytest.raises(CheckRefused, match=r"could not create unique index \.\.\. \(constraint once\)"):
-        sync(config, feed, things(1, 2, Name="same"), 2, activation="swap")
-    assert ids(db, "name <> 'same'") == [1, 2]
-
-
 @pytest.mark.parametrize("way", ["swap", "merge", "incremental"])
 def test_what_is_unique_beside_the_key_may_move_to_another_row(config: Any, db: Db, feed: Feed, way: str) -> None:
     """From a row that is stale, or has another value now, to one that is new."""
@@ -516,46 +240,6 @@ def test_what_is_unique_beside_the_key_may_move_to_another_row(config: Any, db: 
     else:
         sync(config, feed, rows, 2, activation=way)
     assert ids(db, "name = 'a'") == [7]
-
-
-# SPEC A10
-def test_an_exclusive_lock_is_waited_for_as_long_as_is_set(config: Any) -> None:
-    brief = Settings.of({**config, "lock_timeout_seconds": 0.25})
-    with connect(brief, "test") as ours:
-        waits = with_short_locks(ours, brief, "t", lambda: ours.execute("SHOW lock_timeout").fetchone())
-    assert waits == ("250ms",)
-
-
-# SPEC A10
-def test_a_deadlock_is_tried_again(config: Any, db: Db, feed: Feed) -> None:
-    sync(config, feed, things(1, 2), 1)
-    db.execute("CREATE SEQUENCE tries")
-    db.execute(
-        "CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('public.tries') = 1 THEN"
-        " RAISE EXCEPTION 'met' USING ERRCODE = 'deadlock_detected'; END IF; RETURN NEW; END $$"
-    )
-    db.execute("CREATE TRIGGER meets BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION meet()")
-    sync(config, feed, things(1, 2, status=2), 2)
-    assert ids(db, "status = 2") == [1, 2]
-
-
-# SPEC A7
-@WAYS
-def test_a_key_that_the_target_would_number_itself(
-    config: Any, db: Db, feed: Feed, tmp_path: Path, activation: str
-) -> None:
-    """Rows have the source's keys, those that are written, carried and kept alike."""
-    db.execute(
-        "CREATE TABLE things (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(10),"
-        " amount numeric(38,2), status integer, mod_ts timestamp(6))"
-    )
-    load(config, feed.incremental(things(10, 20)))
-    feed.load = {"stale_rows": "keep", "activation": activation}
-    lines = feed.full(things(20, 30), page=1)
-    load(config, lines[:3])
-    load(config, Feed(tmp_path).incremental(things(40)))
-    load(config, [lines[0], *lines[3:]])
-    assert (ids(db), last_sync(db, "mode")) == ([10, 20, 30, 40], ("incremental",))
 
 
 @pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT"])
