@@ -8,7 +8,7 @@ from psycopg import sql
 
 from target_postgres.catalog import LiveTable, TableName
 from target_postgres.connection import Connection, look_as_the_role_does
-from target_postgres.names import column_list, filled_up, incoming_of
+from target_postgres.names import column_list, filled_up, incoming_of, shorten
 from target_postgres.queries import query
 from target_postgres.shape import MAX_COLUMNS, Changes, Column
 
@@ -30,9 +30,11 @@ def create_table(
     key: Sequence[str] = (),
     *,
     unlogged: bool = False,
+    later: TableName | None = None,
 ) -> None:
-    """Create a table with these columns and, when a key is given, its primary key."""
-    parts: list[sql.Composable] = [_definition(column) for column in columns]
+    """Create a table with these columns and, when a key is given, its primary key. `later` is what it is to be called:
+    its constraints are from the start."""
+    parts: list[sql.Composable] = [_definition(column, (later or name).table) for column in columns]
     if key:
         parts.append(sql.SQL("PRIMARY KEY ({})").format(column_list(key)))
     look_as_the_role_does(connection)
@@ -145,6 +147,10 @@ def drop_table(connection: Connection, name: TableName) -> None:
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name.sql))
 
 
-def _definition(column: Column) -> sql.Composed:
-    ending = sql.SQL("" if column.nullable else " NOT NULL")
-    return sql.SQL("{} {}{}").format(sql.Identifier(column.name), column.type.sql, ending)
+def _definition(column: Column, table: str) -> sql.Composed:
+    definition = sql.SQL("{} {}").format(sql.Identifier(column.name), column.type.sql)
+    if column.nullable:
+        return definition
+    # From PostgreSQL 18 on a NOT NULL has a name, earlier ones pass over it.
+    name = sql.Identifier(shorten(f"{table}_{column.name}_not_null"))
+    return definition + sql.SQL(" CONSTRAINT {} NOT NULL").format(name)

@@ -91,7 +91,7 @@ class FullLoad:
             )
             assert sync.staging is not None
             if live is None:
-                ddl.create_table(connection, sync.staging, job.columns, unlogged=unlogged)
+                ddl.create_table(connection, sync.staging, job.columns, unlogged=unlogged, later=job.live)
             else:
                 ddl.create_like(connection, sync.staging, job.live, unlogged=unlogged)
                 ddl.apply(connection, sync.staging, plan)

@@ -175,6 +175,17 @@ def test_an_index_that_could_not_be_made_is_left_behind(config: Any, db: Db, fee
     assert list(indexes(db)) == ["things_pkey"]
 
 
+def test_a_not_null_is_called_by_the_tables_name(config: Any, db: Db, feed: Feed) -> None:
+    """Not by that of the staging table, which was this one first."""
+    if db.info.server_version < 180_000:
+        pytest.skip("NOT NULL has no name before PostgreSQL 18")
+    feed.not_null = ("id", "status")
+    for version in (1, 2):
+        sync(config, feed, things(1, 2), version)
+        names = db.execute("SELECT conname FROM pg_constraint WHERE contype = 'n' AND conrelid = 'things'::regclass")
+        assert sorted(names.fetchall()) == [("things_id_not_null",), ("things_status_not_null",)]
+
+
 def test_a_comment_on_a_not_null_that_the_source_does_not_keep(config: Any, db: Db, feed: Feed) -> None:
     if db.info.server_version < 180_000:
         pytest.skip("NOT NULL has no comment before PostgreSQL 18")
