@@ -19,7 +19,8 @@ CREATE OR REPLACE FUNCTION paralelo_stores.as_stored(value boolean) RETURNS json
     'SELECT to_json(value::integer)';
 
 CREATE OR REPLACE FUNCTION paralelo_stores.as_stored(value double precision) RETURNS json LANGUAGE sql STABLE STRICT AS $$
-    SELECT CASE value WHEN 'inf' THEN '{"real": "inf"}' WHEN '-inf' THEN '{"real": "-inf"}' ELSE to_json(value) END
+    SELECT CASE WHEN value = 'inf' THEN '{"real": "inf"}' WHEN value = '-inf' THEN '{"real": "-inf"}'
+        WHEN value = trunc(value) AND abs(value) < 1e16 THEN (value::bigint || '.0')::json ELSE to_json(value) END
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.as_text(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$

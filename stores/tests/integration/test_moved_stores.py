@@ -101,7 +101,8 @@ def test_values_of_another_kind_and_other_columns_that_came_later_are_taken_alon
     _feedback(path, "q")
     with closing(sqlite3.connect(path)) as file:
         file.executescript(
-            "CREATE TABLE a (t TEXT, r REAL, b BLOB, o BOOLEAN); INSERT INTO a VALUES ('x', 9e999, x'00', 1);"
+            "CREATE TABLE a (t TEXT, r REAL, b BLOB, o BOOLEAN);"
+            "INSERT INTO a VALUES ('x', 9e999, x'00', 1), ('y', 2.0, x'', 0);"
             "CREATE TABLE moved (one TEXT, two TEXT); INSERT INTO moved VALUES ('1', '2')"
         )
     assert migrate(command_environment, tmp_path).returncode == 0
@@ -117,6 +118,7 @@ def test_values_of_another_kind_and_other_columns_that_came_later_are_taken_alon
     assert db.execute("SELECT reason FROM archive.rejected_rows WHERE source_rowid = 4").fetchone() is not None
     assert db.execute("SELECT t, r, b, o, more FROM archive.f__a ORDER BY _rowid").fetchall() == [
         ("x", {"real": "inf"}, {"base64": "AA=="}, 1, None),
+        ("y", 2.0, {"base64": ""}, 0, None),
         ({"base64": "AQ=="}, "r", "b", "o", "m"),
     ]
     assert db.execute("SELECT one, two FROM archive.f__moved ORDER BY _rowid").fetchall() == [("1", "2"), ("3", "4")]
