@@ -9,6 +9,7 @@ from typing import Any
 
 KINDS = {
     "status": "answer with `status`, in the API's error form; `retry_after` adds that header",
+    "echo": "answer 400 with the request's Authorization and the user's password in the message",
     "redirect": "answer 302 with `location`",
     "html": "answer 200 with a page of HTML",
     "excuse": "answer 200 with a message where something else was asked for",

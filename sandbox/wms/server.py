@@ -188,6 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, path: str, parameters: Mapping[str, str], fault: Fault | None) -> Answer:
         if fault is not None and fault.kind == "status":
             return _refused(fault, error("INJECTED", f"Injected fault {fault.status}"))
+        if fault is not None and fault.kind == "echo":
+            said = f"{self.headers.get('Authorization')} {self.stand_in.account.password}"
+            return Answer.of(400, error("VALIDATION_ERROR", f"Not understood: {said}"))
         if fault is not None and fault.kind == "redirect":
             return Answer.of(302, {}).with_header("Location", fault.location)
         if not self._is_basic() and not self._is_bearer():

@@ -85,6 +85,7 @@ class Client:
             raise ConfigurationError(f"the proxy that the environment names cannot be used: {error}") from error
         self._deadline = Deadline()
         self._deadline.hold(self._http)
+        self._password = str(config.get("password") or "")
         self._auth: Auth = auth_from(config, self._http)
         self._limiter = HostLimiter(
             limits_root(config),
@@ -213,6 +214,8 @@ class Client:
         if status == 200:
             return
         words = words_of(status, body)
+        for secret in filter(None, (answer.request.headers["authorization"].partition(" ")[2], self._password)):
+            words = words.replace(secret, "***")  # a gateway may quote the request
         if status == 401:
             raise Unauthorized(words)
         if status == 404 and is_apis_own(body):

@@ -199,6 +199,12 @@ def test_logs_hold_no_secret_and_no_query(wms: WmsServer, source: Make, caplog: 
     assert "create_user__startswith" not in caplog.text
 
 
+def test_an_answer_that_quotes_the_credentials_is_told_without_them(wms: WmsServer, source: Make) -> None:
+    wms.faults.set([Fault("echo", query=FULL_PAGES)])
+    with pytest.raises(ConfigurationError, match=r"Not understood: Basic \*\*\* \*\*\* "):  # SPEC O3
+        full(source())
+
+
 def test_a_filter_that_the_sync_needs_itself_is_refused(wms: WmsServer, source: Make) -> None:
     with pytest.raises(ConfigurationError, match="the filter id__lt is one the sync itself needs"):
         full(source(filters={"allocation": {"id__lt": 10**12}}))
