@@ -155,6 +155,31 @@ def test_snapshot_that_is_not_allowed_is_told_before_the_sync(
     assert "table resumo-faixas" not in found
 
 
+def test_what_a_server_does_not_tell_of_its_database_is_skipped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sync goes on without it."""
+    monkeypatch.setattr(survey, "_DATABASE", "SELECT 1, 1, 'x' FROM sys.there_is_none")
+    _, found = _asked(capsys, "bi-credores")
+    assert _levels(found, "isolation") == {"skipped"}
+
+
+@pytest.mark.parametrize(
+    ("version", "edition", "level"),
+    [
+        ("10.50.6000.34", "Standard Edition (64-bit)", "problem"),
+        ("11.0.7001.0", "Standard Edition (64-bit)", "ok"),
+        ("10.0.17154.0", "SQL Azure", "ok"),  # a dedicated pool of Synapse
+    ],
+)
+def test_azures_servers_are_not_judged_by_their_version(
+    monkeypatch: pytest.MonkeyPatch, version: str, edition: str, level: str
+) -> None:
+    monkeypatch.setattr(survey, "version", lambda _connection: (version, edition))
+    findings = source.checks([one for one in project.tables() if one.name == "bi-credores"], os.environ)
+    assert {one.level for one in findings if one.check == "source version"} == {level}
+
+
 def test_meltanos_database_that_cannot_be_reached_is_told_with_its_reason(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ from paralelo.propose import Looked
 
 CLOCK_SECONDS = 60.0
 LEAST_VERSION = 11
-"""SQL Server 2012: the oldest that has everything the tap asks for."""
+"""SQL Server 2012: the oldest that has all the tap asks for. Azure's servers count otherwise: Synapse is 10.0."""
 _NEARBY = ("localhost", "127.0.0.1", "::1")
 
 
@@ -79,9 +79,10 @@ def clock(check: str, theirs: datetime, ours: datetime) -> Iterator[Finding]:
 
 def _version(connection: Connection) -> Iterator[Finding]:
     version, edition = survey.version(connection)
+    major = version.partition(".")[0]
     if not version:
         yield skipped("source version", "the server does not say")
-    elif version.partition(".")[0].isdigit() and int(version.partition(".")[0]) < LEAST_VERSION:
+    elif "Azure" not in edition and major.isdigit() and int(major) < LEAST_VERSION:
         yield problem("source version", f"SQL Server {version}", "SQL Server 2012 (11.0) or newer is needed")
     else:
         yield ok("source version", f"SQL Server {version}, {edition}")
@@ -101,7 +102,11 @@ def _tls(connection: Connection, wanted: Mapping[str, Any]) -> Iterator[Finding]
 
 
 def _isolation(connection: Connection, wanted: str) -> Iterator[Finding]:
-    snapshot, versioned, collation = survey.database(connection)
+    state, versioned, collation = survey.database(connection)
+    if state is None:
+        yield skipped("isolation", "the server does not say what the database allows")
+        return
+    snapshot = state == 1
     allowed = "snapshot is allowed" if snapshot else "snapshot is not allowed"
     if wanted == "snapshot" and not snapshot:
         fix = "TAP_MSSQL_ISOLATION=auto, or ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON"

@@ -1,6 +1,6 @@
 """What a sync need not know and whoever plans one does: the order of indexes, sizes, the server's version and clock.
 
-Only `clock` and `database` are what every login may know. The rest is asked for and done without where it is refused: a
+Only `clock` is what every login may know. The rest is asked for and done without where it is refused: a
 login of few rights is the usual one.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from sync_rules.exits import ConfigurationError
 from sync_rules.lookback import moment_of
 
 from tap_mssql.client import Connection
@@ -38,7 +37,7 @@ JOIN sys.schemas s ON s.schema_id = o.schema_id
 WHERE p.index_id IN (0, 1) AND RTRIM(o.type) = 'U' AND o.is_ms_shipped = 0{named}
 GROUP BY s.name, o.name
 """
-DATABASE = """
+_DATABASE = """
 SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int), collation_name
 FROM sys.databases WHERE name = DB_NAME()
 """
@@ -75,13 +74,13 @@ def sizes(connection: Connection, wanted: Sequence[TableName] = ()) -> dict[Tabl
     return {TableName(schema, table): int(pages or 0) * PAGE_BYTES for schema, table, pages in found}
 
 
-def database(connection: Connection) -> tuple[bool, bool, str | None]:
-    """Whether the database allows snapshot isolation, whether READ COMMITTED reads row versions, its collation."""
-    found = connection.rows(DATABASE)
+def database(connection: Connection) -> tuple[int | None, bool, str | None]:
+    """1 where snapshots are allowed (None: the server does not say), whether row versions are read, the collation."""
+    found = optional(connection, _DATABASE)
     if not found:
-        raise ConfigurationError("the server does not show this login its own database in sys.databases")
+        return None, False, None
     allowed, versioned, collation = found[0]
-    return int(allowed or 0) == 1, bool(versioned), collation
+    return int(allowed or 0), bool(versioned), collation
 
 
 def version(connection: Connection) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sync_rules.exits import ConfigurationError
 from sync_rules.singer.tap import PagedTap
 
-from tap_mssql.discovery import TableName, describe, optional
+from tap_mssql.discovery import TableName, describe
 from tap_mssql.settings import SETTINGS
 from tap_mssql.streams import TableStream
 
@@ -74,8 +74,10 @@ class TapMssql(PagedTap):
 
     def _choose_isolation(self, connection: Connection) -> str:
         """Which isolation the reads run in; said in the log."""
+        from tap_mssql import survey
+
         wanted = self.config["isolation"]
-        allowed, versioned, self.database_collation = self._database_facts(connection)
+        allowed, versioned, self.database_collation = survey.database(connection)
         used = wanted
         if wanted == "auto":
             used = "snapshot" if allowed == 1 else "read_committed"
@@ -87,16 +89,6 @@ class TapMssql(PagedTap):
         how = "row versions" if used == "snapshot" or versioned else "shared locks"
         self.logger.info("reading in isolation %s (%s)", used, how)
         return str(used)
-
-    def _database_facts(self, connection: Connection) -> tuple[int | None, bool, str | None]:
-        """Whether snapshots are allowed (None: the server does not say), row versions used, and the collation."""
-        from tap_mssql.survey import DATABASE
-
-        found = optional(connection, DATABASE)
-        if not found:
-            return None, False, None
-        allowed, versioned, collation = found[0]
-        return int(allowed or 0), bool(versioned), collation
 
     def _stream_of(self, entry: Any) -> TableStream:
         """A stream by its catalog entry."""
