@@ -49,11 +49,13 @@ class Connection(Protocol):
         *,
         table: str,
         most: int | None = None,
+        asked_on: bool = False,
     ) -> Generator[pa.RecordBatch, None, None]:
         """The result as record batches of up to `fetch_size` rows.
 
         `schema` is what the columns are to become: a driver without Arrow of its own builds them by it. `most` says how
-        many rows there can be, as it does for `rows`. Closing the iterator early cancels the query.
+        many rows there can be, as it does for `rows`; `asked_on`, that the caller asks for what may be missing, so that
+        the connection need not be asked after. Closing the iterator early cancels the query.
         """
 
     def close(self) -> None:
@@ -238,6 +240,7 @@ class MssqlPythonConnection:
         *,
         table: str,
         most: int | None = None,
+        asked_on: bool = False,
     ) -> Generator[pa.RecordBatch, None, None]:
         """The result as the driver's own record batches, in the driver's types."""
         with self._explained(table):
@@ -252,7 +255,7 @@ class MssqlPythonConnection:
                         yield batch
                         del batch
                 _raise_what_was_told(cursor)
-                if came != most:
+                if came != most and not asked_on:
                     self._be_there(cursor)
             finally:
                 cursor.close()

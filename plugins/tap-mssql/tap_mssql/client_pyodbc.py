@@ -59,6 +59,7 @@ class PyodbcConnection:
         *,
         table: str,
         most: int | None = None,  # noqa: ARG002
+        asked_on: bool = False,  # noqa: ARG002
     ) -> Generator[pa.RecordBatch, None, None]:
         """The result as record batches of the given schema."""
         with self._explained(table):

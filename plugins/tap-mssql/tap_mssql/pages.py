@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 from sync_rules.batch_info import Key, KeyValue
+from sync_rules.exits import SourceUnreachable
 
 from tap_mssql import arrow_values, clocks
 from tap_mssql.client import Connection
@@ -23,7 +25,7 @@ ALONE_BYTES = 4_194_304
 FETCH_BUFFER_BYTES = 67_108_864
 """Most bytes that a fetch's buffers may take: a driver makes room for every value's declared length, in every row."""
 _TRIES = 3
-"""How often a page is read in which a row was met twice."""
+"""How often a page is read in which a row was met twice, or which is empty where there are rows."""
 _FORGET = 4
 """Pages of a few large rows become pages of many small ones again, each so many times as long as the last."""
 
@@ -98,13 +100,23 @@ class PageReader:
         return rows
 
     def read(
-        self, conditions: Sequence[Condition], rows: int, *, with_cursor: bool = False, alone: bool = True
+        self,
+        conditions: Sequence[Condition],
+        rows: int,
+        *,
+        with_cursor: bool = False,
+        alone: bool = True,
+        lowest: Key | None = None,
     ) -> PageRows:
         """A page of `rows` rows, condition after condition, cut where it holds more than `page_bytes`.
 
-        It is in descending key order or, `with_cursor`, in ascending order of the cursor and the key.
+        It is in descending key order or, `with_cursor`, in ascending order of the cursor and the key. The first has
+        `ended` only where the server says that no row lies below its last one, or that one is the `lowest` there can
+        be: a driver may hand out the first rows of a result that broke off as if they were all. By the cursor, which
+        often no index has, asking would read the table once more.
 
-        Raises LargeRows, before any is fetched, for rows that have to be read `alone` where this is not.
+        Raises LargeRows, before any is fetched, for rows that have to be read `alone` where this is not, and
+        SourceUnreachable where there are rows and none comes.
 
         With shared locks a scan of the clustered index meets a row twice that moves in it meanwhile, and the sort by
         another key puts the two side by side: such a page is read again. So is one with a `?` in a text that came in
@@ -112,7 +124,10 @@ class PageReader:
         """
         tries = 0
         while tries < _TRIES:
-            found = self._read(conditions, rows, with_cursor=with_cursor, alone=alone)
+            found = self._read(conditions, rows, with_cursor=with_cursor, alone=alone, lowest=lowest)
+            if found is None:
+                tries += 1
+                continue
             doubtful = self._doubtful(found.batches)
             if doubtful:
                 self._queries = replace(self._queries, as_stored=self._queries.as_stored - doubtful)
@@ -120,6 +135,10 @@ class PageReader:
                 break
             else:
                 tries += 1
+        if found is None:
+            raise SourceUnreachable(
+                f"{self._name}: the server answers that there are rows, and sends none; the state sent so far holds"
+            )
         return found
 
     def _doubtful(self, batches: Sequence[pa.RecordBatch]) -> set[str]:
@@ -130,14 +149,17 @@ class PageReader:
             if any(arrow_values.holds_mark(batch.column(name)) for batch in batches)
         }
 
-    def _read(self, conditions: Sequence[Condition], rows: int, *, with_cursor: bool, alone: bool) -> PageRows:
+    def _read(
+        self, conditions: Sequence[Condition], rows: int, *, with_cursor: bool, alone: bool, lowest: Key | None
+    ) -> PageRows | None:
         page = self._queries.cursor_page if with_cursor else self._queries.page
         extras = [c for c, text in zip(self._queries.key, self._queries.key_texts(), strict=True) if text]
         raw_schema = self._raw_schema(extras, with_cursor=with_cursor)
         batches: list[pa.RecordBatch] = []
         size = count = 0
         large = False
-        for condition in conditions:
+        for number, condition in enumerate(conditions):
+            before = count
             sql, values = page(rows - count, condition)
             largest = 0
             if self._large:
@@ -148,7 +170,9 @@ class PageReader:
                 raise LargeRows
             most = rows - count
             fetch = min(most, self._fetch_size(largest))
-            source = self.connection.batches(sql, values, fetch, raw_schema, table=self._name, most=most)
+            source = self.connection.batches(
+                sql, values, fetch, raw_schema, table=self._name, most=most, asked_on=not with_cursor
+            )
             for batch in source:
                 if not batch.num_rows:
                     continue
@@ -161,7 +185,23 @@ class PageReader:
             if count >= rows:
                 self._row_bytes = max(self._row_bytes / _FORGET, size / count) if self._row_bytes else 0.0
                 return self._finish(batches, count, size, ended=False, with_cursor=with_cursor, large=large)
+            last = batches[-1] if count > before else None
+            if not with_cursor and self._has_more(condition, len(conditions) - 1 - number, last, lowest):
+                return self._finish(batches, count, size, ended=False, large=large) if batches else None
         return self._finish(batches, count, size, ended=True, with_cursor=with_cursor, large=large)
+
+    def _has_more(self, condition: Condition, fixed: int, last: pa.RecordBatch | None, lowest: Key | None) -> bool:
+        """Whether the condition has rows below the last one of those that came, None where none did."""
+        key = None
+        if last is not None:
+            with self._fitting():
+                arrow_values.cast_batch(last.slice(last.num_rows - 1), self._schema)
+                key = self._key_of_last(last, len(self._schema) + len(self._queries.losses))
+            if key == lowest:
+                return False
+        questions = self._queries.further(condition, fixed, key)
+        answers = (self.connection.rows(sql, values, table=self._name, most=1) for sql, values in questions)
+        return any(not answer or answer[0][0] for answer in answers)
 
     def read_whole(self) -> Iterator[PageRows]:
         """All rows in one pass, handed on in pages."""
@@ -214,16 +254,21 @@ class PageReader:
         final = batches[-1]
         if with_cursor:
             cursor = arrow_values.key_value(final.column(final.num_columns - 1)[-1].as_py())
-        try:
+        with self._fitting():
             key = self._key_of_last(final, at) if keyed else None
             driver_types = final.schema.types
             del final
             cast = [arrow_values.cast_batch(batches.pop(0), self._schema) for _ in range(len(batches))]
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SourceChanged(f"{self._name}: values do not fit the types the table was described with") from error
         halves = sum(arrow_values.replaced(batch, self._wide) for batch in cast)
         repeated = keyed and not with_cursor and arrow_values.repeats(cast, self._key_at)
         return PageRows(cast, driver_types, rows, size, key, cursor, ended, digits, offsets, halves, large, repeated)
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SourceChanged(f"{self._name}: values do not fit the types the table was described with") from error
 
     def _key_of_last(self, batch: pa.RecordBatch, extras: int) -> Key:
         """The last row's key, from the columns themselves or from their exact texts."""

@@ -77,6 +77,20 @@ class TableQueries:
         extras = [*(text for text in self.key_texts() if text), self.cursor_text()]
         return self._top(rows, condition, self._list(extras), by_cursor=True)
 
+    def further(self, condition: Condition, fixed: int, last: Key | None) -> list[Statement]:
+        """What answers 1 where a full sync's range has rows below the last key, None for any at all, and else 0.
+
+        `fixed` is how many columns the condition holds to one value each: no row lies below those.
+        """
+        where, values = condition
+        if last is None:
+            return [self._any(where, values)]
+        below = self._beyond(self.key, last, "<", inclusive=False)
+        return [
+            self._any(f"{where} AND {more}" if where else more, [*values, *bounds])
+            for more, bounds in below[: len(below) - fixed]
+        ]
+
     def cursor_text(self) -> str:
         """The cursor's exact text, or number."""
         cursor = self._cursor()
@@ -133,6 +147,10 @@ class TableQueries:
         name, marker = quote(cursor.name), bound(cursor, self.database_collation)
         where = f"WHERE {name} <= {marker} ORDER BY {name} DESC"
         return f"SELECT TOP (1) {self.cursor_text()} FROM {self.table} {where}", [now]
+
+    def _any(self, where: str, values: Sequence[KeyValue]) -> Statement:
+        some = f"SELECT 1 FROM {self.table}{_where(where)}"
+        return f"SELECT CASE WHEN EXISTS ({some}) THEN 1 ELSE 0 END", list(values)
 
     def _top(self, rows: int, condition: Condition, selected: str, *, by_cursor: bool = False) -> Statement:
         """The first rows under the condition: by descending key, or by ascending cursor and key."""

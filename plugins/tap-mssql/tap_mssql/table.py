@@ -363,7 +363,8 @@ class MssqlTable:
             return SpanPage(PageRows([], None, ended=True), None, last=True)
         with self._readers.one() as reader:
             rows = reader.page_rows()
-            found = reader.read([self._queries.span(below - 1, at_least)], rows, alone=False)
+            end = None if at_least is None else (at_least,)
+            found = reader.read([self._queries.span(below - 1, at_least)], rows, alone=False, lowest=end)
         lowest = int(found.key[0]) if found.key is not None else None
         return SpanPage(found, lowest, last=found.ended or lowest == at_least)
 

@@ -56,9 +56,10 @@ class WatchedConnection:
         *,
         table: str,
         most: int | None = None,
+        asked_on: bool = False,
     ) -> Generator[pa.RecordBatch, None, None]:
         """The result as record batches, the next one fetched while the last is worked on, unless that one is large."""
-        source = iter(self._inner.batches(sql, values, fetch_size, schema, table=table, most=most))
+        source = iter(self._inner.batches(sql, values, fetch_size, schema, table=table, most=most, asked_on=asked_on))
         coming: Future[pa.RecordBatch | None] | None = None
         try:
             while (batch := self._result(coming or self._ask(lambda: next(source, None)), table)) is not None:

@@ -35,8 +35,9 @@ class Driver:
         *,
         table: str,
         most: int | None = None,
+        asked_on: bool = False,
     ) -> Generator[pa.RecordBatch, None, None]:
-        del sql, values, fetch_size, schema, table, most
+        del sql, values, fetch_size, schema, table, most, asked_on
         self.result = self._fetch()  # held, as a traceback holds it: it does not end by being forgotten
         return self.result
 
