@@ -74,6 +74,7 @@ _PASSING = {
     "not enough resources": "the server takes no more requests just now",
     "waiting to optimize": "the server takes no more requests just now",
     "please try again": "the server asks to try again later",
+    "could not continue scan": "rows were moved on the server while they were read",
     "unspecified error": "the server gave a result up and did not say why",
 }
 """What others do on the server while a query runs, in its words and ours: the next run goes on."""

@@ -159,6 +159,7 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
         (theirs("42000", "Could not use view or function 'dbo.t' because of binding errors.", 4413), 2, "mend it"),
         (theirs("40001", "Transaction was deadlocked on lock resources", 1205), 3, "deadlock"),
         (theirs("HY000", "Unspecified error occurred on SQL Server.", 0), 3, "gave a result up"),
+        (theirs("42000", "Could not continue scan with NOLOCK due to data movement.", 601), 3, "rows were moved"),
         (theirs("42000", "A timeout occurred while waiting for memory resources to execute", 8645), 3, "memory"),
         (theirs("42000", "There is insufficient system memory in resource pool 'default'", 701), 3, "memory"),
         (theirs("HY000", "The service has encountered an error. Please try again. Error code 1", 40197), 3, "later"),
