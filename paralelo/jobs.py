@@ -22,6 +22,7 @@ from sync_rules.exits import ConfigurationError
 from paralelo import progress, project, redact, runlog
 from paralelo.outcomes import Outcome, judge
 from paralelo.runlog import RunLog
+from paralelo.status import boot_id
 from paralelo.usage import began, members
 
 TERM_GRACE_SECONDS = 20.0
@@ -174,19 +175,24 @@ def _launch(
 
 
 def owner() -> str:
-    """This process, told apart from another that has its number: each container has a process 1."""
-    return f"{os.getpid()}-{began(psutil.Process()):.0f}"
+    """This process, told apart from others that have its number: each container has a process 1, each start of the
+    machine gives numbers and times anew."""
+    return f"{os.getpid()}-{began(psutil.Process()):.0f}-{_boot()}"
 
 
 def lives(owner: str) -> bool:
     """Whether the process that called itself so lives."""
-    pid, _, since = owner.partition("-")
-    if not (pid.isdigit() and since.isdigit()):
+    pid, since, boot = [*owner.split("-"), "", ""][:3]
+    if not (pid.isdigit() and since.isdigit()) or boot != _boot():
         return False
     try:
         return abs(began(psutil.Process(int(pid))) - int(since)) < _TOLERANCE_SECONDS
     except psutil.Error:
         return False
+
+
+def _boot() -> str:
+    return boot_id()[:8]
 
 
 def meltano() -> Path:

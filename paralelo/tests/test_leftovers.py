@@ -12,7 +12,13 @@ from paralelo import jobs, leftovers, usage
 
 def test_a_scratch_folder_belongs_to_a_process_and_not_to_whoever_has_its_number_now(tmp_path: Path) -> None:
     began = int(usage.began(psutil.Process()))
-    names = {"mine": f"{jobs.owner()}-aaaa", "earlier": f"{os.getpid()}-{began + 3_600}-bbbb", "first": "1-1000-cccc"}
+    _, _, boot = jobs.owner().split("-")
+    names = {
+        "mine": f"{jobs.owner()}-aaaa",
+        "earlier": f"{os.getpid()}-{began + 3_600}-{boot}-bbbb",
+        "first": f"1-1000-{boot}-cccc",
+        "of the last start": f"{os.getpid()}-{began}-0000aaaa-dddd",
+    }
     for name in names.values():
         (tmp_path / jobs.SCRATCH / name).mkdir(parents=True)
     leftovers.remove(tmp_path)

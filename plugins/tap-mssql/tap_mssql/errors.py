@@ -168,16 +168,16 @@ def reading(error: Exception, table: str, timeout_seconds: int | None = None) ->
         )
     if state == "HYT00" or "query timeout" in low:
         limit = f" of {timeout_seconds} s" if timeout_seconds else ""
-        return SourceUnreachable(f"{table}: the query time-out{limit} passed; the state sent so far holds")
+        return SourceUnreachable(f"{table}: the query time-out{limit} passed; nothing is lost, run it again")
     if state in _LOST or (
         "connection" in low and ("closed" in low or "lost" in low or "reset" in low or "broken" in low)
     ):
-        return SourceUnreachable(f"{table}: the connection was lost while reading; the state sent so far holds")
+        return SourceUnreachable(f"{table}: the connection was lost while reading; nothing is lost, run it again")
     if "unknown ddbc error" in low or "function sequence error" in low:
         # mssql-python 1.16 while it fetches: a query time-out leaves neither an SQLSTATE nor a word, or the wrong ones.
         return SourceUnreachable(
             f"{table}: reading ended without a reason, as it does where a query time-out passes amid a result;"
-            " the state sent so far holds"
+            " nothing is lost, run it again"
         )
     return SyncError(f"{table}: the server refused a query (SQLSTATE {state or 'unknown'}): {_without_values(text)}")
 
@@ -199,8 +199,12 @@ def _refused(table: str, state: str, text: str) -> str:
         return "there is no such table or view in the database" if itself else f"it reads {name}, which is not there"
     if "permission was denied on the column" in low:
         return f"the user has no right to SELECT its column {name}: grant it, or leave the column out by `select`"
-    if "permission was denied" in low:
+    if denied := re.search(r"(?:the )?([a-z][a-z ]*) permission was denied", text, re.IGNORECASE):
+        if denied[1].upper() != "SELECT":  # a function that a view calls, the server's own views that it reads
+            return f"the user has no right to {denied[1]}{f' {name}' if name else ''}, which reading it takes"
         return f"the user has no right to SELECT from {'it' if itself else f'{name}, which it reads'}"
+    if "permission denied for" in low:  # PostgreSQL's words, where it speaks TDS
+        return f"the user lacks a right: {_short(text)}"
     if "transaction isolation level is set to snapshot" in low:
         return "a memory-optimised table cannot be read in isolation snapshot: set isolation to read_committed"
     if "snapshot isolation" in low and "not allowed in this database" in low:

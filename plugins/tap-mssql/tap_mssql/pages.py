@@ -137,7 +137,7 @@ class PageReader:
                 tries += 1
         if found is None:
             raise SourceUnreachable(
-                f"{self._name}: the server answers that there are rows, and sends none; the state sent so far holds"
+                f"{self._name}: the server answers that there are rows, and sends none; nothing is lost, run it again"
             )
         return found
 

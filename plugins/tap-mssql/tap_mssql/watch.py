@@ -93,7 +93,7 @@ class WatchedConnection:
         except NotYet as error:
             waited = self._patience + GRACE_SECONDS
             raise SourceUnreachable(
-                f"{table}: the server sent nothing for {waited:g} s; the state sent so far holds"
+                f"{table}: the server sent nothing for {waited:g} s; nothing is lost, run it again"
             ) from error
 
     def _work(self) -> None:

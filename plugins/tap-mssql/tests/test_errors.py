@@ -154,6 +154,13 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
             "its column CPF",
         ),
         (theirs("42000", "The SELECT permission was denied on the object 'inner'.", 229), 2, "inner, which it reads"),
+        (
+            theirs("42000", "VIEW SERVER STATE permission was denied on object 'server', database 'master'.", 300),
+            2,
+            "no right to VIEW SERVER STATE server, which reading it takes",
+        ),
+        (theirs("42000", "The EXECUTE permission was denied on the object 'f'.", 229), 2, "no right to EXECUTE f"),
+        (theirs("42501", "permission denied for table t", 33557097), 2, "lacks a right: permission denied for table t"),
         (theirs("42S02", "Invalid object name 'other.dbo.inner'.", 208), 2, "it reads other.dbo.inner"),
         (theirs("42S02", "Could not find server 'LNK' in sys.servers.", 7202), 2, "linked server LNK"),
         (theirs("42000", "Could not use view or function 'dbo.t' because of binding errors.", 4413), 2, "mend it"),
