@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +38,12 @@ def compare_segments(sides: Sides, segments: Sequence[TableSegment], tally: Tall
     """
     with ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="verify-deep") as pool:
         try:
-            for done in [pool.submit(_compare_segment, sides, segment, tally, rows) for segment in segments]:
+            for done in as_completed([pool.submit(_compare_segment, sides, part, tally, rows) for part in segments]):
                 done.result()
         except BaseException:
             # The others would go on to their ends before the error, or the signal, is told.
             tally.stopped = True
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 

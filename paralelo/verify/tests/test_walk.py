@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sync_rules.column_types import ColumnType
+from sync_rules.exits import SourceUnreachable
 
-from paralelo.verify import deep, quick, table
+from paralelo.verify import deep, merging, quick, table
 from paralelo.verify import tally as tallies
 from paralelo.verify.deep import Sides
 from paralelo.verify.segments import TableSegment, position
@@ -96,6 +100,27 @@ def test_empty_tables_are_equal() -> None:
     first, leaves = quick.survey(sides, TableSegment(TABLE), parallel=4)
     assert len(first) == 1
     assert not leaves
+
+
+class Broken(MemorySide):
+    """The rows above the first range cannot be read, and those of the first are long in coming."""
+
+    def read(self, segment: TableSegment, since: str | None, *, ordered: bool) -> Iterator[pa.RecordBatch]:
+        if segment.range.lower is not None:
+            raise SourceUnreachable("gone")
+        for batch in super().read(segment, since, ordered=ordered):
+            time.sleep(0.01)
+            yield batch
+
+
+def test_an_error_ends_the_comparison_of_other_ranges_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "_BLOCK_ROWS", 10)
+    both = rows(TABLE, values())
+    sides, source, _ = sides_of(Broken(both, 10), MemorySide(both, 10))
+    parts = whole(sides.source).split(4)
+    with pytest.raises(SourceUnreachable, match="gone"):
+        deep.compare_segments(sides, parts, tally_of(), parallel=2, rows=ROWS)
+    assert source.rows_read < ROWS / 4 - 10
 
 
 @pytest.mark.parametrize("copied", [START - timedelta(days=1), None])
