@@ -61,13 +61,18 @@ def survey(sides: Sides, whole: TableSegment, *, parallel: int) -> tuple[list[Ra
     """
     roots = whole.split(parallel)
     with ThreadPoolExecutor(max_workers=2 * len(roots), thread_name_prefix="verify-quick") as pool:
-        first = _measure_all(sides, roots, SPLIT_FACTOR // len(roots), pool)
-        leaves: list[Range] = []
-        differing = [found for found in first if not found.same]
-        while differing:
-            leaves.extend(found for found in differing if not _worth_cutting(found))
-            cut = [found.segment for found in differing if _worth_cutting(found)]
-            differing = [found for found in _measure_all(sides, cut, SPLIT_FACTOR, pool) if not found.same]
+        try:
+            first = _measure_all(sides, roots, SPLIT_FACTOR // len(roots), pool)
+            leaves: list[Range] = []
+            differing = [found for found in first if not found.same]
+            while differing:
+                leaves.extend(found for found in differing if not _worth_cutting(found))
+                cut = [found.segment for found in differing if _worth_cutting(found)]
+                differing = [found for found in _measure_all(sides, cut, SPLIT_FACTOR, pool) if not found.same]
+        except BaseException:
+            # What waits for its turn would be asked all the same before the error, or the signal, is told.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return first, leaves
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,10 +13,11 @@ import pytest
 from sync_rules.column_types import ColumnType
 from sync_rules.exits import SourceUnreachable
 
-from paralelo.verify import deep, merging, quick, table
+from paralelo.verify import deep, merging, quick, segments, table
 from paralelo.verify import tally as tallies
 from paralelo.verify.deep import Sides
 from paralelo.verify.segments import TableSegment, position
+from paralelo.verify.sides import Measured
 from paralelo.verify.table import Options
 from paralelo.verify.tally import Tally
 from paralelo.verify.tests.memory import MOMENT, TABLE, MemorySide, rows
@@ -121,6 +122,27 @@ def test_an_error_ends_the_comparison_of_other_ranges_too(monkeypatch: pytest.Mo
     with pytest.raises(SourceUnreachable, match="gone"):
         deep.compare_segments(sides, parts, tally_of(), parallel=2, rows=ROWS)
     assert source.rows_read < ROWS / 4 - 10
+
+
+class Unreachable(MemorySide):
+    """It is measured once, and then no more."""
+
+    asked = 0
+
+    def measure(self, segment: TableSegment, cuts: Sequence[int], since: str | None) -> Measured:
+        self.asked += 1
+        if self.asked == 2:
+            raise SourceUnreachable("gone")
+        time.sleep(0.1)
+        return super().measure(segment, cuts, since)
+
+
+def test_an_error_of_one_side_is_the_last_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "_LEAF_ROWS", 10)
+    sides, source, _ = sides_of(Unreachable(rows(TABLE, values())), MemorySide(rows(TABLE, values()).slice(0, 0)))
+    with pytest.raises(SourceUnreachable, match="gone"):
+        quick.survey(sides, whole(sides.source), parallel=1)
+    assert source.asked < 1 + segments.SPLIT_FACTOR
 
 
 @pytest.mark.parametrize("copied", [START - timedelta(days=1), None])
