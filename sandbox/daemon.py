@@ -27,6 +27,9 @@ from .tds.server import SqlServer
 
 log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.5
+"""A signal that comes just before a wait begins does not end it."""
+
 
 class _Control(socketserver.StreamRequestHandler):
     server: ControlServer
@@ -102,7 +105,8 @@ def serve(folder: Path, made: Settings) -> None:
     threading.Thread(target=control.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: control.ended.set())
-    control.ended.wait()
+    while not control.ended.wait(_LOOK_SECONDS):
+        pass
     control.shutdown()
     server.stop()
     with contextlib.suppress(Exception):

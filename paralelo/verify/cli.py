@@ -18,6 +18,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.text import Text
 from sync_rules.exits import SyncError
+from sync_rules.signals import woken_by_signals
 
 from paralelo.live import terminal_console
 from paralelo.verify import html, scratch, terminal
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     heard = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
     before = {one: signal.signal(one, _end) for one in heard}
     try:
-        return _run(chosen)
+        with woken_by_signals():
+            return _run(chosen)
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)

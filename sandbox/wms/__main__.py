@@ -120,7 +120,8 @@ def _serve(options: argparse.Namespace) -> int:
     server.start()
     control.announce(options.folder, server)
     try:
-        signal.pause()
+        while True:  # `signal.pause()` would miss one that comes just before it
+            time.sleep(0.5)
     except KeyboardInterrupt:
         pass
     finally:

@@ -17,6 +17,7 @@ import asyncpg
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 from sync_rules.exits import Exit
+from sync_rules.signals import woken_by_signals
 
 from stores.engine import Database
 from stores.migration import report
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _end)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _end)
-    return told.end(_ended(given, told))
+    with woken_by_signals():
+        return told.end(_ended(given, told))
 
 
 def _end(signum: int, _frame: FrameType | None) -> None:

@@ -48,8 +48,6 @@ class Reader(SingerReader):
             ) from None
         except ValueError:
             raise SyncError("a line of the input has a number of more digits than PostgreSQL holds") from None
-        except RecursionError:
-            raise SyncError("a line of the input holds values within values, deeper than can be read") from None
         if not isinstance(message, dict):
             raise SyncError("a line of the input is not a JSON object")
         _check_fields(message)

@@ -297,6 +297,8 @@ class TargetPostgres(Target):
             raise
         except psycopg.Error as error:
             raise tell(error) from error
+        except RecursionError as error:  # where depends on the Python: reading a line, or copying what it held
+            raise SyncError("a line of the input holds values within values, deeper than can be read") from error
         except BrokenPipeError as error:
             raise SyncError("whoever read the STATE lines is gone") from error
         except Exception as error:

@@ -19,6 +19,7 @@ from singer_sdk.helpers._compat import SingerSDKPythonEOLWarning
 from singer_sdk.plugin_base import SingerCommand
 
 from sync_rules.exits import ConfigurationError, Exit, SyncError, end, end_at_once
+from sync_rules.signals import woken_by_signals
 
 _JSON_OPTIONS = ("config", "catalog", "state")
 _SOON_SECONDS = 0.001
@@ -82,7 +83,8 @@ class OneLineErrors(SingerCommand):
         # The SDK's word on Python 3.10, which this project is for as well, in the log of every run.
         warnings.filterwarnings("ignore", category=SingerSDKPythonEOLWarning)
         try:
-            return self._first(*args, **kwargs)
+            with woken_by_signals():
+                return self._first(*args, **kwargs)
         except Ended as ended:  # perhaps while another end was being weighed
             signal.setitimer(signal.ITIMER_REAL, 0)
             if ended.why:
