@@ -24,7 +24,6 @@ import pytest
 from singer_sdk import typing as th
 from singer_sdk.singerlib import RecordMessage, StateMessage
 from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
-from sync_rules import exits
 from sync_rules.batch_files import BatchFolder
 from sync_rules.batch_info import BatchInfo
 from sync_rules.bookmarks import FullBookmark
@@ -106,13 +105,6 @@ def test_a_signal_waits_for_the_line_to_be_whole(
     assert ended[-1] == "now"
 
 
-@pytest.fixture
-def ending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That the process is to end at once counts for the test only."""
-    monkeypatch.setattr(exits, "_AT_ONCE", [False])
-
-
-@pytest.mark.usefixtures("ending")
 def test_a_target_that_went_away_is_told_so() -> None:
     class Gone(SimpleSingerWriter):
         def write_message(self, message: Any) -> None:
@@ -341,7 +333,6 @@ def test_the_environment_comes_before_a_dotenv_file(tmp_path: Path, monkeypatch:
     assert Things._env_var_config == {"password": "new", "page_size": 7}
 
 
-@pytest.mark.usefixtures("ending")
 def test_a_tap_that_is_told_to_end_finishes_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted(io.StringIO):
         def write(self, text: str) -> int:

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
-from sync_rules import exits
 from sync_rules.batch_info import Key, KeyValue
 from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError
@@ -270,10 +269,8 @@ class MssqlTable:
         """Close every connection. Where ranges are still being read the process ends without waiting for them."""
         if self._ranges is not None:
             self._ranges.close()
-        if self._readers.in_use or (self._ranges is not None and not self._ranges_ended):
-            exits.end_at_once()
-            return
-        self._readers.close()
+        if not self._readers.in_use and (self._ranges is None or self._ranges_ended):
+            self._readers.close()
 
     def _handover(self, now: KeyValue) -> KeyValue:
         """The clock, or the newest stamp where that is lower; said where a lookback would not have reached it."""

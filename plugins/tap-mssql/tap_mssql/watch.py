@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sync_rules import exits
 from sync_rules.exits import SourceUnreachable
 
 if TYPE_CHECKING:
@@ -77,10 +77,8 @@ class WatchedConnection:
         self._closed = True
         ended = self._ask(self._inner.close)
         self._calls.put(None)
-        try:
+        with suppress(NotYet):
             ended.result(_CLOSE_SECONDS)
-        except NotYet:
-            exits.end_at_once()
 
     def _ask(self, call: Callable[[], Result]) -> Future[Result]:
         future: Future[Result] = Future()

@@ -22,7 +22,7 @@ from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_SOURCE_OPTION, RemoveR
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 from sync_rules.bookmarks import forgotten
-from sync_rules.exits import ConfigurationError, SyncError, end_at_once
+from sync_rules.exits import ConfigurationError, SyncError
 from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.settings import from_environment, read_numbers
 
@@ -282,7 +282,6 @@ class TargetPostgres(Target):
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the SDK's
         """End at once. What is committed stays; the rest is rolled back, and read again."""
-        end_at_once()  # a second signal that met the interpreter on its way out would kill it, and change the code
         why = f"ended by {signal.Signals(signum).name}; what is committed stays, the next run goes on from it"
         end_by(Ended(128 + signum, why))
 

@@ -18,7 +18,7 @@ import click
 from singer_sdk.helpers._compat import SingerSDKPythonEOLWarning
 from singer_sdk.plugin_base import SingerCommand
 
-from sync_rules.exits import ConfigurationError, Exit, SyncError, end, end_at_once
+from sync_rules.exits import ConfigurationError, Exit, SyncError, end
 from sync_rules.signals import woken_by_signals
 
 _JSON_OPTIONS = ("config", "catalog", "state")
@@ -90,8 +90,6 @@ class OneLineErrors(SingerCommand):
             if ended.why:
                 self.logger.log(ended.level, "%s", ended.why, exc_info=ended.__cause__ if _wants_traceback() else None)
             Ended.told = True
-            if ended.exit_code:
-                end_at_once()  # threads that fetch may be within a library that crashes when the interpreter goes
             end(ended.exit_code)
 
     def _first(self, *args: Any, **kwargs: Any) -> Any:

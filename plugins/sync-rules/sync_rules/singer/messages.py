@@ -19,7 +19,6 @@ from singer_sdk.singerlib import ActivateVersionMessage, Message, RecordMessage,
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import SimpleSingerWriter
 
-from sync_rules import exits
 from sync_rules.exits import TargetUnreachable
 
 UNREAD = "the target stopped reading: see its own messages"
@@ -110,8 +109,6 @@ class Lines:
     def _unread() -> TargetUnreachable:
         # Without this the interpreter tries to flush the pipe once more at exit, and complains about it.
         sys.stdout = sys.stderr
-        # Whoever ran the target ends this process, too: a signal that meets an interpreter on its way out kills it.
-        exits.end_at_once()
         return TargetUnreachable(UNREAD)
 
 

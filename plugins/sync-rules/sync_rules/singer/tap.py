@@ -13,7 +13,7 @@ from singer_sdk import Tap
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TapCapabilities
 
-from sync_rules.exits import Exit, end_at_once
+from sync_rules.exits import Exit
 from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.messages import UNREAD, Lines
 from sync_rules.singer.settings import check, from_environment, refuse
@@ -120,12 +120,10 @@ class PagedTap(Tap):
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """End at once and say so by the exit code.
 
-        The SDK would write the state, which may be ahead of what was handed over, and exit with 0. A driver in which
-        another thread still waits must not be torn down below it: it would crash, and the code would tell of that.
+        The SDK would write the state, which may be ahead of what was handed over, and exit with 0.
         """
 
         def stop() -> None:
-            end_at_once()
             if self._unread:
                 end_by(Ended(Exit.TARGET_UNREACHABLE, UNREAD))
             else:
