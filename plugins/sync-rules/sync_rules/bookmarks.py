@@ -103,7 +103,9 @@ class IncrementalBookmark:
     from UTC of the zone that clock runs in. Both are needed to lose nothing when daylight saving ends (see
     lookback.py). `cursor_column` tells a bookmark of another column apart. `unfinished` is where a run was cut short
     whose source can go on from there: (the upper end of its window, the cursor it came to, and the key, where it was
-    within the rows of one cursor). `fingerprint` is the full sync's: of another table or key it cannot go on.
+    within the rows of one cursor). `fingerprint` is the full sync's: of another table or key it cannot go on. `low` is
+    where the run that wrote this began to read, and `rows` how many went to the target in its batch files, None where
+    they went as records, which may be filtered on the way: a target that has lost some of them tells by these.
     """
 
     cursor: KeyValue
@@ -113,6 +115,8 @@ class IncrementalBookmark:
     cursor_column: str | None = None
     unfinished: tuple[KeyValue, KeyValue, Key | None] | None = None
     fingerprint: str | None = None
+    low: KeyValue | None = None
+    rows: int | None = None
 
     def to_state(self) -> dict[str, Any]:
         """Every field, always."""
@@ -124,3 +128,12 @@ class IncrementalBookmark:
         if not saved or saved.get("mode") != "incremental" or saved.get("cursor") is None:
             return None
         return _read(cls, _known(cls, saved))
+
+
+def taken_back(saved: object, began: str, low: KeyValue) -> dict[str, Any] | None:
+    """An incremental sync's saved bookmark as that of a run which began then and has read nothing: the next run begins
+    at `low` less the lookback. None for any other value."""
+    bookmark = IncrementalBookmark.from_state(saved) if isinstance(saved, Mapping) else None
+    if bookmark is None:
+        return None
+    return replace(bookmark, clock=low, low=low, rows=None, started_at=began, unfinished=None).to_state()

@@ -81,7 +81,9 @@ def plan(
     """
     if saved is not None and saved.unfinished is not None:
         high, at, key = saved.unfinished
-        bookmark = replace(saved, clock=high, started_at=clock.started_at, unfinished=None, cursor_column=cursor_column)
+        bookmark = replace(
+            saved, clock=high, started_at=clock.started_at, unfinished=None, cursor_column=cursor_column, low=at
+        )
         return Window(at, high, within=key), bookmark
     if saved is None and full_sync is not None and full_sync.cursor_at_start is not None:
         at_start = full_sync.cursor_at_start
@@ -99,6 +101,7 @@ def plan(
         utc_offset_minutes=clock.utc_offset_minutes,
         started_at=clock.started_at,
         cursor_column=cursor_column,
+        low=low,
     )
     return Window(low, clock.now), bookmark
 

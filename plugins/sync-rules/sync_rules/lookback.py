@@ -69,6 +69,11 @@ def advance(bookmark: KeyValue, seen: KeyValue | None) -> KeyValue:
     return max(bookmark, seen, key=_order)
 
 
+def lower(one: KeyValue, other: KeyValue) -> KeyValue:
+    """The lower of the two."""
+    return min(one, other, key=_order)
+
+
 def _order(value: KeyValue) -> tuple[datetime, str] | tuple[int, str]:
     """Sort key: moments by their instant and then by the digits a datetime cannot hold; numbers as numbers."""
     if isinstance(value, int):

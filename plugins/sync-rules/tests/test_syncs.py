@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from sync_rules.batch_info import BatchInfo, Key
-from sync_rules.bookmarks import FullBookmark, IncrementalBookmark
+from sync_rules.bookmarks import FullBookmark, IncrementalBookmark, taken_back
 from sync_rules.exits import CheckRefused, LimitReached
 from sync_rules.full import Beginning, Deadline, KeyRange, Page
 from sync_rules.incremental import Clock, CursorPage, Window
@@ -33,6 +33,7 @@ class Table:
     now: str = NOON
     refused: bool = False
     name: str = "dbo.t"
+    counts: bool = True
     columns: Sequence[Any] = ()
     states: list[dict[str, Any]] = field(default_factory=list)
     handed_over: list[list[int]] = field(default_factory=list)
@@ -153,6 +154,32 @@ def test_it_says_whose_end_it_goes_on_from() -> None:
     assert table.plan(None, full_sync).goes_on_from == "the full sync's start"
     saved = replace(table.run_incremental(), started_at="the last sync's start")
     assert table.plan(saved.to_state(), full_sync).describe()["goes_on_from"] == "the last sync's start"
+
+
+def test_it_says_what_the_target_has_to_hold() -> None:
+    """SPEC I10. A server that took over may lack the last commits of a run: it is read again from its beginning."""
+    table = Table()
+    with pytest.raises(LimitReached):
+        table.run_incremental(deadline=AT_ONCE)
+    cut = table.states[-1]
+    assert table.plan(cut).describe()["held"] == {"rows": 3, "low": "2025-06-01T11:00:00"}
+    # What the cut run left, 3 to 10, and the window after it, which is all of the lookback's.
+    whole = table.run_incremental(cut).to_state()
+    assert (whole["rows"], whole["low"]) == (17, "2025-06-01T10:40:00")
+    assert table.plan(taken_back(whole, "then", whole["low"])).window.low == "2025-06-01T10:10:00"
+    assert table.plan(taken_back(whole, "then", whole["low"])).describe()["held"] is None
+    assert taken_back(None, "then", 1) is None
+
+
+def test_what_goes_out_as_records_may_be_filtered_on_the_way() -> None:
+    table = Table(counts=False)
+    assert table.plan(table.run_incremental().to_state()).held is None
+
+
+def test_a_full_sync_that_is_done_has_taken_effect() -> None:
+    full_sync = replace(Table().run_full(), cursor_at_start=NOON)
+    assert Table().plan(None, full_sync).held == {"activated": True}
+    assert Table().plan(None, replace(full_sync, done=False)).held is None
 
 
 def test_a_bookmark_of_another_column_is_not_used() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 import psycopg
+from sync_rules.bookmarks import taken_back
 from sync_rules.exits import ConfigurationError
 
 from target_postgres import catalog, ddl, exact, ledger, leftovers, rejects
@@ -14,7 +16,7 @@ from target_postgres.activation.locking import with_short_locks
 from target_postgres.connection import Connection, counts_bytes, look_as_the_role_does
 from target_postgres.copying import copy_in
 from target_postgres.encode import Frame
-from target_postgres.errors import is_about_data
+from target_postgres.errors import LedgerGap, is_about_data
 from target_postgres.job import Job
 from target_postgres.ledger import Counts, Outcome, Sync
 from target_postgres.postgres_types import PostgresType
@@ -91,10 +93,20 @@ class DirectLoad:
         """What came between an older copy of the database and the tap's bookmark would never come."""
         job = self.job
         since = job.goes_on_from if job.mode == "incremental" else None
-        if since is not None and not ledger.holds_since(self._connection, job.live, job.stream, since):
+        if since is None:
+            return
+        here = ledger.held_since(self._connection, job.live, job.stream, since)
+        if not here.any or (job.held.get("activated") and not here.activated):
             raise ConfigurationError(
                 f"{job.live}: this sync goes on from one of {since}, which this database does not hold: it was restored"
                 " from an older copy, or is another one; run its full sync, and this one goes on from its bookmark"
+            )
+        rows = int(job.held.get("rows") or 0)
+        if here.rows < rows and not here.later:
+            raise LedgerGap(
+                f"{job.live}: of the {rows} rows of the sync of {since}, from which this one goes on, the database"
+                f" holds {here.rows}: a server took over that lacked its last commits; the next run reads them again",
+                partial(taken_back, began=since, low=job.held["low"]),
             )
 
     def _change(self, live: catalog.LiveTable, plan: Changes) -> None:

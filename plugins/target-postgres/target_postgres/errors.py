@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from psycopg import errors as pg
+from sync_rules.bookmarks import forgotten
 from sync_rules.exits import ConfigurationError, DataRefused, Exit, SyncError, TableInUse, TargetUnreachable
 
 _QUOTED = re.compile(r"[\"\u00ab\u00bb\u201c-\u201f].*[\"\u00ab\u00bb\u201c-\u201f]", re.DOTALL)
@@ -36,10 +39,15 @@ _LANGUAGES = ("plpy_elog.c", "plperl.c", "pltcl.c")
 class LedgerGap(SyncError):
     """The ledger and the tap's state do not meet: the staging table was lost, or the state is of another database.
 
-    A restart helps: the last STATE takes the stream's bookmark back, so the next run begins a new version.
+    A restart helps: the last STATE takes the stream's bookmark back, by `back`; by default so that the next run begins
+    a new version.
     """
 
     exit = Exit.LEDGER_GAP
+
+    def __init__(self, message: str, back: Callable[[object], dict[str, Any] | None] = forgotten) -> None:
+        super().__init__(message)
+        self.back = back
 
 
 def is_about_data(error: psycopg.Error) -> bool:

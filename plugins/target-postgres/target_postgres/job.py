@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sync_rules.exits import ConfigurationError
@@ -18,7 +18,8 @@ from target_postgres.shape import Column, columns_of
 class Job:
     """What a SCHEMA asks for. `key` and `cursor` are names in the database; `version` is None unless it is a full sync
     of a tap of ours. `cursor_at_start` is the source's clock when that began, in the cursor's own terms, and
-    `provable_as` the name by which `verify` knows the source's table, None where it cannot compare it."""
+    `provable_as` the name by which `verify` knows the source's table, None where it cannot compare it. `held` is what
+    has to be here of the sync that this one goes on from."""
 
     stream: str
     live: TableName
@@ -35,6 +36,7 @@ class Job:
     estimate: int | None = None
     cursor_at_start: str | None = None
     goes_on_from: str | None = None
+    held: Mapping[str, Any] = field(default_factory=dict)
     provable_as: str | None = None
 
     @property
@@ -81,5 +83,6 @@ def job_of(stream: str, schema: Mapping[str, Any], key_properties: Sequence[str]
         estimate=said.get("estimate"),
         cursor_at_start=said["cursor_at_start"] if isinstance(said.get("cursor_at_start"), str) else None,
         goes_on_from=said.get("goes_on_from"),
+        held=said.get("held") or {},
         provable_as=said.get("provable_as"),
     )

@@ -190,10 +190,23 @@ def filled(connection: Connection, live: TableName, stream: str) -> bool:
     return connection.execute(query("ledger.filled"), values).fetchone() == (True,)
 
 
-def holds_since(connection: Connection, live: TableName, stream: str, since: str) -> bool:
-    """Whether this database has had a sync of the stream that began at `since` (ISO 8601 with offset) or later."""
+@dataclass(frozen=True)
+class Held:
+    """What this database has of the syncs that began at some moment or since: whether any, whether one later, the rows
+    of those of that very moment, and whether a full one took effect."""
+
+    any: bool
+    later: bool
+    rows: int
+    activated: bool
+
+
+def held_since(connection: Connection, live: TableName, stream: str, since: str) -> Held:
+    """What there is of the stream's syncs that began at `since` (ISO 8601 with offset) or later."""
     values = {"schema": live.schema, "table": live.table, "stream": stream, "since": since}
-    return connection.execute(query("ledger.holds_since"), values).fetchone() == (True,)
+    row = connection.execute(query("ledger.held_since"), values).fetchone()
+    assert row is not None
+    return Held(*row)
 
 
 def abandon_unfinished(connection: Connection, live: TableName) -> int:

@@ -21,7 +21,6 @@ from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities
 from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_SOURCE_OPTION, RemoveRecordTransform
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
-from sync_rules.bookmarks import forgotten
 from sync_rules.exits import ConfigurationError, SyncError
 from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.settings import from_environment, read_numbers
@@ -274,7 +273,7 @@ class TargetPostgres(Target):
         if self._latest_state is not None:
             state = copy.deepcopy(self._latest_state)
             bookmarks = state.get("bookmarks", {})
-            anew = forgotten(bookmarks.pop(stream, None))
+            anew = error.back(bookmarks.pop(stream, None))
             if anew is not None:
                 bookmarks[stream] = anew
             self._write_state_message(state)

@@ -40,6 +40,7 @@ class Feed:
     resumable: bool = True
     started_at: str = "2026-01-01T00:00:00+00:00"
     goes_on_from: str | None = None
+    held: dict[str, Any] | None = None
     provable_as: str | None = None
     files: int = 0
 
@@ -64,7 +65,7 @@ class Feed:
         if mode == "full":
             said.update(version=self.version, resumable=self.resumable, provable_as=self.provable_as)
         else:
-            said.update(goes_on_from=self.goes_on_from)
+            said.update(goes_on_from=self.goes_on_from, held=self.held)
         schema = {"type": "object", "properties": properties, "x-paralelo": said}
         return _line(type="SCHEMA", stream=self.stream, schema=schema, key_properties=list(self.key))
 

@@ -10,8 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 import server as embedded
-from feed import Feed, load
-from sync_rules.exits import AlreadyRunning, ConfigurationError
+from feed import Feed, load, run
+from sync_rules.exits import AlreadyRunning, ConfigurationError, Exit
+from target_postgres.errors import LedgerGap
 from things import START, ids, last_sync, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
@@ -247,6 +248,35 @@ def test_a_database_that_lacks_what_the_bookmark_stands_for(config: Any, db: Db,
         load(config, feed.incremental(things(3)))
     assert ids(db) == [1]
     sync(config, feed, things(1, 2), 2)
+    load(config, feed.incremental(things(3)))
+    assert ids(db) == [1, 2, 3]
+
+
+def test_a_server_that_took_over_without_the_last_commits(config: Any, db: Db, feed: Feed) -> None:
+    """SPEC I10. The run began there, and some of the rows that the bookmark stands for never came."""
+    load(config, feed.incremental(things(1, 2)))
+    feed.goes_on_from, feed.started_at = feed.started_at, "2026-01-02T00:00:00+00:00"
+    feed.held = {"rows": 3, "low": "where it began"}
+    with pytest.raises(LedgerGap, match=r"of the 3 rows of the sync of 2026-01-01.* holds 2"):
+        load(config, feed.incremental(things(4)))
+    ended = run(config, feed.folder, feed.incremental(things(4)))
+    assert (ended.code, ids(db)) == (Exit.LEDGER_GAP, [1, 2])
+    back = ended.states[-1]["bookmarks"][feed.stream]
+    assert (back["cursor"], back["clock"], back["rows"]) == ("after 1", "where it began", None)
+    assert (back["started_at"], back["unfinished"]) == (feed.goes_on_from, None)
+    feed.held = {"rows": 2, "low": "where it began"}
+    load(config, feed.incremental(things(3, 4)))
+    assert ids(db) == [1, 2, 3, 4]
+
+
+def test_a_server_that_took_over_before_a_full_sync_had_taken_effect(config: Any, db: Db, feed: Feed) -> None:
+    """SPEC I10. The bookmark says that it had; the changes alone would pass for the whole table."""
+    *lines, _, _ = feed.full(things(1, 2))
+    load(config, lines)
+    feed.goes_on_from, feed.held = feed.started_at, {"activated": True}
+    with pytest.raises(ConfigurationError, match="which this database does not hold"):
+        load(config, feed.incremental(things(3)))
+    sync(config, feed, things(1, 2), 1)
     load(config, feed.incremental(things(3)))
     assert ids(db) == [1, 2, 3]
 

@@ -21,12 +21,18 @@ from sync_rules.singer.records import records
 class Output(Protocol):
     """Takes the pages of one stream."""
 
+    @property
+    def counts(self) -> bool:
+        """Whether the target counts as many rows as go out here: records may be filtered on the way."""
+
     def page(self, batches: Sequence[pa.RecordBatch], info: BatchInfo) -> None:
         """Hand one page over. When this returns, its STATE may be written."""
 
 
 class BatchOutput:
     """Pages as Arrow files. As a context manager: it ends when the target has taken every file."""
+
+    counts = True
 
     def __init__(self, stream: str, schema: pa.Schema, folder: BatchFolder, lines: Lines) -> None:
         self._stream = stream
@@ -51,6 +57,8 @@ class BatchOutput:
 
 class RecordOutput:
     """Pages as RECORD lines; `limit` cuts a dry run short."""
+
+    counts = False
 
     def __init__(self, stream: str, lines: Lines, limit: int | None = None) -> None:
         self._stream = stream

@@ -13,6 +13,7 @@ from sync_rules.batch_info import BatchInfo, KeyValue
 from sync_rules.bookmarks import FullBookmark, IncrementalBookmark, forgotten
 from sync_rules.exits import CheckRefused, ConfigurationError
 from sync_rules.full import Deadline
+from sync_rules.lookback import lower
 from sync_rules.singer.handover import in_terms_of
 from sync_rules.singer.outputs import Output
 from sync_rules.singer.source import Source
@@ -63,6 +64,8 @@ class IncrementalPlan:
     estimate: int | None
     goes_on_from: str | None = None
     """When the sync began whose end this one goes on from: the target has to hold it."""
+    held: dict[str, Any] | None = None
+    """What the target has to hold of that sync."""
     then: Callable[[IncrementalBookmark], IncrementalPlan] | None = field(default=None, repr=False)
     """From the bookmark at its end, the window after it, where this one is what a run left that was cut short."""
 
@@ -72,6 +75,7 @@ class IncrementalPlan:
             "sync_mode": "incremental",
             "started_at": self.bookmark.started_at,
             "goes_on_from": self.goes_on_from,
+            "held": self.held,
             "estimate": self.estimate,
         }
 
@@ -173,16 +177,25 @@ def plan_incremental(
     )
     bookmark = replace(bookmark, fingerprint=source.fingerprint)
     origin_began = saved.started_at if saved is not None else before.started_at if before is not None else None
-    plan = IncrementalPlan(window, bookmark, source.estimate(), origin_began)
+    plan = IncrementalPlan(window, bookmark, source.estimate(), origin_began, _held(saved, before))
     if not incremental.follows(saved):
         return plan
 
     def then(finished: IncrementalBookmark) -> IncrementalPlan:
         window, bookmark = incremental.plan(finished, clock, lookback, cursor_column=source.cursor)
         log.info("%s: what a run that was cut short had left is read; on to %s", source.name, clock.now)
-        return IncrementalPlan(window, replace(bookmark, fingerprint=source.fingerprint), plan.estimate)
+        # The run is one, and began where its first window does, or lower.
+        low = window.low if finished.low is None else lower(finished.low, window.low)
+        return IncrementalPlan(window, replace(bookmark, fingerprint=source.fingerprint, low=low), plan.estimate)
 
     return replace(plan, then=then)
+
+
+def _held(saved: IncrementalBookmark | None, full_sync: FullBookmark | None) -> dict[str, Any] | None:
+    """The rows of the run that the sync goes on from, and where that began; of a full sync, that it took effect."""
+    if saved is None:
+        return {"activated": True} if full_sync is not None and full_sync.done else None
+    return None if saved.rows is None or saved.low is None else {"rows": saved.rows, "low": saved.low}
 
 
 def _begins_below(full_sync: FullBookmark, saved: IncrementalBookmark, cursor: str | None) -> bool:
@@ -235,15 +248,20 @@ def run_incremental(
 ) -> IncrementalBookmark:
     """Read every page of the window, and of the one after it. Returns the finished bookmark, its STATE written."""
     reached: IncrementalBookmark | None = None
+
+    def keep(bookmark: IncrementalBookmark) -> IncrementalBookmark:
+        counted = replace(bookmark, rows=tally.rows if output.counts else None)
+        save(counted.to_state())
+        return counted
+
     for page, bookmark in incremental.pages(plan.window, plan.bookmark, source.read_cursor_page):
         reached, rows = bookmark, page.rows
         output.page(page.batches, BatchInfo(stream="", mode="incremental", batch=tally.batches + 1, rows=rows))
         page.batches.clear()
-        save(bookmark.to_state())
         tally.add(rows)
+        keep(bookmark)
         deadline.check(source.name)
-    finished = incremental.finish(plan.bookmark, reached)
-    save(finished.to_state())
+    finished = keep(incremental.finish(plan.bookmark, reached))
     return (
         finished if plan.then is None else run_incremental(source, plan.then(finished), output, save, deadline, tally)
     )

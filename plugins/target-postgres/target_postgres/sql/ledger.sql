@@ -94,14 +94,16 @@ WHERE table_schema = %(schema)s AND table_name = %(table)s AND mode = 'full' AND
   AND lower(stream) = lower(%(stream)s)
 ORDER BY id DESC LIMIT 1
 
--- name: holds_since
+-- name: held_since
 -- Whether a sync of the stream that began then or later has been here, a full one that is not finished included: else the
--- database is an older copy, or another one.
-SELECT EXISTS (
-    SELECT FROM paralelo.sync
-    WHERE table_schema = %(schema)s AND table_name = %(table)s AND lower(stream) = lower(%(stream)s)
-      AND started_at >= %(since)s::timestamptz
-)
+-- database is an older copy, or another one. And how much of it: a standby that took over may lack the last commits.
+SELECT count(*) > 0,
+       coalesce(bool_or(started_at > %(since)s::timestamptz), false),
+       coalesce(sum(rows_read) FILTER (WHERE started_at = %(since)s::timestamptz), 0)::bigint,
+       coalesce(bool_or(status = 'activated'), false)
+FROM paralelo.sync
+WHERE table_schema = %(schema)s AND table_name = %(table)s AND lower(stream) = lower(%(stream)s)
+  AND started_at >= %(since)s::timestamptz
 
 -- name: abandon_unfinished
 UPDATE paralelo.sync SET status = 'abandoned', ended_at = now(), updated_at = now()
