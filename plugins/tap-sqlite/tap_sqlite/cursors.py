@@ -124,7 +124,20 @@ def cursor_of(column: TableColumn, table: TableDescription, database: Database, 
     if not zone:
         # They would be compared as if they were of this clock.
         condition += "".join(f" AND {spelled} NOT GLOB '{other}'" for other in _WITH_ZONE)
-    condition += ")"
-    local = config.get("cursor_clock") == "local" and not zone
     width = 19 if match is None or match[2] else 16 if match[1] else 10
+    condition += f" AND {_is_moment(spelled, width, zone)})"
+    local = config.get("cursor_clock") == "local" and not zone
     return Cursor(column, spelled, condition, separator, zone, local=local, width=width)
+
+
+def _is_moment(spelled: str, width: int, zone: str) -> str:
+    """Whether a text of the style is a moment: a bookmark at the 31st of June, or at 24:00, could not be gone on from.
+
+    SQLite takes both, and makes the next day of them. Behind the second only its fraction and the zone may stand.
+    """
+    rest = f"replace(substr({spelled}, {width + 1}), '{zone}', '')"
+    return (
+        f"{spelled} >= '0001' AND substr({spelled}, 12, 2) < '24'"
+        f" AND strftime('%Y-%m-%d', substr({spelled}, 1, {width})) = substr({spelled}, 1, 10)"
+        f" AND ({rest} = '' OR {rest} GLOB '.[0-9]*' AND rtrim({rest}, '0123456789') = '.')"
+    )

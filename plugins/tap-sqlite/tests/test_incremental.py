@@ -87,6 +87,26 @@ def test_a_column_that_holds_no_times_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("good", "others"),
+    [
+        ("2025-01-05", ["2025-01-00", "2025-01-04x", "0000-01-04", "2024-13-01", "2024-06-31"]),
+        ("2025-01-05 10:00", ["2025-01-04 24:00", "2025-01-04 10:60", "2024-06-31 10:00"]),
+        ("2025-01-05T10:00:00.5Z", ["2025-01-04T10:00:61Z", "2025-01-04T10:00:00.1.5Z", "2025-01-04T10:00:00 1Z"]),
+        ("2025-01-05T10:00:00+0000", ["2024-06-31T10:00:00+0000", "2025-01-04T24:00:00.5+0000"]),
+    ],
+)
+def test_a_text_of_the_style_that_is_no_moment_is_no_cursor(
+    good: str, others: list[str], file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    """SPEC I5. No bookmark can stand there, wherever a page ends."""
+    rows = list(enumerate([good, *others]))
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, c TEXT)", {"t": rows})
+    run = tap(path, sync_mode="incremental", cursor_column="c", page_size=1, start_date="0001-01-01T00:00:00")
+    assert (run.code, [row["id"] for row in run.rows]) == (0, [0]), run.log
+    assert f"{len(others)} rows have no c" in run.log
+
+
+@pytest.mark.parametrize(
     ("declared", "unit", "a_second", "ticks", "less"),
     [
         ("INT", "seconds", 1, 1, 1),
