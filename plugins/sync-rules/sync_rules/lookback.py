@@ -18,16 +18,17 @@ from sync_rules.batch_info import KeyValue
 from sync_rules.bookmarks import IncrementalBookmark
 
 _LEAST = datetime(1, 1, 1)
+_DIGITS = re.compile(r"\.(\d+)")
+_OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
 
 
 def moment_of(text: str) -> datetime:
     """ISO 8601 text as a moment; what is smaller than a microsecond is cut off. Raises ValueError.
 
-    By itself Python 3.10 reads three or six digits of the second and no `Z`.
+    By itself Python 3.10 reads three or six digits of the second, no `Z`, and no offset without a colon.
     """
-    return datetime.fromisoformat(
-        re.sub(r"\.(\d{1,6})\d*", lambda found: f".{found[1]:0<6}", text.replace("Z", "+00:00"))
-    )
+    text = _OFFSET.sub(r"\1:\2", text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(_DIGITS.sub(lambda found: f".{found[1][:6]:0<6}", text))
 
 
 def earlier(moment: KeyValue, by: timedelta) -> KeyValue:
@@ -78,23 +79,7 @@ def _order(value: KeyValue) -> tuple[datetime, str] | tuple[int, str]:
     """Sort key: moments by their instant and then by the digits a datetime cannot hold; numbers as numbers."""
     if isinstance(value, int):
         return value, ""
-    whole = earlier(value, timedelta(0))
-    text = str(whole)
-    digits = text.partition(".")[2]
-    for mark in ("Z", "+", "-"):
-        digits = digits.partition(mark)[0]
-    moment = datetime.fromisoformat(_without_digits(text))
+    moment, digits = moment_of(value), _DIGITS.search(value)
     if moment.tzinfo is not None:
         moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
-    return moment, digits.ljust(9, "0")
-
-
-def _without_digits(text: str) -> str:
-    whole, dot, rest = text.partition(".")
-    if not dot:
-        return text.replace("Z", "+00:00")
-    for mark in ("Z", "+", "-"):
-        at = rest.find(mark)
-        if at >= 0:
-            return whole + rest[at:].replace("Z", "+00:00")
-    return whole
+    return moment, (digits[1] if digits else "").ljust(9, "0")

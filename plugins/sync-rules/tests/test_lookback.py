@@ -18,7 +18,7 @@ def text_of(moment: datetime, digits: str) -> str:
     return moment.replace(microsecond=0).isoformat() + (f".{digits}" if digits else "")
 
 
-@given(moment=MOMENTS, digits=DIGITS, zone=st.sampled_from(["", "Z", "+00:00"]))
+@given(moment=MOMENTS, digits=DIGITS, zone=st.sampled_from(["", "Z", "+00:00", "+0000"]))
 def test_a_moment_is_read_with_any_number_of_digits(moment: datetime, digits: str, zone: str) -> None:
     expected = moment.replace(microsecond=int(f"{digits:0<6}"[:6]), tzinfo=timezone.utc if zone else None)
     assert lookback.moment_of(text_of(moment, digits) + zone) == expected
