@@ -205,6 +205,13 @@ class FullLoad:
             raise
         logger.info("%s: from batch %s on the rows are gone at the source: taken out again", self.job.live, first)
 
+    def check_batches(self, batches: int) -> None:
+        """Raise LedgerGap where the tap's bookmark knows of more: the database is an older copy, or a standby that took
+        over without the last commits, and what is missing lies above the bookmark."""
+        there = len(self.sync.entries)
+        if self.sync.status == "staging" and there < batches:
+            raise self.gap(f"of its {batches} batches the ledger has {there}")
+
     def _take_out(self, batch: int) -> None:
         with self._connection.transaction():
             if ledger.rewind(self._connection, self.sync, batch):

@@ -215,7 +215,7 @@ class PostgresSink(BatchSink):
                 self.flush()
         self.flush()
 
-    def activate_rows(self, version: int, rows: int | None) -> None:
+    def activate_rows(self, version: int, rows: int | None, bookmark: Mapping[str, Any] | None) -> None:
         """ACTIVATE_VERSION: a full sync of ours takes effect; of another tap, older versions' rows go at the end."""
         if not isinstance(self.load, FullLoad):
             self.flush()
@@ -226,6 +226,9 @@ class PostgresSink(BatchSink):
             raise SyncError(f"{self.job.live}: version {version} is to be activated, and {self.job.version} was sent")
         if self._buffer.rows:
             raise SyncError(f"{self.job.live}: ACTIVATE_VERSION came before the last page's STATE")
+        state = FullBookmark.from_state(bookmark)
+        if state is not None and state.version == version:
+            self.load.check_batches(state.batches)
         self.summary.outcome = activate(self._connection, self.load, rows, self.target.session.check)
         self.summary.activated = True
 

@@ -143,9 +143,10 @@ class TargetPostgres(Target):
         stream = message_dict["stream"]
         if self._ignored(stream):
             return
+        bookmark = self._bookmarks().get(stream)
         try:
             for sink in self._sinks_of(stream):
-                sink.activate_rows(message_dict["version"], message_dict.get("rows"))
+                sink.activate_rows(message_dict["version"], message_dict.get("rows"), bookmark)
         except LedgerGap as error:
             self._gap = (stream, error)
             return

@@ -120,6 +120,21 @@ def test_a_ledger_out_of_another_server_is_a_gap(config: Any, db: Db, feed: Feed
         load(config, [lines[0], *lines[3:]])
 
 
+@pytest.mark.parametrize("sent", [0, 3])
+def test_a_ledger_that_lacks_the_last_pages_is_a_gap(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, sent: int
+) -> None:
+    """SPEC F4. The database is an older copy, or a standby took over, and the tap has no more pages to send."""
+    from feed import run
+
+    lines = feed.full(things(*range(1, 11)), page=5)
+    load(config, lines[:sent])
+    ended = run(config, tmp_path, [lines[0], *lines[5:]])
+    assert (ended.code, "of its 2 batches the ledger has" in ended.last) == (10, True), ended.last
+    (anew,) = (state["bookmarks"][feed.stream] for state in ended.states)
+    assert (anew["batches"], anew["done"]) == (0, False)
+
+
 def test_a_lost_staging_table_is_a_gap(config: Any, db: Db, feed: Feed) -> None:
     lines = feed.full(things(*range(10, 0, -1)), page=5)
     load(config, lines[:3])
