@@ -77,15 +77,9 @@ class Looked:
 
 
 def slug(table: str) -> str:
-    """How jobs and extractors spell a table: small letters, digits and dashes.
-
-    Raises ConfigurationError for a name that nothing is left of.
-    """
+    """How jobs and extractors spell a table: small letters, digits and dashes; "" where nothing is left of its name."""
     plain = unicodedata.normalize("NFKD", table).encode("ascii", "ignore").decode()
-    found = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
-    if not found:
-        raise ConfigurationError(f"{table}: nothing of the name can be part of a job's name: write its file by hand")
-    return found
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
 
 
 def propose(looked: Looked, *, key: Sequence[str] = (), cursor: str | None = None) -> Proposal:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,17 @@ class Draft:
 def draft(proposal: Proposal, root: Path, *, taken: Iterable[Proposal] = ()) -> Draft:
     """The file for a proposal. A table that has a file keeps it, and its schedules.
 
-    `taken` are tables that are to be written beside it. Raises ConfigurationError where its name is another's.
+    `taken` are tables that are to be written beside it. Raises ConfigurationError where its name is another's, or
+    nothing of it can be a job's.
     """
     known = project.tables(root)
     mine = next((table for table in known if _same(table, proposal)), None)
+    if not proposal.name:
+        if mine is None:
+            raise ConfigurationError(
+                f"{proposal.source}: nothing of the name can be part of a job's name: write its file by hand"
+            )
+        proposal = replace(proposal, name=mine.name)
     others = [(table.source, table.target, table.name) for table in known if table is not mine]
     others += [(one.source, one.target, one.name) for one in taken]
     for source, target, name in others:

@@ -147,6 +147,18 @@ def test_the_file_is_what_the_project_reads(root: Path) -> None:
     assert table_files.draft(_proposal(), root).same
 
 
+def test_a_name_that_no_job_can_have_keeps_no_other_table_out(root: Path) -> None:
+    """Its file is written by hand, and the plan of such a table is made as of any other."""
+    nameless = replace(_looked(_column("id")).description, name=TableName("dbo", "日本"))
+    proposal = propose(Looked(nameless), key=["id"])
+    assert (proposal.key, proposal.problem) == (("id",), "")
+    with pytest.raises(ConfigurationError, match="write its file by hand"):
+        table_files.draft(proposal, root)
+    named = table_files.draft(replace(proposal, name="japan"), root)
+    table_files.write(named)
+    assert table_files.draft(proposal, root).same
+
+
 def test_the_file_has_the_shape_of_those_that_are_there() -> None:
     there = (project.root() / "extract" / "bi_credores.meltano.yml").read_text(encoding="utf-8")
     assert table_files.content(_proposal("bi_credores"), "0 2 * * 0", "*/15 * * * *") == there
