@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 from sync_rules.exits import Exit
@@ -19,7 +20,7 @@ from paralelo import status
 from paralelo.progress import Progress
 from paralelo.score import Score
 from paralelo.supervise import Attempt
-from paralelo.view import rows, size, span
+from paralelo.view import rows, short, size, span
 
 _STYLES = {"finished": "green", "failed": "bold red", "stopped": "yellow"}
 INTERRUPTED = 130
@@ -105,7 +106,9 @@ def counts(found: Progress | None) -> dict[str, Any]:
 
 def grid(report: Report, width: int = WIDE) -> RenderableType:
     """The closing table; on a terminal of fewer columns than it needs, the same in lines: no figure is ever cut."""
-    return Group(_table(report) if width >= WIDE else _lines(report), *_notes(report))
+    table, boundless = _table(report), Console(width=10_000)
+    fits = width >= WIDE and Measurement.get(boundless, boundless.options, table).maximum <= width
+    return Group(table if fits else _lines(report), *_notes(report))
 
 
 def _lines(report: Report) -> Text:
@@ -129,7 +132,7 @@ def _table(report: Report) -> Grid:
         table.add_column(title, justify="right", no_wrap=True)
     for part in report.tables:
         table.add_row(
-            part.table,
+            short(part.table),
             Text(part.outcome, style=_STYLES.get(part.outcome, "")),
             rows(part.read),
             rows(part.changed),

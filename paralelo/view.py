@@ -20,7 +20,15 @@ _PLAIN = 90
 """A plain line's columns, beside which its time still fits into 100."""
 
 
+_NAME = 30
+"""A table's name in a table or a line of several figures: names may have 128 characters, and leave room for nothing."""
+
 Cell = Callable[[Mapping[str, Any]], str | Text]
+
+
+def short(name: str) -> str:
+    """A table's name where there is little room: of a long one the beginning and the end, which tell it apart."""
+    return name if len(name) <= _NAME else f"{name[: _NAME - 12]}...{name[-9:]}"
 
 
 def fitting(
@@ -60,7 +68,7 @@ def grid(snapshot: Snapshot, width: int = _WITH_BAR) -> RenderableType:
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     for line in snapshot.lines:
         table.add_row(
-            line.table,
+            short(line.table),
             *([line.mode] if both else []),
             Text(line.phase, style=_STYLES.get(line.phase, "cyan")),
             count(line.committed),
@@ -85,7 +93,7 @@ def plain(line: Line, *, with_mode: bool = False) -> str:
     """
     of = "" if line.estimate is None else f" of {line.estimate:,}"
     percent = "" if line.percent is None else f" ({line.percent:.0f}%)"
-    name = f"{line.table} {line.mode}" if with_mode else line.table
+    name = f"{short(line.table)} {line.mode}" if with_mode else short(line.table)
     parts = [f"{name}: {line.phase}, {line.committed:,} rows{of}{percent}"]
     if line.phase in ENDED:
         if line.rate_average:

@@ -14,7 +14,7 @@ from paralelo import history, progress, project, status
 from paralelo.cli.options import Parser, guarded
 from paralelo.live import terminal_console
 from paralelo.project import MODES
-from paralelo.view import Cell, fitting, rows, size, span
+from paralelo.view import Cell, fitting, rows, short, size, span
 
 _STYLES = {"finished": "green", "failed": "red", "stopped": "yellow", "unfinished": "yellow", "running": "cyan"}
 _MOST = 1_000_000_000
@@ -75,7 +75,7 @@ def _name(wanted: str | None) -> str | None:
 
 _COLUMNS: Mapping[str, Cell] = {
     "began": lambda row: f"{row['began_at']:%Y-%m-%d %H:%M}",
-    "table": lambda row: str(row["name"]),
+    "table": lambda row: short(str(row["name"])),
     "mode": lambda row: str(row["mode"]),
     "ended": lambda row: Text(row["outcome"], style=_STYLES.get(row["outcome"], "")),
     "rows": lambda row: rows(row["rows_read"]),

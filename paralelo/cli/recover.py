@@ -22,7 +22,7 @@ from paralelo.project import MODES, Mode, Table
 from paralelo.report import print_json
 from paralelo.run import run
 from paralelo.track import Plan
-from paralelo.view import Cell, fitting, rows, span
+from paralelo.view import Cell, fitting, rows, short, span
 
 CHECK = "check_recovery"
 _STYLES = {"running": "cyan", "finished": "green", "current": "green", "partial": "yellow", "activating": "yellow"}
@@ -196,7 +196,7 @@ def _running(table: Table, mode: Mode, lock: str | None) -> str:
 
 
 _COLUMNS: Mapping[str, Cell] = {
-    "table": lambda entry: str(entry["table"]),
+    "table": lambda entry: short(str(entry["table"])),
     "mode": lambda entry: str(entry["mode"]),
     "state": lambda entry: Text(entry["state"], style=_STYLES.get(entry["state"], "")),
     "rows": lambda entry: rows(entry["rows"]),

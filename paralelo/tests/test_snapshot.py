@@ -120,6 +120,26 @@ def test_no_figure_is_cut_on_a_terminal_of_80_columns(width: int) -> None:
     assert "…" not in shown
 
 
+def test_a_name_as_long_as_sql_server_takes_leaves_room_for_the_figures() -> None:
+    """In the live view, its plain lines, the closing table and the history, to the other tables' figures too."""
+    name, console = "t" * 127 + "9", Console(file=io.StringIO(), width=110)
+    line = Line(name, "full", "loading", 9_876_543, 1_999_999_999, 123_456.0, 98_765.0, 2, 99.0)
+    assert "ttt9: loading, 9,876,543 rows" in plain(line)
+    part = TableReport(name, "full", "finished", Exit.FINISHED, "", 4_000.0, read=1_234_567, peak_memory=450_000_000)
+    large = TableReport(name, "full", "finished", Exit.FINISHED, "", 4_000.0, read=1_234_567_890, written=1_234_567_890)
+    row = {"began_at": BEGAN, "name": name, "mode": "full", "outcome": "finished", "rows_read": 7, "rows_rejected": 0,
+           "seconds": 4_000.0, "attempts": 1, "peak_memory": None}  # fmt: skip
+    console.print(grid(Snapshot(BEGAN, (line,)), 110))
+    for one in (part, large):
+        console.print(report.grid(Report("r", BEGAN, 4_000.0, (one,), 1, ""), 110))
+    console.print(view.fitting(console, [row], history._COLUMNS, numbers=history._NUMBERS, least=history._LEAST))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    for figure in ("123,456", "98,765", "1,234,567 ", "450 MB", "1,234,567,890 written", "2025-11-03 22:00"):
+        assert figure in shown
+    assert "…" not in shown
+
+
 def test_plain_lines_come_at_once_when_a_phase_changes_and_become_rare_while_it_lasts() -> None:
     phases = iter(["starting"] + ["loading", "reading"] * 60 + ["done"])
     committed = itertools.count()
