@@ -25,6 +25,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # How Meltano prints what it logs before it has read how it is to log.
 _CONSOLE = re.compile(r"^\S+Z \[(\w+) *\] (\S+) +(.*)$", re.DOTALL)
 _NOISE = frozenset({"_logger", "_name", "stdio", "consumer", "producer", "cmd_type", "name", "string_id", "event"})
+_OURS = frozenset({"timestamp", "level", "source", "phase"})
+"""What outcomes are judged by, with the context: no secret can be in it, but a weak password may be a part of it."""
 _MAX_LINE = 20_000
 _MAX_UNWRITTEN = 1_000
 
@@ -59,7 +61,8 @@ class RunLog:
                 self.event(f"a line of {len(raw)} bytes could not be kept: {type(error).__name__}", "warning")
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        clean = deeply(self.redact, {**self.context, **line})
+        told = {name: value for name, value in line.items() if name not in _OURS}
+        clean = {**self.context, **line, **deeply(self.redact, told)}
         # Half of a pair, as JSON may spell it, is no character that a file can hold.
         text = json.dumps(clean, ensure_ascii=False, default=str).encode("utf-8", errors="replace").decode()
         # A full disk, or another's file: what is told here is no reason to end it, nor to leave its pipe unread.

@@ -45,6 +45,18 @@ def test_secrets_are_out_before_the_disk(tmp_path: Path) -> None:
     assert len(list(lines(tmp_path / "a.jsonl"))) == 3
 
 
+@pytest.mark.parametrize("password", ["bi-credores", "r1", "error", "tap-x"])
+def test_a_password_that_is_a_name_of_ours_hides_no_line_from_whoever_judges_it(tmp_path: Path, password: str) -> None:
+    """A table `clientes` and a password `clientes`: each end would be unexpected, and tried again."""
+    context = {"run": "r1", "table": "bi-credores", "attempt": 1}
+    sink = RunLog(tmp_path / "a.jsonl", redactor([password]), context)
+    raw = {"string_id": "tap-x", "producer": True, "event": f"refused: {password}", "level": "error"}
+    sink.relay(io.BytesIO(json.dumps(raw).encode() + b"\n"))
+    [line] = lines(tmp_path / "a.jsonl")
+    assert context.items() <= line.items()
+    assert (line["level"], line["source"], line["event"]) == ("error", "tap-x", "refused: ***")
+
+
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     log(tmp_path / "a.jsonl").event("x")
     assert (tmp_path / "a.jsonl").stat().st_mode & 0o077 == 0
