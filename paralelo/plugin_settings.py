@@ -12,6 +12,9 @@ from sync_rules.exits import ConfigurationError
 
 from paralelo.jobs import meltano
 
+SECONDS = 60.0
+"""Of which Meltano takes some to load."""
+
 
 def settings_of(extractor: str, root: Path, env: Mapping[str, str]) -> dict[str, Any]:
     """The extractor's settings as Meltano gives them to the tap: filters and fields of the table's file among them.
@@ -20,7 +23,12 @@ def settings_of(extractor: str, root: Path, env: Mapping[str, str]) -> dict[str,
     written.
     """
     command = [str(meltano()), "--log-level=error", "invoke", "--dump=config", extractor]
-    done = subprocess.run(command, cwd=root, env=dict(env), capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=root, env=dict(env), capture_output=True, text=True, check=False, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        _refuse(extractor, f"meltano took over {SECONDS:g} seconds: does its database (MELTANO_DATABASE_URI) answer?")
     if done.returncode:
         _refuse(extractor, f"meltano ended with {done.returncode}")
     try:

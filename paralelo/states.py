@@ -13,22 +13,32 @@ from typing import Any
 from sync_rules.exits import ConfigurationError
 
 State = Mapping[str, Any]
+SECONDS = 60.0
+"""Of which Meltano takes some to load; somebody waits for the answer."""
 
 
 def bookmarks(state_ids: Iterable[str], root: Path, env: Mapping[str, str] | None = None) -> dict[str, State]:
     """By state id: the bookmarks it holds, by stream; empty where there is none.
 
-    In a process of its own, for it needs all of Meltano. Raises ConfigurationError when Meltano cannot read them.
+    In a process of its own, for it needs all of Meltano. Raises ConfigurationError when Meltano cannot read them, or
+    not in time.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "paralelo.states", *state_ids],
-        cwd=root,
-        env={**os.environ, **(env or {}), "MELTANO_CLI_LOG_LEVEL": "error"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "paralelo.states", *state_ids],
+            cwd=root,
+            env={**os.environ, **(env or {}), "MELTANO_CLI_LOG_LEVEL": "error"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigurationError(
+            f"Meltano could not read its state within {SECONDS:g} seconds: does its database (MELTANO_DATABASE_URI)"
+            " answer, and what holds the state?"
+        ) from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
         raise ConfigurationError(f"Meltano cannot read its state: {last[:500]}")

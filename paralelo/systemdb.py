@@ -10,18 +10,21 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
-from typing import cast
+from typing import IO, cast
 
 from sqlalchemy import Connection, DateTime, column, create_engine, func, select, table
 from sqlalchemy.pool import NullPool
 
 from paralelo import project
 
+PREPARE_SECONDS = 180.0
+"""As long as a sync's own start has: a database that is halted answers never."""
 _MARKS = Path(".paralelo", "system-database")
 _DEFAULT = Path(".meltano", "meltano.db")
 _RUNS = table("runs", column("job_name"), column("run_id"), column("state"), column("last_heartbeat_at", DateTime))
@@ -31,11 +34,11 @@ def prepare(root: Path, settings: Mapping[str, str]) -> bool:
     """Migrate the system database, once for each release of Meltano and each address. Returns whether it is ready.
 
     Takes as long as Meltano takes to load, the first time; then nothing. What is wrong with the database, or with the
-    project's folder, is left to say to Meltano itself, or to its start.
+    project's folder, is left to say to Meltano itself, or to its start; so is one that does not answer.
     """
     try:
         return _prepare(root, settings)
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return False
 
 
@@ -44,8 +47,12 @@ def _prepare(root: Path, settings: Mapping[str, str]) -> bool:
     name = hashlib.sha256(f"{version('meltano')} {address}".encode()).hexdigest()[:16]
     mark = root / _MARKS / name
     mark.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + PREPARE_SECONDS
     with mark.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while not _taken(lock):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.1)
         if mark.exists() and (address or (root / _DEFAULT).exists()):
             return True
         done = subprocess.run(
@@ -56,10 +63,19 @@ def _prepare(root: Path, settings: Mapping[str, str]) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
+            timeout=max(0.0, until - time.monotonic()),
         )
         if done.returncode == 0:
             mark.touch()
         return done.returncode == 0
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def heartbeats(state_id: str, root: Path, settings: Mapping[str, str]) -> dict[str, float]:

@@ -166,16 +166,21 @@ def meltano_locks(root: Path, tables: Sequence[Table], values: Mapping[str, str]
     if not (root / ".meltano" / "meltano.db").exists() and not values.get("MELTANO_DATABASE_URI"):
         yield ok("meltano locks", "Meltano has run nothing yet")
         return
-    done = subprocess.run(
-        [sys.executable, "-m", "paralelo.doctor.running"],
-        cwd=root,
-        env={**os.environ, "MELTANO_CLI_LOG_LEVEL": "error"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=MELTANO_SECONDS,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "paralelo.doctor.running"],
+            cwd=root,
+            env={**os.environ, "MELTANO_CLI_LOG_LEVEL": "error"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=MELTANO_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        said = f"Meltano did not say within {MELTANO_SECONDS} seconds who runs: its database may not answer"
+        yield warning("meltano locks", said, "see MELTANO_DATABASE_URI")
+        return
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
         yield problem("meltano locks", f"Meltano's database cannot be read: {last[:200]}", "see MELTANO_DATABASE_URI")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -9,11 +11,14 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from sync_rules.exits import ConfigurationError
 from target_postgres.catalog import TableName
 from target_postgres.lock import Locks
 from target_postgres.names import fold
 
-from paralelo import deadline, progress, runlock, systemdb
+from paralelo import deadline, plugin_settings, progress, runlock, systemdb
+from paralelo import states as states_
+from paralelo.doctor import machine
 from paralelo.verify.settings import target_settings
 
 from .conftest import Toy, _connect
@@ -85,6 +90,25 @@ def test_whoever_waits_for_the_lock_does_not_hold_it_nor_does_another_database(
 def test_a_database_of_meltanos_that_cannot_be_asked_counts_as_a_living_run(held: Toy) -> None:
     away = {**held.env, "MELTANO_DATABASE_URI": "sqlite:////no/such/folder/x.db"}
     assert not runlock.prove_gone(held.table, "full", held.root, away).gone
+
+
+def test_a_database_of_meltanos_that_says_nothing_holds_up_nobody(held: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A halted server takes connections: a schedule would have hung there for ever, and told nobody."""
+    for module, name in ((systemdb, "PREPARE_SECONDS"), (states_, "SECONDS"), (plugin_settings, "SECONDS"),
+                         (machine, "MELTANO_SECONDS")):  # fmt: skip
+        monkeypatch.setattr(module, name, 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"postgresql+psycopg://u:p@127.0.0.1:{mute.getsockname()[1]}/m"
+        monkeypatch.setenv("MELTANO_DATABASE_URI", address)
+        away = {**held.env, "MELTANO_DATABASE_URI": address}
+        assert not systemdb.prepare(held.root, away)
+        with pytest.raises(ConfigurationError, match="MELTANO_DATABASE_URI"):
+            states_.bookmarks(["dev:tap-to-target"], held.root, away)
+        with pytest.raises(ConfigurationError, match="MELTANO_DATABASE_URI"):
+            plugin_settings.settings_of(held.table.extractors["full"], held.root, {**os.environ, **away})
+        [found] = machine.meltano_locks(held.root, [held.table], away)
+    assert found.level == "warning"
+    assert "MELTANO_DATABASE_URI" in found.fix
 
 
 def test_a_lock_is_released_for_the_dead_alone(held: Toy) -> None:
