@@ -18,9 +18,12 @@ _SETTINGS = re.compile(
     r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found"
     r"|Environment .* was not found|failed validation|missing required|PluginNotFound|is not set|Invalid config"
     r"|does not exist|is damaged and holds no state|readonly database|Permission denied|Read-only file system"
+    r"|file is not a database|database disk image is malformed"
     r"|is not a valid choice for|invalid literal for int|could not convert string to|Failed to parse JSON",
     re.IGNORECASE,
 )
+# SQLite's words for Meltano's own database: a tap's or target's errors come with their codes.
+_DAMAGED = re.compile(r"file is not a database|database disk image is malformed")
 # Of these values Meltano does not say whose they are.
 _NAMELESS = re.compile(r"invalid literal for int|could not convert string to|Failed to parse JSON", re.IGNORECASE)
 _WRAPPING = re.compile(
@@ -64,6 +67,11 @@ def judge(returncode: int, log: Iterable[Mapping[str, Any]]) -> Outcome:
         exit_ = Exit.CONFIGURATION if _SETTINGS.search(reason) else Exit.UNEXPECTED
         if _NAMELESS.search(reason):
             reason = f"a setting has a value that cannot be read ({reason}): python scripts/doctor.py names it"
+        if match := _DAMAGED.search(reason):
+            reason = (
+                f"Meltano's database is damaged ({match[0]}): move it away (.meltano/meltano.db, or what"
+                " MELTANO_DATABASE_URI names) and run again; it is made anew"
+            )
     return Outcome(exit_, reason or f"Meltano ended with {returncode}", codes=codes)
 
 

@@ -183,7 +183,8 @@ def meltano_locks(root: Path, tables: Sequence[Table], values: Mapping[str, str]
         return
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
-        yield problem("meltano locks", f"Meltano's database cannot be read: {last[:200]}", "see MELTANO_DATABASE_URI")
+        fix = "see MELTANO_DATABASE_URI; of a damaged one, docs/runbook.md"
+        yield problem("meltano locks", f"Meltano's database cannot be read: {last[:200]}", fix)
         return
     held = json.loads(done.stdout.strip().splitlines()[-1])
     environments = {one["state_id"].partition(":")[0] for one in held}

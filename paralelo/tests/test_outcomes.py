@@ -149,6 +149,15 @@ def test_another_users_folder_is_not_tried_again(said: str) -> None:
     assert judge(1, [{"event": said, "level": "error"}]).exit is Exit.CONFIGURATION
 
 
+@pytest.mark.parametrize("why", ["file is not a database", "database disk image is malformed"])
+def test_a_damaged_database_of_meltanos_is_not_tried_again(why: str) -> None:
+    """Four attempts would find it as it is; what to do is told."""
+    outcome = judge(1, [{"event": f"Failed to initialize database: (sqlite3.DatabaseError) {why}", "level": "error"}])
+    assert outcome.exit is Exit.CONFIGURATION
+    assert "move it away" in outcome.reason
+    assert judge(1, log({"extractors": 3}, plugin("tap-sqlite", why, "error"))).exit is Exit.SOURCE_UNREACHABLE
+
+
 def test_why_state_could_not_be_saved_is_told() -> None:
     chain = [{"exc_value": "the outer one", "is_cause": False}, {"exc_value": "No space left", "is_cause": True}]
     line = {"event": "Failed to persist state to the backend", "level": "error", "exception": chain}
