@@ -18,7 +18,7 @@ _SETTINGS = re.compile(
     r"is not (?:installed|known)|could not be (?:found|parsed)|Unknown command|Block .* not found"
     r"|Environment .* was not found|failed validation|missing required|PluginNotFound|is not set|Invalid config"
     r"|does not exist|is damaged and holds no state|readonly database|Permission denied|Read-only file system"
-    r"|file is not a database|database disk image is malformed"
+    r"|file is not a database|database disk image is malformed|unable to open database file"
     r"|is not a valid choice for|invalid literal for int|could not convert string to|Failed to parse JSON",
     re.IGNORECASE,
 )

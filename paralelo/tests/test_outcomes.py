@@ -143,7 +143,11 @@ def test_an_environment_that_is_not_there_is_no_passing_trouble() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ["(sqlite3.OperationalError) attempt to write a readonly database", "[Errno 13] Permission denied: '/srv/x'"],
+    [
+        "(sqlite3.OperationalError) attempt to write a readonly database",
+        "[Errno 13] Permission denied: '/srv/x'",
+        "Failed to initialize database: (sqlite3.OperationalError) unable to open database file",
+    ],
 )
 def test_another_users_folder_is_not_tried_again(said: str) -> None:
     assert judge(1, [{"event": said, "level": "error"}]).exit is Exit.CONFIGURATION
