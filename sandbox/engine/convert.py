@@ -63,10 +63,12 @@ def convert(node: Node, have: SqlType | None, want: SqlType, style: int | None =
         return call("tk_round", ticks, 10 ** (7 - want.scale)) if want.scale < 7 else ticks
     if target == "offset":
         if family == "offset":
-            return node
-        if family in TEMPORAL:
-            return call("dto_pack", _to_ticks(node, have), 0)
-        return call("dto_from_text", text_of(node))
+            made = node
+        elif family in TEMPORAL:
+            made = call("dto_pack", _to_ticks(node, have), 0)
+        else:
+            made = call("dto_from_text", text_of(node))
+        return call("dto_round", made, 10 ** (7 - want.scale)) if want.scale < 7 else made
     if target == "binary":
         return _to_binary(node, have, want, style)
     if target == "guid":
@@ -148,6 +150,9 @@ def _dated(ticks: Node, style: int | None) -> Node:
 
 
 def _ticks_text(node: Node, have: SqlType | None, style: int | None) -> Node:
+    if have is not None and have.name == "datetime":
+        # Its thirds of a hundredth are told as .003 and .007.
+        node = call("tk_round", node, 10_000)
     if style in (126, 127):
         return call("tk_iso", node, digits(have))
     if style in (112, 101, 103, 104, 105):

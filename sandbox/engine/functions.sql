@@ -16,6 +16,7 @@ CREATE OR REPLACE MACRO dto_pack(k, minutes) AS CAST(k AS HUGEINT) * 2048 + minu
 CREATE OR REPLACE MACRO dto_utc(p) AS CAST(p // 2048 AS BIGINT);
 CREATE OR REPLACE MACRO dto_minutes(p) AS CAST(p % 2048 AS BIGINT) - 1024;
 CREATE OR REPLACE MACRO dto_local(p) AS dto_utc(p) + dto_minutes(p) * 600000000;
+CREATE OR REPLACE MACRO dto_round(p, unit) AS dto_pack(tk_round(dto_utc(p), unit), dto_minutes(p));
 CREATE OR REPLACE MACRO offset_minutes(s) AS CASE WHEN regexp_matches(s, '[+-]\d{2}:\d{2}$') THEN (CASE WHEN s[-6] = '-' THEN CAST(-1 AS BIGINT) ELSE CAST(1 AS BIGINT) END) * (CAST(s[-5:-4] AS BIGINT) * 60 + CAST(s[-2:] AS BIGINT)) ELSE 0 END;
 CREATE OR REPLACE MACRO offset_text(m) AS CASE WHEN m < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(m) // 60 AS VARCHAR), 2, '0') || ':' || lpad(CAST(abs(m) % 60 AS VARCHAR), 2, '0');
 CREATE OR REPLACE MACRO dto_from_text(s) AS dto_pack(tk_from_text(s) - offset_minutes(trim(s)) * 600000000, offset_minutes(trim(s)));

@@ -114,6 +114,15 @@ def test_datetimeoffset_keeps_its_offset(sql: Any, fresh: Any) -> None:
     assert (local, universal) == ("2024-06-01 21:00:00.1234567 -03:00", "2024-06-02T00:00:00.1234567+00:00")
 
 
+def test_moments_are_rounded_and_told_as_their_type_has_them(sql: Any, fresh: Any) -> None:
+    table = fresh("(a datetimeoffset(0) NOT NULL, b datetime NOT NULL)")
+    sql.execute(f"INSERT INTO {table} VALUES ('2024-02-29T23:59:58.6-03:00', '2024-02-29T23:59:58.847')")
+    sql.execute(
+        f"SELECT CONVERT(varchar(40), CAST(a AS datetimeoffset(7)), 121), CONVERT(varchar(40), b, 126) FROM {table}"
+    )
+    assert tuple(sql.fetchone()) == ("2024-02-29 23:59:59.0000000 -03:00", "2024-02-29T23:59:58.847")
+
+
 def test_arrow_types_are_the_declared_ones(sql: Any, fresh: Any) -> None:
     table = fresh("(a tinyint, b money, c decimal(38,2), d datetime2(7), e date, f nvarchar(10), g bit, h real)")
     sql.execute(f"INSERT INTO {table} VALUES (1, 1.5, 2.25, '2024-01-01', '2024-01-01', N'x', 1, 0.5)")
