@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from feed import Feed, load
+from feed import COLUMNS, Feed, load
 from psycopg.errors import FeatureNotSupported
 from sync_rules.exits import CheckRefused, TargetUnreachable
 from target_postgres.activation import statistics
@@ -145,6 +145,32 @@ def test_of_two_rows_with_one_stamp_the_one_read_later_stays(
     load(config, [lines[0], third, *lines[4:]], activation=activation)
     names = [name for (name,) in db.execute("SELECT name FROM things ORDER BY id")]
     assert names == ["third"] * 5 + ["second"] * 5
+
+
+# SPEC A9, I8
+@WAYS
+@pytest.mark.parametrize("kind", ["timestamp(6)", "date", "timestamp(6) with time zone"])
+def test_a_change_after_the_clock_fell_is_newer_than_a_page_read_before(
+    config: Any, db: Db, tmp_path: Path, activation: str, kind: str
+) -> None:
+    """When daylight saving ends, a row changed anew has a lower stamp. A clock with a zone never falls."""
+    feed = Feed(tmp_path, columns={**COLUMNS, "mod_ts": kind})
+    moments: list[Any] = [LATER - datetime.timedelta(minutes=minutes) for minutes in (0, 40, 2 * 24 * 60)]
+    if "zone" in kind:
+        moments = [moment.replace(tzinfo=datetime.timezone.utc) for moment in moments]
+    elif kind == "date":
+        moments = [LATER.date() - datetime.timedelta(days=days) for days in (0, 1, 2)]
+    first, second, earlier = moments
+    sync(config, feed, things(*range(1, 11), mod_ts=earlier), 1)
+    feed.version = 2
+    lines = feed.full(things(*range(1, 11), Name="first", mod_ts=first), page=5)
+    load(config, lines[:3], activation=activation)
+    between = Feed(tmp_path, columns=feed.columns)
+    load(config, between.incremental([thing(9, Name="second", mod_ts=second), thing(8, Name="old", mod_ts=earlier)]))
+    load(config, [lines[0], *lines[3:]], activation=activation)
+    names = dict(db.execute("SELECT id, name FROM things").fetchall())
+    assert names[9] == ("first" if "zone" in kind else "second")
+    assert names[8] == "first"
 
 
 # SPEC A9, F5

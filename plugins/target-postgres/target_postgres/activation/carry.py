@@ -15,6 +15,9 @@ from target_postgres.names import column, column_list, filled_up, pairs
 from target_postgres.postgres_types import PostgresType
 from target_postgres.queries import query
 
+_FALLS = {"timestamp without time zone": sql.SQL(" - interval '1 hour'"), "date": sql.SQL(" - 1")}
+"""By what clocks without a zone fall when daylight saving ends, maybe at midnight: stamps that come later are lower."""
+
 
 def written_since(sync: Sync) -> sql.Composable:
     """Whether live row `t` was written after the version began, and an incremental sync has run since: others write to
@@ -40,14 +43,17 @@ def protected(job: Job, sync: Sync, types: Mapping[str, PostgresType]) -> sql.Co
     return query("activation.protected", since=since, sync=sql.Literal(sync.id), match=match)
 
 
-def newer_live(job: Job, sync: Sync) -> sql.Composable:
+def newer_live(job: Job, sync: Sync, types: Mapping[str, PostgresType]) -> sql.Composable:
     """Whether live row `t` is to be kept against staged row `s`.
 
     Without a cursor each that was written meanwhile is: a later change at the source is the next incremental sync's,
     an earlier one that the staged row lacks would be nobody's.
     """
     since = written_since(sync)
-    return since if job.cursor is None else query("activation.newer_live", c=column(job.cursor), since=since)
+    if job.cursor is None:
+        return since
+    fall = _FALLS.get(types[job.cursor].name, sql.SQL(""))
+    return query("activation.newer_live", c=column(job.cursor), fall=fall, since=since)
 
 
 def carry_changed(
@@ -68,7 +74,7 @@ def carry_changed(
             live=job.live.sql,
             assignments=assignments,
             match=pairs(job.key, "t", "s"),
-            newer=newer_live(job, sync),
+            newer=newer_live(job, sync, types),
         )
     ).rowcount
 

@@ -72,8 +72,9 @@ EXISTS (SELECT FROM paralelo.sync AS f JOIN paralelo.sync AS i USING (table_sche
         WHERE f.id = {sync} AND i.mode = 'incremental' AND (i.updated_at >= f.created_at OR i.begin_xid >= f.begin_xid))
 
 -- name: newer_live
--- Of two rows with one stamp (a whole day has one, where the cursor is a date) the one written later was read later.
-(coalesce(t.{c} > s.{c} OR (t.{c} = s.{c} AND age(t.xmin) < age(s.xmin)), t.{c} IS NOT NULL AND s.{c} IS NULL)
+-- Of two rows with one stamp (a whole day has one, where the cursor is a date) the one written later was read later; so
+-- was one whose stamp is no further below than a clock falls: what it lacks is the next incremental sync's.
+(coalesce(t.{c} > s.{c} OR (t.{c} >= s.{c}{fall} AND age(t.xmin) < age(s.xmin)), t.{c} IS NOT NULL AND s.{c} IS NULL)
  AND {since})
 
 -- name: protected
