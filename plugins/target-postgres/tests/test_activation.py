@@ -101,14 +101,16 @@ def test_rows_that_an_incremental_sync_wrote_meanwhile_survive(
     feed.version = 2
     lines = feed.full([*things(*range(1, 8)), thing(8, mod_ts=None), *things(9, 10)], page=5)
     load(config, lines[:3], activation=activation)
-    changed = [thing(number, Name="new", mod_ts=LATER) for number in (3, 8, 9)] + [thing(11, mod_ts=LATER)]
+    changed = [thing(number, Name="new", mod_ts=LATER) for number in (2, 3, 8, 9)] + [thing(11, mod_ts=LATER)]
     load(config, Feed(tmp_path).incremental(changed))
-    # The page with 3 is read after the change: the source's newest is staged. The page with 9 was read before it.
-    page = [*things(5, 4), thing(3, Name="newer", mod_ts=LATER + datetime.timedelta(hours=1)), *things(2, 1)]
+    # The page with 2 and 3 is read after the change: the source's newest is staged. The page with 9 was read before it.
+    page = [*things(5, 4), thing(3, Name="newer", mod_ts=LATER + datetime.timedelta(hours=1))]
+    page += [thing(2, Name="newer", mod_ts=None), thing(1)]
     again = [feed.batch(2, page, [6]), feed.state(2, 10, [1]), feed.state(2, 10, [1], done=True), feed.activate(10)]
     load(config, [lines[0], *again], activation=activation)
     names = dict(db.execute("SELECT id, name FROM things").fetchall())
-    assert (names[3], names[8], names[9], names[11], len(names)) == ("newer", "new", "new", "n11", 11)
+    assert [names[number] for number in (2, 3, 8, 9, 11)] == ["newer", "newer", "new", "new", "n11"]
+    assert len(names) == 11
     counts = db.execute(
         "SELECT rows_carried, rows_inserted + rows_updated + rows_unchanged, rows_stale"
         " FROM paralelo.sync WHERE version = 2"

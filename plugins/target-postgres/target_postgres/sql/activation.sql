@@ -74,7 +74,8 @@ EXISTS (SELECT FROM paralelo.sync AS f JOIN paralelo.sync AS i USING (table_sche
 -- name: newer_live
 -- Of two rows with one stamp (a whole day has one, where the cursor is a date) the one written later was read later; so
 -- was one whose stamp is no further below than a clock falls: what it lacks is the next incremental sync's.
-(coalesce(t.{c} > s.{c} OR (t.{c} >= s.{c}{fall} AND age(t.xmin) < age(s.xmin)), t.{c} IS NOT NULL AND s.{c} IS NULL)
+(coalesce(t.{c} > s.{c} OR (t.{c} >= s.{c}{fall} AND age(t.xmin) < age(s.xmin)),
+          t.{c} IS NOT NULL AND s.{c} IS NULL AND age(t.xmin) < age(s.xmin))
  AND {since})
 
 -- name: protected
