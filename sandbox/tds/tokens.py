@@ -38,8 +38,14 @@ def metadata(columns: Sequence[ResultColumn], tds_version: int, database: str) -
         parts.append(struct.pack(user_type, 80 if one.type.name == "timestamp" else 0))
         parts.append(struct.pack("<H", flags))
         parts.append(one.type.type_info(database))
-        parts.append(bytes([len(one.name)]) + one.name.encode("utf-16-le"))
+        parts.append(_short(one.name))
     return b"".join(parts)
+
+
+def _short(text: str) -> bytes:
+    """B_VARCHAR: its length in UTF-16 units."""
+    data = text.encode("utf-16-le")
+    return bytes([len(data) // 2]) + data
 
 
 def done(kind: int, status: int, rows: int, tds_version: int, command: int = 0) -> bytes:
@@ -57,7 +63,7 @@ def return_value(ordinal: int, name: str, kind: SqlType, value: object) -> bytes
     from .rows import null_bytes
 
     label = f"@{name}" if name else ""
-    head = b"\xac" + struct.pack("<H", ordinal) + bytes([len(label)]) + label.encode("utf-16-le")
+    head = b"\xac" + struct.pack("<H", ordinal) + _short(label)
     head += b"\x01" + struct.pack("<IH", 0, 1) + kind.type_info()
     if value is None:
         return head + null_bytes(kind)

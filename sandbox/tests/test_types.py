@@ -182,3 +182,11 @@ def test_wide_text_is_counted_in_utf_16_units(sql: Any, fresh: Any) -> None:
     texts = ["", "ab", "ção", "ãéõç", "日本語", "😀", "a😀é", "日😀😀"]
     sql.execute("SELECT " + ", ".join(f"DATALENGTH(CAST(N'{text}' AS nvarchar(50)))" for text in texts))
     assert list(sql.fetchone()) == [len(text.encode("utf-16-le")) for text in texts]
+
+
+def test_a_column_may_be_named_beyond_the_basic_plane(sql: Any, fresh: Any) -> None:
+    table = fresh("([😀] int, b int)")
+    sql.execute(f"INSERT INTO {table} VALUES (1, 2)")
+    sql.execute(f"SELECT * FROM {table}")
+    assert [column[0] for column in sql.description] == ["😀", "b"]
+    assert tuple(sql.fetchone()) == (1, 2)
