@@ -102,6 +102,23 @@ def test_a_key_that_was_a_char_finds_its_rows(config: Any, db: Db, tmp_path: Pat
     assert outcome(db)[:3] == (0, 1, 1)
 
 
+# SPEC O2
+@pytest.mark.parametrize("way", ["auto", "incremental"])
+def test_a_char_that_becomes_a_varchar_has_no_foreign_key(config: Any, db: Db, tmp_path: Path, way: str) -> None:
+    """With the spaces that fill it up it is another value than the other table's."""
+    feed = Feed(tmp_path, columns={"code": "char(5)", "n": "integer"}, key=("code",), cursor=None, not_null=("code",))
+    load(config, feed.full([{"code": "a    ", "n": 1}]))
+    db.execute("CREATE TABLE others AS SELECT code FROM things")
+    db.execute("ALTER TABLE others ADD CONSTRAINT of_thing FOREIGN KEY (code) REFERENCES things (code)")
+    feed.columns["code"] = "varchar(8)"
+    told = "column code has to become character varying.* while constraint of_thing on table .*others uses it"
+    with pytest.raises(ConfigurationError, match=told):
+        again(config, feed, [{"code": "a    ", "n": 2}], way)
+    db.execute("ALTER TABLE others DROP CONSTRAINT of_thing")
+    again(config, feed, [{"code": "a    ", "n": 2}], way)
+    assert db.execute("SELECT code, n FROM things").fetchall() == [("a    ", 2)]
+
+
 # SPEC A7
 def test_a_char_that_becomes_a_varchar_makes_no_row_another(config: Any, db: Db, feed: Feed) -> None:
     feed.columns.update(Name="char(5)")

@@ -76,7 +76,12 @@ def check_types(connection: Connection, job: Job, live: LiveTable, plan: Changes
 
     A swap makes the policies anew, so they are no hindrance to it. Raises ConfigurationError.
     """
-    parameters = {"oid": live.oid, "columns": list(plan.widened), "swap": way == "swap"}
+    parameters = {
+        "oid": live.oid,
+        "columns": list(plan.widened),
+        "padded": list(plan.padded),
+        "swap": way == "swap",
+    }
     found = connection.execute(query("dependents.on_columns"), parameters).fetchone() if plan.widened else None
     if found is not None:
         name, user = found

@@ -59,7 +59,7 @@ ORDER BY 1
 
 -- name: on_columns
 -- What uses these columns so that PostgreSQL does not let their types change: views, conditions of policies, triggers and
--- publications, functions, columns computed from them.
+-- publications, functions, columns computed from them, foreign keys of a char that becomes another type.
 SELECT a.attname::text, pg_catalog.pg_describe_object(d.classid, d.objid, 0)
 FROM pg_catalog.pg_depend AS d
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -68,6 +68,13 @@ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s AND a.attname
   AND (d.classid IN ('pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_publication_rel'::regclass, 'pg_proc'::regclass)
        OR (d.classid = 'pg_policy'::regclass AND NOT %(swap)s)
        OR def.adnum <> a.attnum)
+UNION ALL
+-- A char is compared without the spaces that fill it up, a varchar with them: the other table's rows would refer to none.
+SELECT a.attname::text, pg_catalog.pg_describe_object('pg_constraint'::regclass, con.oid, 0)
+FROM pg_catalog.pg_constraint AS con
+JOIN pg_catalog.pg_attribute AS a ON (a.attrelid = con.confrelid AND a.attnum = ANY (con.confkey))
+                                  OR (a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey))
+WHERE con.contype = 'f' AND a.attrelid = %(oid)s AND a.attname = ANY (%(padded)s::text[])
 ORDER BY 1, 2 LIMIT 1
 
 -- name: unlike
