@@ -122,6 +122,12 @@ sys.exit(cli.main(["all"]))
 """
 
 
+def _heed_all() -> None:
+    """Whoever runs the tests may ignore some of them, as `nohup` does, and a child would too."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("before", "sent", "code"),
     [([], [signal.SIGINT], 130), ([], [signal.SIGTERM], 143), ([], [signal.SIGHUP], 129),
@@ -131,7 +137,7 @@ def test_a_signal_ends_it_at_once_whatever_a_server_is_waited_for(
     tmp_path: Path, before: list[str], sent: list[int], code: int
 ) -> None:
     command, env = [*before, sys.executable, "-c", _STUCK], {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as stuck:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, preexec_fn=_heed_all) as stuck:
         assert stuck.stdout is not None
         folder = Path(stuck.stdout.readline().strip())
         assert folder.exists()
