@@ -123,7 +123,7 @@ class Run:
     def _prepare(self) -> None:
         runlog.forget_old(self.plan.logs_folder)
         # Also for one table: schedules start several of these at the same second.
-        systemdb.prepare(self.plan.root, self.settings)
+        systemdb.prepare(self.plan.root, self.settings, unwanted=lambda: self._signals > 0)
         history.bury(status.dead(self.plan.logs_folder), self.plan.env)
         if self.plan.metrics_port is not None:
             port = self.observer.metrics.serve(self.plan.metrics_port)

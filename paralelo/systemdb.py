@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -25,49 +25,53 @@ from paralelo import project
 
 PREPARE_SECONDS = 180.0
 """As long as a sync's own start has: a database that is halted answers never."""
+_LOOK_SECONDS = 0.1
 _MARKS = Path(".paralelo", "system-database")
 _DEFAULT = Path(".meltano", "meltano.db")
 _RUNS = table("runs", column("job_name"), column("run_id"), column("state"), column("last_heartbeat_at", DateTime))
 
 
-def prepare(root: Path, settings: Mapping[str, str]) -> bool:
+def prepare(root: Path, settings: Mapping[str, str], unwanted: Callable[[], bool] = lambda: False) -> bool:
     """Migrate the system database, once for each release of Meltano and each address. Returns whether it is ready.
 
-    Takes as long as Meltano takes to load, the first time; then nothing. What is wrong with the database, or with the
-    project's folder, is left to say to Meltano itself, or to its start; so is one that does not answer.
+    Takes as long as Meltano takes to load, the first time; then nothing. It is given up once `unwanted()`. What is
+    wrong with the database, or with the project's folder, is left to say to Meltano itself, or to its start; so is one
+    that does not answer.
     """
+    until = time.monotonic() + PREPARE_SECONDS
     try:
-        return _prepare(root, settings)
-    except (OSError, subprocess.TimeoutExpired):
+        return _prepare(root, settings, lambda: unwanted() or time.monotonic() >= until)
+    except OSError:
         return False
 
 
-def _prepare(root: Path, settings: Mapping[str, str]) -> bool:
+def _prepare(root: Path, settings: Mapping[str, str], given_up: Callable[[], bool]) -> bool:
     address = settings.get("MELTANO_DATABASE_URI", "")
     name = hashlib.sha256(f"{version('meltano')} {address}".encode()).hexdigest()[:16]
     mark = root / _MARKS / name
     mark.parent.mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + PREPARE_SECONDS
     with mark.with_suffix(".lock").open("w") as lock:
         while not _taken(lock):
-            if time.monotonic() >= until:
+            if given_up():
                 return False
-            time.sleep(0.1)
+            time.sleep(_LOOK_SECONDS)
         if mark.exists() and (address or (root / _DEFAULT).exists()):
             return True
-        done = subprocess.run(
+        with subprocess.Popen(
             [sys.executable, "-m", "paralelo.systemdb"],
             cwd=root,
             env={**os.environ, **settings, "MELTANO_CLI_LOG_LEVEL": "error"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            check=False,
-            timeout=max(0.0, until - time.monotonic()),
-        )
-        if done.returncode == 0:
+        ) as migration:
+            while migration.poll() is None:
+                if given_up():
+                    migration.kill()
+                time.sleep(_LOOK_SECONDS)
+        if migration.returncode == 0:
             mark.touch()
-        return done.returncode == 0
+        return migration.returncode == 0
 
 
 def _taken(lock: IO[str]) -> bool:

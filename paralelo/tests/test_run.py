@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -195,6 +196,25 @@ def test_a_halted_target_is_a_stall(toy: Toy, db: psycopg.Connection[Any]) -> No
     assert part.outcome == "finished"
     assert part.read == 4_000
     assert "stalled: nothing was committed for" in output
+
+
+def test_a_run_that_waits_for_meltanos_database_hears_sigterm(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, late_signals: list[int]
+) -> None:
+    monkeypatch.setattr(systemdb, "PREPARE_SECONDS", 86_400.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        toy.env["MELTANO_DATABASE_URI"] = f"postgresql+psycopg://u:p@127.0.0.1:{mute.getsockname()[1]}/m"
+
+        def end_it() -> None:
+            with mute.accept()[0]:
+                os.kill(os.getpid(), signal.SIGTERM)
+                threading.Event().wait(5.0)
+
+        threading.Thread(target=end_it, daemon=True).start()
+        found, _ = run(toy)
+    assert (found.exit_code, late_signals) == (130, [])
+    assert [part.outcome for part in found.tables] == ["stopped"]
+    assert not any((toy.root.parent / "marks").iterdir()), "no plugin was started"
 
 
 def test_sigterm_ends_everything_keeps_state_and_the_next_run_goes_on(
