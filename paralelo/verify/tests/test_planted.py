@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sync_rules.column_types import ColumnType
 
-from paralelo.verify import measures
+from paralelo.verify import measures, statements
 from paralelo.verify.columns import Column, TablePair
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.postgres import Postgres
@@ -144,6 +145,21 @@ def test_each_types_smallest_change(planted: Pair, check: str) -> None:
         assert found.keys() == expected.keys()
     for number, column in expected.items():
         assert [cell.column for cell in found[number]] == [column]
+
+
+def test_a_source_that_does_not_add_up_is_read(planted: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another engine behind TDS, an old release: it may lack a function that the sums take."""
+
+    measure = statements.measure
+
+    def refused(side: statements.Side, *asked: Any) -> str:
+        return "SELECT dbo.not_there(1)" if side == "source" else measure(side, *asked)
+
+    monkeypatch.setattr("paralelo.verify.statements.measure", refused)
+    planted.sql(f"UPDATE tipos SET code = reverse(code) WHERE id = {MIDDLE}")
+    report = verified(planted, "quick")
+    assert (keys(report, "different"), report.check, report.unseen) == ([MIDDLE], "deep", ())
+    assert "the source does not add up" in report.notes[0]
 
 
 def test_a_wide_table_is_measured_by_several_statements(planted: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,10 @@ class SourceChanged(SyncError):
     """The table changed while it was read: the next run describes it afresh."""
 
 
+class QueryRefused(SyncError):
+    """The server does not run a query, for what it asks or for the values that it meets."""
+
+
 class NoDatabase(ConfigurationError):
     """The login was let in, and its database could not be opened."""
 
@@ -179,7 +183,7 @@ def reading(error: Exception, table: str, timeout_seconds: int | None = None) ->
             f"{table}: reading ended without a reason, as it does where a query time-out passes amid a result;"
             " nothing is lost, run it again"
         )
-    return SyncError(f"{table}: the server refused a query (SQLSTATE {state or 'unknown'}): {_without_values(text)}")
+    return QueryRefused(f"{table}: the server refused a query (SQLSTATE {state or 'unknown'}): {_without_values(text)}")
 
 
 def _refused(table: str, state: str, text: str) -> str:
