@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,8 +75,10 @@ def draft(proposal: Proposal, root: Path, *, taken: Iterable[Proposal] = ()) -> 
     path = _path_of(mine, root) if mine is not None else _free_path(proposal, root)
     before = path.read_text(encoding="utf-8") if path.exists() else None
     kept = _intervals(before)
-    weekly = kept.get("full") or _free_hour(root)
-    return Draft(proposal, path, content(proposal, weekly, kept.get("incremental") or "*/15 * * * *"), before)
+    texts = [path.read_text(encoding="utf-8") for path in _files(root)]
+    weekly = kept.get("full") or _free_hour(texts)
+    often = kept.get("incremental") or _free_minute(texts)
+    return Draft(proposal, path, content(proposal, weekly, often), before)
 
 
 def existing(proposal: Proposal, root: Path) -> Table | None:
@@ -170,12 +173,18 @@ def _intervals(text: str | None) -> dict[str, str]:
     return found
 
 
-def _free_hour(root: Path) -> str:
+def _free_hour(texts: Iterable[str]) -> str:
     """Once a week, at an hour that no other full sync of the project begins at; nights before days, Sunday first."""
-    texts = [path.read_text(encoding="utf-8") for path in _files(root)]
     used = [_intervals(text).get("full") for text in texts]
     slots = [f"{minute} {hour} * * {day}" for minute in (0, 30, 15, 45) for day in _DAYS for hour in _HOURS]
     return next((slot for slot in slots if slot not in used), slots[len(used) % len(slots)])
+
+
+def _free_minute(texts: Iterable[str]) -> str:
+    """Every quarter of an hour, at the minute at which the fewest others begin: each start keeps a core busy."""
+    used = Counter(_intervals(text).get("incremental") for text in texts)
+    slots = ["*/15 * * * *", *(f"{minute}-59/15 * * * *" for minute in range(1, 15))]
+    return min(slots, key=lambda slot: used[slot])
 
 
 def _yaml(text: str | None) -> Any:

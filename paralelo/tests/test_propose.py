@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from sync_rules.exits import ConfigurationError
 from tap_mssql.discovery import Index, TableDescription, TableName
 from tap_mssql.sql_types import SqlColumn
 
-from paralelo import other_sources, project, table_files
+from paralelo import other_sources, project, table_files, units
 from paralelo.propose import Looked, Proposal, propose, slug
 
 
@@ -178,6 +180,19 @@ def test_full_syncs_begin_at_hours_of_their_own(root: Path) -> None:
         table_files.write(table_files.draft(_proposal(name), root))
     texts = [path.read_text() for path in (root / "extract").glob("?.meltano.yml")]
     assert len({text.partition("-weekly\n")[2].splitlines()[0] for text in texts}) == 3
+
+
+def test_incremental_syncs_begin_at_minutes_of_their_own(root: Path) -> None:
+    """Thirty tables that all began at the quarter would be thirty Meltanos, taps and targets in one second."""
+    for number in range(30):
+        table_files.write(table_files.draft(_proposal(f"t{number}"), root))
+    begun: Counter[str] = Counter()
+    for path in (root / "extract").glob("t*.meltano.yml"):
+        [often] = re.findall(r"every-15-minutes\n  interval: (.+)", path.read_text())
+        [calendar] = units.calendars(often.strip("'"))
+        begun[calendar] += 1
+    assert len(begun) == 15
+    assert set(begun.values()) == {2}
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing_unfinished(root: Path) -> None:
