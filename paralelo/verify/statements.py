@@ -39,7 +39,7 @@ def measured(
 def measure(side: Side, segment: TableSegment, cuts: Sequence[int], since: str | None) -> str:
     """One row for each bucket between the cuts that has rows: the bucket's number, then every measure."""
     table = segment.table
-    chosen = ", ".join(getattr(measure, side) for measure in measures_of(table))
+    chosen = ", ".join(f"{getattr(measure, side)} AS m{place}" for place, measure in enumerate(measures_of(table)))
     number = row_number(table)[0 if side == "source" else 1]
     inner = f"SELECT t.*, {_bucket(side, table, cuts)} AS {_BUCKET}, {number} AS {ROW} FROM {name(side, table)} t"
     return f"SELECT {_BUCKET}, {chosen} FROM ({inner}{_where(side, segment, since)}) q GROUP BY {_BUCKET}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlglot
 from sync_rules.column_types import ColumnType
 
 from paralelo.verify import measures, statements
@@ -14,6 +15,7 @@ from paralelo.verify.columns import Column, TablePair
 from paralelo.verify.pairing import Wanted
 from paralelo.verify.postgres import Postgres
 from paralelo.verify.report import TableReport
+from paralelo.verify.segments import KeyRange, TableSegment
 from paralelo.verify.table import Options, verify_table
 from paralelo.verify.tests.conftest import Pair
 
@@ -180,6 +182,17 @@ def test_no_statement_selects_more_than_postgresql_can(declared: str) -> None:
         parts = measures.parts(table)
         assert {column for part in parts for column in part.columns} == set(columns)
         assert max(len(measures.measures_of(part)) for part in parts) < 1_664
+
+
+def test_each_measure_has_a_name() -> None:
+    """Servers that call an expression by its text have no room for it in TDS, and the driver loses its place."""
+    amount = Column("Amount", "amount", ColumnType("decimal", precision=38, scale=2), "decimal(38,2)", "numeric", "[A]")
+    table = TablePair("dbo", "t", "public", "t", (amount,))
+    sql = statements.measure("source", TableSegment(table, KeyRange()), (), None)
+    selected = sqlglot.parse_one(sql, read="tsql").selects
+    assert len(selected) == len(measures.measures_of(table)) + 1
+    assert max(len(column.alias_or_name) for column in selected) < 128
+    assert all(column.alias_or_name for column in selected)
 
 
 @pytest.mark.parametrize("check", ["quick", "deep"])

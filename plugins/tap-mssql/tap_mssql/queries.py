@@ -3,6 +3,7 @@
 Names are bracket-quoted; values are bound by `?`, cast to the column's exact type. What lies beyond a value of several
 columns is read by one statement after another: `a = ? AND b < ?`, then `a < ?`. SQL Server seeks to the first row of
 each. In one statement it would seek on the first column only, and read again, for every page, all rows that share it.
+A long expression is given a name: some servers call it by its own text, which may be longer than TDS can tell.
 """
 
 # ruff: noqa: S608 - building SQL is what this module is for; names are quoted and values bound
@@ -110,7 +111,7 @@ class TableQueries:
 
     def largest_value_of_all(self, large: Sequence[SqlColumn]) -> Statement:
         """The same over the whole table."""
-        return f"SELECT MAX({_sizes(large)}) FROM {self.table}", []
+        return f"SELECT MAX({_sizes(large)}) AS _paralelo_bytes FROM {self.table}", []
 
     def upper_key(self) -> Statement:
         """The highest key: its values, exact texts where the Arrow value would not do."""
@@ -150,7 +151,7 @@ class TableQueries:
 
     def _any(self, where: str, values: Sequence[KeyValue]) -> Statement:
         some = f"SELECT 1 FROM {self.table}{_where(where)}"
-        return f"SELECT CASE WHEN EXISTS ({some}) THEN 1 ELSE 0 END", list(values)
+        return f"SELECT CASE WHEN EXISTS ({some}) THEN 1 ELSE 0 END AS _paralelo_more", list(values)
 
     def _top(self, rows: int, condition: Condition, selected: str, *, by_cursor: bool = False) -> Statement:
         """The first rows under the condition: by descending key, or by ascending cursor and key."""

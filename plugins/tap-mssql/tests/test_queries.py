@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -149,9 +150,19 @@ def test_the_size_of_large_values_is_asked_of_the_same_rows() -> None:
     assert values == [5]
     assert asked.largest_value_of_all([large, large]) == (
         "SELECT MAX(COALESCE(CAST(DATALENGTH([doc]) AS bigint), 0) + COALESCE(CAST(DATALENGTH([doc]) AS bigint), 0))"
-        " FROM [dbo].[t]",
+        " AS _paralelo_bytes FROM [dbo].[t]",
         [],
     )
+
+
+def test_no_column_of_a_result_is_called_by_a_long_expression(database: duckdb.DuckDBPyConnection) -> None:
+    """Servers that do so send a name whose length does not fit its byte, and the driver loses its place."""
+    asked = replace(queries((ID, SUB)), table=f"[dbo].[{'table' * 20}]")
+    database.execute(f"CREATE OR REPLACE TABLE dbo.{'table' * 20} AS FROM dbo.t")
+    database.execute("CREATE OR REPLACE MACRO datalength(v) AS length(v::VARCHAR)")
+    for statement in [*asked.further(("", []), 0, (1, 2)), asked.largest_value_of_all([ID, SUB, THIRD, STAMP])]:
+        run(database, statement)
+        assert [len(name) < 128 for name, *_ in database.description or ()] == [True]
 
 
 def test_the_highest_count_is_found_by_an_index() -> None:
