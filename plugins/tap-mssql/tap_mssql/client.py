@@ -119,15 +119,9 @@ def _knock(config: Mapping[str, Any]) -> None:
 
 
 def _open(config: Mapping[str, Any]) -> Connection:
-    connection: Connection
     _knock(config)
     try:
-        if config["driver"] == "pyodbc":
-            from tap_mssql.client_pyodbc import PyodbcConnection
-
-            connection = PyodbcConnection(config)
-        else:
-            connection = MssqlPythonConnection(config)
+        connection = _by_driver(config)
     except ConfigurationError:
         raise
     except ModuleNotFoundError as error:
@@ -145,12 +139,20 @@ def _open(config: Mapping[str, Any]) -> Connection:
     return connection
 
 
+def _by_driver(config: Mapping[str, Any]) -> Connection:
+    if config["driver"] == "pyodbc":
+        from tap_mssql.client_pyodbc import PyodbcConnection
+
+        return PyodbcConnection(config)
+    return MssqlPythonConnection(config)
+
+
 def _state_of_database(config: Mapping[str, Any]) -> str:
     """Why a database cannot be opened just now: RECOVERING, SINGLE_USER; empty where it is not there, or not told."""
-    if config["driver"] == "pyodbc" or config.get("database") in (None, "master"):
+    if config.get("database") in (None, "master"):
         return ""
     try:
-        master = MssqlPythonConnection({**config, "database": "master"})
+        master = _by_driver({**config, "database": "master"})
     except Exception:  # whatever it is, the first error is the one to tell
         return ""
     try:

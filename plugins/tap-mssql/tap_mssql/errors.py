@@ -69,11 +69,12 @@ _PASSING = {
     "memory resources": "the server is short of memory",
     "memory grant": "the server is short of memory",
     "cannot obtain a lock resource": "the server is short of memory",
-    "request limit": "the server takes no more requests just now",
+    "limit for the": "the server takes no more requests just now",
     "too busy": "the server takes no more requests just now",
     "not enough resources": "the server takes no more requests just now",
     "waiting to optimize": "the server takes no more requests just now",
     "please try again": "the server asks to try again later",
+    "minutes and try again": "the server asks to try again later",
     "could not continue scan": "rows were moved on the server while they were read",
     "unspecified error": "the server gave a result up and did not say why",
 }
@@ -93,7 +94,7 @@ class QueryRefused(SyncError):
 
 
 class NoDatabase(ConfigurationError):
-    """The login was let in, and its database could not be opened."""
+    """The database could not be opened, though the login may be right."""
 
 
 def state_and_text(error: Exception) -> tuple[str, str]:
@@ -123,7 +124,8 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
             return ConfigurationError(f"{server}: user {user} was not let in: {_short(text)}")
         if reason := re.search(r"(?:reason:|because) *(.+)", text, re.IGNORECASE):
             return ConfigurationError(f"{server}: login failed for user {user}: {_short(reason[1])}")
-        return ConfigurationError(
+        # Of the two errors for a database that cannot be opened, mssql-python 1.16 tells the other: "Login failed".
+        return NoDatabase(
             f"{server}: login failed for user {user}: check user, password, and that database {database} exists"
         )
     if "not allowed to access the server" in low:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
+import mssql_python
 import pytest
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 from tap_mssql import client, errors
@@ -35,6 +36,43 @@ def test_a_name_is_looked_up_three_times(monkeypatch: pytest.MonkeyPatch, errno:
     with pytest.raises(error, match=r"sql\.example:1433"):
         client.connect(CONFIG, logging.getLogger())
     assert len(asked) == 3
+
+
+class Refusing:
+    """What mssql-python makes of SQL Server's errors 4060 and 18456, and what `master` tells of the database."""
+
+    told: ClassVar[list[tuple[str]]] = []
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        if config["database"] != "master":
+            words = "[Microsoft][SQL Server]Login failed for user 'sa'."
+            raise mssql_python.OperationalError(driver_error="Invalid authorization specification", ddbc_error=words)
+
+    def rows(self, sql: str, values: list[str]) -> list[tuple[str]]:
+        assert "sys.databases" in sql
+        assert values == ["X"]
+        return self.told
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "words"),
+    [
+        ([("RECOVERING",)], SourceUnreachable, "database X is not ready: it is RECOVERING"),
+        ([], ConfigurationError, "login failed for user sa"),
+    ],
+)
+def test_a_database_that_is_recovering_is_no_wrong_password(
+    monkeypatch: pytest.MonkeyPatch, told: list[tuple[str]], error: type[SyncError], words: str
+) -> None:
+    monkeypatch.setattr(client, "_ATTEMPTS", 1)
+    monkeypatch.setattr(client, "_knock", lambda config: None)
+    monkeypatch.setattr(client, "MssqlPythonConnection", Refusing)
+    monkeypatch.setattr(Refusing, "told", told)
+    with pytest.raises(error, match=words):
+        client.connect({**CONFIG, "database": "X", "user": "sa"}, logging.getLogger())
 
 
 @pytest.mark.parametrize("host", [".", "sql\\instance", "sql.invalid,1433", "a" * 64 + ".invalid"])

@@ -173,6 +173,18 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
         (ours("", "The service is currently busy. Retry the request after 10 seconds."), 3, "stops or moves"),
         (ours("", "Database 'X' on server 's' is not currently available."), 3, "stops or moves"),
         (theirs("HY000", "Resource ID: 1. The request limit for the database is 60", 10928), 3, "no more requests"),
+        (
+            theirs(
+                "42000", "Resource ID: 2. The session limit for the elastic pool is 60 and has been reached.", 10928
+            ),
+            3,
+            "no more requests",
+        ),
+        (
+            theirs("HY000", "The database may be offline. Wait a few minutes and try again.", 615),
+            3,
+            "asks to try again later",
+        ),
         (theirs("HY000", "Session is terminated because you have a long-running transaction.", 40549), 3, "ended the"),
         (theirs("42000", "SHUTDOWN is in progress.", 6005), 3, "stops or moves"),
         (theirs("42000", "Database 'X' is in transition. Try the statement later.", 952), 3, "stops or moves"),
