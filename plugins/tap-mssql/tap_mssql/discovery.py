@@ -190,9 +190,10 @@ def describe(
         if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
             continue
         owner = TableName(schema, table)
+        base = base.lower().partition("(")[0].strip()  # some servers write decimal(18,2)
         column = SqlColumn(
             name,
-            base.lower().partition("(")[0].strip(),  # some servers write decimal(18,2)
+            standard_views.SYNONYMS.get(base, base) if standard else base,
             int(length),
             int(precision),
             int(scale),

@@ -2,14 +2,14 @@
 
 For servers that speak TDS and do not have all of SQL Server's catalog views: compatible ones, gateways. Unlike those
 views they know nothing of unique indexes that are no constraints, of row counts, and of what is computed. A server that
-does not say how long a text may be is taken to set no bound.
+does not say how long a text may be, or says more than a page of SQL Server's holds, is taken to set no bound.
 """
 
 NAMES = ("o.TABLE_SCHEMA", "o.TABLE_NAME")
 """What both queries call a table's schema and the table."""
 COLUMNS = """
 SELECT c.TABLE_SCHEMA, c.TABLE_NAME, CASE WHEN o.TABLE_TYPE = 'VIEW' THEN 'V' ELSE 'U' END, c.COLUMN_NAME, c.DATA_TYPE,
-       COALESCE(c.CHARACTER_OCTET_LENGTH,
+       COALESCE(CASE WHEN c.CHARACTER_OCTET_LENGTH > 8000 THEN -1 ELSE c.CHARACTER_OCTET_LENGTH END,
                 CASE WHEN LOWER(c.DATA_TYPE) LIKE '%char%' THEN -1
                      WHEN LOWER(c.DATA_TYPE) LIKE '%binary%' THEN -1 ELSE 0 END) AS bytes,
        COALESCE(c.NUMERIC_PRECISION, 0),
@@ -33,3 +33,22 @@ WHERE o.CONSTRAINT_TYPE IN ('PRIMARY KEY', 'UNIQUE'){named}
 ORDER BY o.TABLE_SCHEMA, o.TABLE_NAME, o.CONSTRAINT_NAME, k.ORDINAL_POSITION
 """
 """A row a column of a primary key or a unique constraint: schema, table, its name, primary, column, nullable."""
+
+SYNONYMS = {
+    "integer": "int",
+    "dec": "decimal",
+    "double precision": "float",
+    "boolean": "bit",
+    "character": "char",
+    "char varying": "varchar",
+    "character varying": "varchar",
+    "national char": "nchar",
+    "national character": "nchar",
+    "national char varying": "nvarchar",
+    "national character varying": "nvarchar",
+    "binary varying": "varbinary",
+    "time without time zone": "time",
+    "timestamp without time zone": "datetime2",
+    "timestamp with time zone": "datetimeoffset",
+}
+"""The standard's names of types, which another server may use, and SQL Server's. Its `timestamp` is no time."""

@@ -245,3 +245,8 @@ def test_the_word_of_a_query_that_the_server_cannot_read_is_told() -> None:
 def test_only_what_a_restart_can_help_is_said_to_be_so() -> None:
     assert Exit(errors.reading(theirs("08S01", "x", 0), "t").exit).restart_helps
     assert not Exit(errors.connecting(theirs("28000", "x", 0), "h", "d", "u").exit).restart_helps
+
+
+def test_a_function_that_the_server_does_not_have_is_told() -> None:
+    error = theirs("42000", "'SYSUTCDATETIME' is not a recognized built-in function name.", 195)
+    assert str(errors.reading(error, "dbo.t")).endswith("'SYSUTCDATETIME' is not a recognized built-in function name")

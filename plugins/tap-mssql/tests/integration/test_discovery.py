@@ -47,6 +47,20 @@ class Curt(Guarded):
         return super().rows(sql, values, table=table)
 
 
+class Wordy(Guarded):
+    """One that has the standard's views alone, its names of types, and a number for a length without a bound."""
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        names = {"int": "INTEGER", "float": "double precision", "varchar": "character varying", "bit": "boolean"}
+        cases = " ".join(f"WHEN '{own}' THEN '{other}'" for own, other in names.items())
+        sql = sql.replace("c.DATA_TYPE", f"(CASE c.DATA_TYPE {cases} ELSE c.DATA_TYPE END)")
+        sql = sql.replace(
+            "c.CHARACTER_OCTET_LENGTH",
+            "(CASE c.CHARACTER_OCTET_LENGTH WHEN -1 THEN 9000 ELSE c.CHARACTER_OCTET_LENGTH END)",
+        )
+        return super().rows(sql, values, table=table)
+
+
 class Showy(Guarded):
     """One that has SQL Server's own views, in which nothing stands; the standard's list other databases, too."""
 
@@ -320,3 +334,16 @@ def test_a_column_that_is_listed_twice_and_otherwise_is_refused(source: Any, tab
             describe(Elsewhere(opened, "sys.objects"), [TableName("dbo", "twice")])
     finally:
         opened.close()
+
+
+def test_the_standards_own_words_are_understood(source: Any, table: Any) -> None:
+    columns = "a varchar(9) NOT NULL PRIMARY KEY, b varchar(max), c text, d bit, e int, f float"
+    table("dbo.wordy", columns)
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        usual = describe(opened, [TableName("dbo", "wordy")])[0]
+        found = describe(Wordy(opened, "sys."), [TableName("dbo", "wordy")])[0]
+    finally:
+        opened.close()
+    assert [(c.declared, c.type) for c in found.columns] == [(c.declared, c.type) for c in usual.columns]
+    assert max(column.max_length for column in found.columns) == 9, "a fetch has room for each declared length"
