@@ -118,7 +118,7 @@ def number_of(column: Column) -> Number:
 
     Text counts UTF-16 code units, which is what SQL Server counts; PostgreSQL counts code points, so characters beyond
     U+FFFF count twice there. LEN would leave trailing spaces out, DATALENGTH does not. Times are cut to microseconds,
-    as the tap does: DATEDIFF_BIG counts the boundaries crossed, which is cutting, before the epoch too. An infinite
+    as the tap does: DATEPART and DATEDIFF count boundaries crossed, which is cutting, before the epoch too. An infinite
     date or time of PostgreSQL's would be an error in arithmetic, and is a number far away instead.
     """
     here, there = bracket(column.source), quote(column.target)
@@ -131,8 +131,7 @@ def number_of(column: Column) -> Number:
         exact = here if base in ("decimal", "numeric") else f"CAST({here} AS {_decimal(column)})"
         return Number(exact, there)
     if column.family == "date":
-        day = f"DATEDIFF(day, CAST('1970-01-01' AS date), {here})"
-        return Number(day, _finite(there, f"{there} - DATE '1970-01-01'", 99_999_999), "days")
+        return Number(_day(here), _finite(there, f"{there} - DATE '1970-01-01'", 99_999_999), "days")
     if column.family in ("timestamp", "instant", "time"):
         return _microseconds(column, here, there, base)
     if column.family == "uuid":
@@ -197,25 +196,32 @@ def _residue(column: Column) -> Number | None:
 
 
 def _microseconds(column: Column, here: str, there: str, base: str) -> Number:
+    """By days and parts of the day: DATEDIFF_BIG is younger than SQL Server 2014."""
+    exact = f"(extract(epoch FROM {there}) * 1000000)::bigint"
     if column.family == "time":
-        passed = f"DATEDIFF_BIG(microsecond, CAST('00:00:00' AS time(6)), {here})"
-        return Number(passed, f"(extract(epoch FROM {there}) * 1000000)::bigint", "microseconds")
+        return Number(_of_day(here), exact, "microseconds")
     if base == "datetime":
         # Its ticks are thirds of a hundredth; the driver and this cast give the milliseconds they are shown as.
         here = f"CAST({here} AS datetime2(3))"
     elif base == "smalldatetime":
         here = f"CAST({here} AS datetime2(0))"
-    epoch = (
-        "CAST('1970-01-01T00:00:00+00:00' AS datetimeoffset(6))"
-        if column.family == "instant"
-        else "CAST('1970-01-01T00:00:00' AS datetime2(6))"
-    )
-    exact = f"(extract(epoch FROM {there}) * 1000000)::bigint"
+    elif column.family == "instant":
+        here = f"CAST(SWITCHOFFSET({here}, '+00:00') AS datetime2(7))"
     return Number(
-        f"DATEDIFF_BIG(microsecond, {epoch}, {here})",
+        f"(CAST({_day(here)} AS bigint) * 86400000000 + {_of_day(here)})",
         _finite(there, exact, 9_000_000_000_000_000_000),
         "microseconds",
     )
+
+
+def _day(here: str) -> str:
+    return f"DATEDIFF(day, CAST('1970-01-01' AS date), {here})"
+
+
+def _of_day(here: str) -> str:
+    minutes = f"DATEPART(hour, {here}) * 60 + DATEPART(minute, {here})"
+    seconds = f"({minutes}) * 60 + DATEPART(second, {here})"
+    return f"(CAST({seconds} AS bigint) * 1000000 + DATEPART(microsecond, {here}))"
 
 
 def _finite(name: str, number: str, otherwise: int) -> str:
@@ -244,11 +250,13 @@ def _float(here: str, there: str) -> Number:
     """Its 17 digits as one whole number, and its exponent: a sum of floats would depend on its order.
 
     Style 3 is documented to write each distinct value differently. Should the two servers ever round a seventeenth
-    digit differently, the range is read and found equal.
+    digit differently, the range is read and found equal; so it is where the style is not known, before SQL Server 2016,
+    and writes no exponent.
     """
     text = f"CONVERT(varchar(40), CAST({here} AS float), 3)"
-    digits = f"CAST(REPLACE(LEFT({text}, CHARINDEX('e', {text}) - 1), '.', '') AS decimal(38, 0))"
-    exponent = f"CAST(REPLACE(SUBSTRING({text}, CHARINDEX('e', {text}) + 1, 5), '+', '') AS int)"
+    mark = f"NULLIF(CHARINDEX('e', {text}), 0)"
+    digits = f"CAST(REPLACE(LEFT({text}, {mark} - 1), '.', '') AS decimal(38, 0))"
+    exponent = f"CAST(REPLACE(SUBSTRING({text}, {mark} + 1, 5), '+', '') AS int)"
     shown = f"to_char({there}::float8, '9.9999999999999999EEEE')"
     finite = f"{there}::float8 BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308"
     whole = f"replace(split_part({shown}, 'e', 1), '.', '')::numeric * 1000 + split_part({shown}, 'e', 2)::int"

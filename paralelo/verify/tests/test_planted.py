@@ -384,3 +384,18 @@ def test_a_samples_edges_are_values_of_the_key(pair: Pair) -> None:
     found = sampled(pair, "minutos", 300)
     assert {verdict for verdict, _ in found} == {"equal"}
     assert min(rows for _, rows in found) > 0
+
+
+def test_a_server_before_2016_is_measured(planted: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has neither DATEDIFF_BIG nor a style that writes a float's every digit: what that leaves open is read."""
+    asked = statements.measure
+
+    def by_2014(*arguments: Any) -> str:
+        return asked(*arguments).replace("DATEDIFF_BIG", "no_such_function").replace("AS float), 3)", "AS float), 0)")
+
+    monkeypatch.setattr(statements, "measure", by_2014)
+    report = verified(planted, "quick")
+    assert report.verdict == "equal"
+    assert "measures that differ: dbl digits, sgl digits, row numbers" in report.notes
+    planted.sql("UPDATE tipos SET dbl = 1.2500000000000002 WHERE id = 7")
+    assert [cell.column for found in verified(planted, "quick").differences for cell in found.cells] == ["dbl"]
