@@ -274,9 +274,9 @@ def _columns(
     except SourceUnreachable:
         raise
     except SyncError:
-        if found is None:
-            raise
         listed = []
+        if found is None and not (found := _of_tables(connection, _COLUMNS, wanted, schemas)):
+            raise
     if not listed:
         return found or [], False
     if found is not None:
@@ -296,8 +296,10 @@ def _key_columns(
     except SourceUnreachable:
         raise
     except SyncError as error:
-        _warn_once(f"{error}; going on without it")
-        return []
+        found = _of_tables(connection, _INDEXES, wanted, schemas)
+        if not found:
+            _warn_once(f"{error}; going on without it")
+        return found
 
 
 def _own(
@@ -312,6 +314,15 @@ def _own(
     except SyncError as error:
         _warn_once(f"{error}; asking the views of the SQL standard")
         return None
+
+
+def _of_tables(
+    connection: Connection, sql: str, wanted: Sequence[TableName], schemas: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """What `sys.tables` knows, where a server has neither `sys.objects` nor the standard's views; nothing of views."""
+    condition, values = named(wanted, schemas)
+    sql = sql.format(named=condition).replace("sys.objects", "sys.tables")
+    return optional(connection, sql, values, quietly=True)
 
 
 def _standard(

@@ -347,3 +347,16 @@ def test_the_standards_own_words_are_understood(source: Any, table: Any) -> None
         opened.close()
     assert [(c.declared, c.type) for c in found.columns] == [(c.declared, c.type) for c in usual.columns]
     assert max(column.max_length for column in found.columns) == 9, "a fetch has room for each declared length"
+
+
+def test_a_server_that_has_tables_and_no_objects(source: Any, table: Any) -> None:
+    table("dbo.by_tables", "code int NOT NULL PRIMARY KEY, a varchar(9), b decimal(9, 2)")
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        usual = describe(opened, [TableName("dbo", "by_tables")])[0]
+        found = describe(Guarded(opened, "sys.objects", "INFORMATION_SCHEMA"), [TableName("dbo", "by_tables")])[0]
+        with pytest.raises(SyncError, match="the server refused a query"):
+            describe(Guarded(opened, "sys.", "INFORMATION_SCHEMA"), [TableName("dbo", "by_tables")])
+    finally:
+        opened.close()
+    assert (found.columns, found.indexes) == (usual.columns, usual.indexes)
