@@ -93,8 +93,10 @@ def called(tr: Translator, node: exp.Anonymous, scope: Scope) -> Typed:
 
 def comparison(tr: Translator, node: exp.Binary, scope: Scope) -> Typed:
     left, right = tr.expr(node.this, scope), tr.expr(node.expression, scope)
-    made = unify(left[0], left[1], right[0], right[1])
-    return type(node)(this=made[0], expression=made[1]), BIT
+    one, other, kind = unify(left[0], left[1], right[0], right[1])
+    if kind is not None and kind.family == "offset":
+        one, other = call("dto_utc", one), call("dto_utc", other)
+    return type(node)(this=one, expression=other), BIT
 
 
 def between(tr: Translator, node: exp.Between, scope: Scope) -> Typed:

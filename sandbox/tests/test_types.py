@@ -114,6 +114,14 @@ def test_datetimeoffset_keeps_its_offset(sql: Any, fresh: Any) -> None:
     assert (local, universal) == ("2024-06-01 21:00:00.1234567 -03:00", "2024-06-02T00:00:00.1234567+00:00")
 
 
+def test_datetimeoffsets_are_compared_by_their_instants(sql: Any, fresh: Any) -> None:
+    table = fresh("(v datetimeoffset(7) NOT NULL)")
+    sql.execute(f"INSERT INTO {table} VALUES ('2024-01-01T00:00:00.0000002-14:00')")
+    for sign, found in (("=", 1), ("<=", 1), ("<", 0), (">", 0), ("<>", 0)):
+        sql.execute(f"SELECT COUNT(*) FROM {table} WHERE v {sign} '2024-01-01T14:00:00.0000002+00:00'")
+        assert (sign, sql.fetchone()[0]) == (sign, found)
+
+
 def test_moments_are_rounded_and_told_as_their_type_has_them(sql: Any, fresh: Any) -> None:
     table = fresh("(a datetimeoffset(0) NOT NULL, b datetime NOT NULL)")
     sql.execute(f"INSERT INTO {table} VALUES ('2024-02-29T23:59:58.6-03:00', '2024-02-29T23:59:58.847')")
