@@ -6,9 +6,12 @@ changes would be lost. So the upper end of a window is the same clock the column
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import pyarrow as pa
 from sync_rules.batch_info import KeyValue
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 from sync_rules.incremental import Clock
 
 from tap_mssql import survey
@@ -17,6 +20,7 @@ from tap_mssql.discovery import TableName, optional
 from tap_mssql.queries import INTEGERS, TableQueries
 from tap_mssql.sql_types import SqlColumn
 
+_LOG = logging.getLogger("tap-mssql")
 MOMENTS = ("date", "datetime", "smalldatetime", "datetime2", "datetimeoffset")
 LONG_AGO = "1901-01-01T00:00:00"
 """Before any change, and within every type's range and a lookback of it."""
@@ -44,7 +48,7 @@ def text_type(column: SqlColumn) -> pa.DataType:
 def read(connection: Connection, queries: TableQueries, zone: str, table: str) -> Clock:
     """The clock now. `zone` is `local` (GETDATE and its family) or `utc`, and matters for types without a zone."""
     cursor = queries.cursor
-    utc, offset, now = connection.rows(_question(cursor, zone), table=table)[0]
+    utc, offset, now = _asked(connection, cursor, zone, table)
     if cursor is not None and cursor.base in INTEGERS:
         now = connection.rows(*queries.highest_cursor(), table=table)[0][0] or 0
     naive_local = cursor is not None and cursor.base not in (*_COUNTERS, "datetimeoffset") and zone == "local"
@@ -78,6 +82,19 @@ def newest(connection: Connection, queries: TableQueries, name: TableName, now: 
     if found:
         return str(found[0][0])
     return LONG_AGO[:10] if cursor.base == "date" else LONG_AGO
+
+
+def _asked(connection: Connection, cursor: SqlColumn | None, zone: str, table: str) -> tuple[Any, ...]:
+    """The clocks. Where a server knows the local one alone, and no cursor is stamped by UTC, it serves for both."""
+    question = _question(cursor, zone)
+    try:
+        return connection.rows(question, table=table)[0]
+    except SyncError as error:
+        if isinstance(error, SourceUnreachable) or "SYSUTCDATETIME" in _now(cursor, zone):
+            raise
+        found = connection.rows(question.replace("SYSUTCDATETIME", "SYSDATETIME"), table=table)[0]
+        _LOG.warning("%s; the server's local clock is taken for UTC", error)
+        return found
 
 
 def _question(cursor: SqlColumn | None, zone: str) -> str:

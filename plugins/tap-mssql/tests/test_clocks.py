@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sync_rules.exits import SyncError
 from tap_mssql import clocks
 from tap_mssql.queries import TableQueries
 from tap_mssql.sql_types import SqlColumn
@@ -51,3 +52,24 @@ def test_the_clock_is_the_one_that_stamps_the_column(base: str, zone: str, hour:
     assert str(clock.now).startswith(f"2025-06-01T{hour}:00")
     assert clock.utc_offset_minutes == offset
     assert clock.started_at == "2025-06-01T12:00:00.000000+00:00"
+
+
+class Local(Brasilia):
+    """One that does not know UTC."""
+
+    def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+        if "SYSUTCDATETIME" in sql:
+            raise SyncError("'SYSUTCDATETIME' is not a recognized built-in function name")
+        return [("2025-06-01T09:00:00.0000000", 0, "2025-06-01T09:00:00.0000000")]
+
+
+def test_a_server_that_does_not_know_utc_is_read_by_its_own_clock(caplog: pytest.LogCaptureFixture) -> None:
+    """Unless the cursor is stamped in UTC: hours of changes could be taken for read."""
+    server: Any = Local()
+    cursor = SqlColumn("mod_ts", "datetime2", 8, 27, 7, nullable=False)
+    queries = TableQueries("t", (cursor,), (), cursor, (), None)
+    clock = clocks.read(server, queries, "local", "dbo.t")
+    assert (clock.now, clock.utc_offset_minutes) == ("2025-06-01T09:00:00.0000000", 0)
+    assert "local clock is taken for UTC" in caplog.text
+    with pytest.raises(SyncError, match="SYSUTCDATETIME"):
+        clocks.read(server, queries, "utc", "dbo.t")
