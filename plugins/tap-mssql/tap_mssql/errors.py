@@ -82,7 +82,9 @@ _PASSING = {
 _NO_ACCESS = "is not able to access the database"
 _VALUE = re.compile(r"(?<=\bvalue)(?: is|:| =)? *(?='|\(|[-+.\d])", re.IGNORECASE)
 """Where a value begins in a message of the server: `value 'x'`, `value: 'x'`, `value = 7`, `value is (7)`."""
-_OF_THE_QUERY = re.compile(r"incorrect syntax near|'\w+' is not a recognized", re.IGNORECASE)
+_OF_THE_QUERY = re.compile(
+    r"incorrect syntax near|could not find stored procedure|'\w+' is not a recognized", re.IGNORECASE
+)
 _PREFIXES = re.compile(r"^(\[[^\]]*\]\s*)+")
 
 
@@ -228,8 +230,7 @@ def _without_values(text: str) -> str:
     """SQL Server quotes values in its messages ("converting the varchar value '...'"): they are left out.
 
     What a value holds is anything: quotes, line breaks, more than fits. So nothing after its beginning is shown. Not
-    left out is the word of our own query that the server could not read, or a function that it does not have: values
-    are bound.
+    left out is the word of our own query that the server could not read, or what it does not have: values are bound.
     """
     if _OF_THE_QUERY.match(text):
         return _short(text)
