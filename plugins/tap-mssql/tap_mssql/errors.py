@@ -140,7 +140,7 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
             f"{server}: the server's certificate was not accepted: install its issuer, or set trust_server_certificate"
             " (which encrypt: strict does not regard)"
         )
-    if "encryption not supported" in low:
+    if "encryption not supported" in low or "does not support encryption" in low:
         return ConfigurationError(f"{server}: the server has no TLS, and encrypt asks for it: {_short(text)}")
     if "ssl provider" in low and any(words in low for words in _NO_COMMON_TLS):
         return ConfigurationError(f"{server}: no TLS that server and driver both allow: check encrypt: {_short(text)}")

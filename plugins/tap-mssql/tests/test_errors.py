@@ -38,6 +38,13 @@ def snapshot(why: str) -> Exception:
         (theirs("HYT00", "Login timeout expired", 0), 3, "cannot be reached"),
         (theirs("08001", "SSL Provider: certificate verify failed", 1), 2, "trust_server_certificate"),
         (ours("Client unable to establish connection", "Encryption not supported on SQL Server"), 2, "has no TLS"),
+        (
+            ours(
+                "Client unable to establish connection", "Protocol Error: Server does not support encryption but client"
+            ),
+            2,
+            "has no TLS",
+        ),
         (ours("Client unable to establish connection", "SSL Provider: [Connection reset by peer]"), 3, "reset by peer"),
         (theirs("08001", "SSL Provider: [error:0A000126:SSL routines::unexpected eof]", 1), 3, "cannot be reached"),
         (theirs("08001", "SSL Provider: [error:0A000102:SSL routines::unsupported protocol]", 1), 2, "both allow"),
