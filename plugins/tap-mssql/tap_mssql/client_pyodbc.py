@@ -68,9 +68,7 @@ class PyodbcConnection:
                 _execute(cursor, sql, values)
                 has_columns(cursor.description, table)
                 while rows := cursor.fetchmany(fetch_size):
-                    columns = zip(*rows, strict=True)
-                    arrays = [_array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
-                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                    yield _batch(rows, schema, table)
             finally:
                 cursor.close()
 
@@ -93,6 +91,15 @@ def _execute(cursor: Any, sql: str, values: Sequence[Any]) -> None:
     if values:
         cursor.setinputsizes(input_sizes(values))
     cursor.execute(sql, *values)
+
+
+def _batch(rows: Sequence[Any], schema: pa.Schema, table: str) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    try:
+        arrays = [_array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
+    except (ValueError, TypeError) as error:
+        raise errors.SourceChanged(f"{table}: values do not fit the types the table was described with") from error
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import mssql_python
+import pyarrow as pa
 import pytest
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 from tap_mssql import client, errors
@@ -105,6 +106,14 @@ def test_pyodbc_gives_a_sign_for_half_a_character() -> None:
     module: Any = pytest.importorskip("tap_mssql.client_pyodbc", reason="no ODBC manager here", exc_type=ImportError)
     assert module._text("a\ud83d".encode("utf-16-le", "surrogatepass")) == "a\ufffd"
     assert module._text("ação 😀".encode("utf-16-le")) == "ação 😀"
+
+
+def test_pyodbc_says_that_a_column_is_of_another_type_now() -> None:
+    module: Any = pytest.importorskip("tap_mssql.client_pyodbc", reason="no ODBC manager here", exc_type=ImportError)
+    schema = pa.schema([pa.field("id", pa.int32()), pa.field("u", pa.binary(16))])
+    for row in [("text", None), (2**31, None), (1, "no identifier")]:
+        with pytest.raises(errors.SourceChanged, match=r"dbo\.t: values do not fit the types"):
+            module._batch([row], schema, "dbo.t")
 
 
 @pytest.mark.parametrize(
