@@ -91,7 +91,8 @@ def test_a_page_that_is_short_is_the_last_only_where_the_server_says_so() -> Non
     server.more = [1, 0]
     made = reader(server)
     assert [made.read([("[id] <= ?", [9])], 10).ended for _ in range(2)] == [False, True]
-    exists = "SELECT CASE WHEN EXISTS (SELECT 1 FROM t WHERE [id] <= ? AND [id] < CAST(? AS int)) THEN 1 ELSE 0 END"
+    below = "SELECT 1 FROM t WHERE [id] <= ? AND [id] < CAST(? AS int)"
+    exists = f"SELECT CASE WHEN EXISTS ({below}) THEN 1 ELSE 0 END AS _paralelo_more"
     assert server.questions == [(exists, [9, 7])] * 2
     assert made.read([("[id] <= ?", [9])], 3).ended is False
     assert made.read([("[id] <= ?", [9])], 10, lowest=(7,)).ended is True
