@@ -27,6 +27,8 @@ KEYS_PER_LOOKUP = 200
 _NOWHERE = object()
 """A date or a time that no source holds: infinite, or outside the years 1 to 9999."""
 _MICROSECOND = timedelta(microseconds=1)
+_EQUAL = {"source": "=", "target": "OPERATOR(pg_catalog.=)"}
+"""A delete looks for names as the role does, whose `search_path` may have another `=`, and other types."""
 
 
 def conditions(side: Side, table: TablePair, keys: pa.Table, nul: str | None = None) -> Iterator[str]:
@@ -76,9 +78,9 @@ def _equals(side: Side, column: Column, value: Any, nul: str | None) -> str:
     if value is _NOWHERE:
         return "1 = 0" if side == "source" else _beyond(name, column)
     if isinstance(value, bytes):
-        return f"{name} = {_bytes(side, column, value)}"
+        return f"{name} {_EQUAL[side]} {_bytes(side, column, value)}"
     if side == "target":
-        return f"{name} = CAST({_literal(value)} AS {column.stored})"
+        return f"{name} {_EQUAL[side]} CAST({_literal(value)} AS pg_catalog.{column.stored})"
     kind = column.declared
     if kind.startswith("datetime2") or kind in ("datetimeoffset(7)", "time(7)"):
         return _within(name, value, "datetime2(7)" if kind.startswith("datetime2") else kind)
@@ -97,8 +99,12 @@ def _equals(side: Side, column: Column, value: Any, nul: str | None) -> str:
 def _bytes(side: Side, column: Column, value: bytes) -> str:
     """By the column's family: a byte string of 16 is no identifier."""
     if column.family == "uuid":
-        return f"CAST('{UUID(bytes=value)}' AS {'uniqueidentifier' if side == 'source' else 'uuid'})"
-    return f"CAST(0x{value.hex()} AS {column.declared})" if side == "source" else f"CAST('\\x{value.hex()}' AS bytea)"
+        return f"CAST('{UUID(bytes=value)}' AS {'uniqueidentifier' if side == 'source' else 'pg_catalog.uuid'})"
+    return (
+        f"CAST(0x{value.hex()} AS {column.declared})"
+        if side == "source"
+        else f"CAST('\\x{value.hex()}' AS pg_catalog.bytea)"
+    )
 
 
 def _within(name: str, value: datetime | time, exact: str) -> str:

@@ -161,6 +161,27 @@ def test_a_row_that_a_look_by_its_key_cannot_prove_gone_is_not_deleted(pair: Pai
     assert left == [("a\u2400b",), ("a\u2400c",)]
 
 
+def test_an_equals_of_the_roles_own_deletes_no_other_row(pair: Pair, settings: Settings) -> None:
+    pair.t_sql(
+        "DROP TABLE IF EXISTS dbo.igual",
+        "CREATE TABLE dbo.igual (k varchar(20) NOT NULL PRIMARY KEY)",
+        "INSERT INTO dbo.igual VALUES ('a')",
+    )
+    pair.copy("igual", "k")
+    pair.sql("INSERT INTO igual VALUES ('A')")
+    found = compared(pair, "igual")
+    pair.sql(
+        "CREATE FUNCTION mesmo(varchar, varchar) RETURNS boolean IMMUTABLE"
+        " LANGUAGE sql AS 'SELECT lower($1) = lower($2)'",
+        "CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = mesmo)",
+    )
+    try:
+        assert fix(pair.source, pair.target, settings, found, extra=True) == Fixed(0, 1)
+    finally:
+        pair.sql("DROP FUNCTION mesmo CASCADE")
+    assert pair.postgres.execute("SELECT k FROM igual").fetchall() == [("a",)]
+
+
 class Watched:
     """The source, which notes how many locks are held in the target when its rows are read."""
 

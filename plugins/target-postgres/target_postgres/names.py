@@ -96,9 +96,10 @@ def column(name: str, prefix: str | None = None) -> sql.Composable:
 
 def filled_up(value: sql.Composable, length: int) -> sql.Composed:
     """A `character` as text, with the spaces that fill it up: a cast would lose them."""
-    return sql.SQL("rpad({}::text, {})").format(value, length)
+    return sql.SQL("pg_catalog.rpad({}::pg_catalog.text, {})").format(value, length)
 
 
 def pairs(names: Iterable[str], left: str, right: str) -> sql.Composed:
-    """`l."a" = r."a" AND l."b" = r."b"`."""
-    return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(column(name, left), column(name, right)) for name in names)
+    """`l."a" = r."a" AND l."b" = r."b"`, whatever other `=` the role's `search_path` has."""
+    equal = sql.SQL("{} OPERATOR(pg_catalog.=) {}")
+    return sql.SQL(" AND ").join(equal.format(column(name, left), column(name, right)) for name in names)

@@ -21,6 +21,8 @@ _NAMES = {
 _SPELLING = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(\d+))?\))?( (?:with|without) time zone)?")
 _INTEGERS = {"smallint": 5, "integer": 10, "bigint": 19}
 _TEXTS = ("character", "character varying", "text")
+_LOOKED_FOR = ("text", "date", "uuid", "json", "jsonb", "bytea")
+"""Names that are no words of SQL's own: a role's `search_path` may have other types that are called so."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class PostgresType:
     @property
     def sql(self) -> sql.SQL:
         """The type in DDL. It is built from a fixed list of names and from integers: nothing in it needs quoting."""
-        return sql.SQL(str(self))
+        return sql.SQL(f"pg_catalog.{self}" if self.name in _LOOKED_FOR else str(self))
 
     @classmethod
     def parse(cls, spelling: str) -> PostgresType:

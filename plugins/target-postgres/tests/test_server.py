@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from target_postgres.catalog import TableName
 from target_postgres.connection import connect
 from target_postgres.lock import Locks
 from target_postgres.settings import Settings
-from things import ids, last_sync, sync, thing, things
+from things import WAYS, ids, last_sync, sync, thing, things
 
 Db = psycopg.Connection[Any]
 
@@ -51,6 +52,37 @@ def test_what_a_database_is_set_to_does_not_change_what_is_loaded(
     feed = Feed(tmp_path, columns={"id": "bigint", "z": "timestamp(6) with time zone"}, cursor=None)
     load(config, feed.full([{"id": 1, "z": "2026-02-01T10:00:00"}], records=True))
     assert db.execute("SELECT z = '2026-02-01 10:00+00' FROM things").fetchone() == (True,)
+
+
+@WAYS
+def test_what_a_role_finds_before_postgresqls_own_changes_nothing(
+    config: Any, db: Db, tmp_path: Path, activation: str
+) -> None:
+    """orafce has a role look in its schema first, where `date` is another type; a port from SQL Server has an `=`."""
+    db.execute(f"ALTER DATABASE {db.info.dbname} SET search_path = own, public, pg_catalog")
+    db.execute("CREATE SCHEMA own")
+    for name in ("date", "uuid", "json", "bytea"):
+        db.execute(f"CREATE DOMAIN own.{name} AS varchar(1)")
+    db.execute(
+        "CREATE FUNCTION own.same(varchar, varchar) RETURNS boolean IMMUTABLE LANGUAGE sql AS"
+        " 'SELECT lower($1::text) = lower($2::text)'"
+    )
+    db.execute("CREATE OPERATOR own.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = own.same)")
+    kinds = {"d": "date", "u": "uuid", "j": "json", "b": "varbinary"}
+    values = {"d": date(2026, 1, 1), "u": b"u" * 16, "j": "{}", "b": b"b"}
+    feed = Feed(tmp_path, columns={"id": "varchar(10)", **kinds, "n": "integer"}, cursor=None)
+    sync(config, feed, [{"id": "a", "n": 1, **values}, {"id": "B", "n": 2, **values}], 1)
+    load(config, feed.incremental([{"id": "A", "n": 3, **values}]))
+    assert dict(db.execute("SELECT id, n FROM things").fetchall()) == {"a": 1, "B": 2, "A": 3}
+    rows = [{"id": key, "n": n, **values} for key, n in (("b", 4), ("A", 3), ("c", 5))]
+    sync(config, feed, rows, 2, activation=activation)
+    assert dict(db.execute("SELECT id, n FROM things").fetchall()) == {"b": 4, "A": 3, "c": 5}
+    assert last_sync(db, "rows_inserted", "rows_unchanged", "rows_stale") == (2, 1, 2)
+    types = db.execute(
+        "SELECT array_agg(atttypid::regtype::text ORDER BY attnum) FROM pg_attribute"
+        " WHERE attrelid = 'public.things'::regclass AND attnum BETWEEN 2 AND 5"
+    )
+    assert types.fetchone() == (["date", "uuid", "json", "bytea"],)
 
 
 def test_another_machine_is_not_talked_to_in_clear(config: Any, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,9 +36,9 @@ def protected(job: Job, sync: Sync, types: Mapping[str, PostgresType]) -> sql.Co
     since = written_since(sync)
     if not any(entry.rejected for entry in sync.entries):
         return since
+    same = sql.SQL("CAST(r.key_values ->> {} AS {}) OPERATOR(pg_catalog.=) {}")
     match = sql.SQL(" AND ").join(
-        sql.SQL("CAST(r.key_values ->> {} AS {}) = {}").format(sql.Literal(name), types[name].sql, column(name, "t"))
-        for name in job.key
+        same.format(sql.Literal(name), types[name].sql, column(name, "t")) for name in job.key
     )
     return query("activation.protected", since=since, sync=sql.Literal(sync.id), match=match)
 
