@@ -32,6 +32,9 @@ _SETTINGS = (
 )
 
 
+_NUMBERS = ("varsup.c", "multixact.c")
+"""Where the server refuses to write until a VACUUM, for the numbers of transactions run out. It calls that a limit of
+the program, as a row that is too large."""
 _LANGUAGES = ("plpy_elog.c", "plperl.c", "pltcl.c")
 """Where the server passes on what functions in Python, Perl and Tcl raise. RAISE is PL/pgSQL's `exec_stmt_raise`."""
 
@@ -52,7 +55,8 @@ class LedgerGap(SyncError):
 
 def is_about_data(error: psycopg.Error) -> bool:
     """Whether a row's values are the reason, so that other rows may still be stored."""
-    return isinstance(error, pg.DataError | pg.IntegrityError | pg.ProgramLimitExceeded) or _is_raised(error)
+    of_data = isinstance(error, pg.DataError | pg.IntegrityError | pg.ProgramLimitExceeded)
+    return (of_data and error.diag.source_file not in _NUMBERS) or _is_raised(error)
 
 
 def _is_raised(error: psycopg.Error) -> bool:
@@ -111,7 +115,7 @@ def tell(error: psycopg.Error, doing: str = "") -> SyncError:
         return TargetUnreachable(line)
     if isinstance(error, psycopg.InterfaceError):
         return TargetUnreachable(line)
-    if _is_of(error, "08", "53", "57", "58"):
+    if _is_of(error, "08", "53", "57", "58") or error.diag.source_file in _NUMBERS:
         return TargetUnreachable(line)
     if isinstance(error, pg.LockNotAvailable):
         return TableInUse(f"{line}; another session kept a lock (activation_patience_seconds): run again when it ended")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -137,6 +138,19 @@ def test_sql_is_ascii() -> None:
         assert file.read_bytes().isascii(), file.name
 
 
+class OutOfNumbers(pg.ProgramLimitExceeded):
+    """What PostgreSQL 18 raises when the ids of transactions run out, met by `pg_resetwal --next-transaction-id`."""
+
+    diag = SimpleNamespace(  # type: ignore[assignment]  # the server's, which nothing else fills
+        message_primary="database is not accepting commands that assign new transaction IDs",
+        source_file="varsup.c",
+        source_function="GetNewTransactionId",
+        column_name=None,
+        constraint_name=None,
+        context=None,
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -154,6 +168,7 @@ def test_sql_is_ascii() -> None:
         (pg.DeadlockDetected, SyncError),
         (pg.NotNullViolation, DataRefused),
         (pg.ProgramLimitExceeded, DataRefused),
+        (OutOfNumbers, TargetUnreachable),
     ],
 )
 def test_an_error_ends_with_the_code_of_its_kind(error: type[psycopg.Error], kind: type[Exception]) -> None:
