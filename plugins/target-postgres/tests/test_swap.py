@@ -92,6 +92,7 @@ def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db
         "COMMENT ON POLICY theirs ON things IS 'some'",
         "COMMENT ON STATISTICS together IS 'both'",
         "ALTER TABLE things OWNER TO writer",
+        "ALTER STATISTICS together OWNER TO writer",
         "REVOKE TRUNCATE ON things FROM writer",
     ]
     for statement in statements:
@@ -103,6 +104,8 @@ def test_a_swap_carries_everything_over(config: Any, server: embedded.Server, db
     sync(config, feed, things(*range(1, 12)), 2, activation="swap")
     assert last_sync(db, "activation") == ("swap",)
     assert described(server, db) == before
+    together = "SELECT stxowner::regrole::text, obj_description(oid, 'pg_statistic_ext') FROM pg_statistic_ext"
+    assert db.execute(together).fetchall() == [("writer", "both")], "which a dump of one table leaves out"
     db.execute("INSERT INTO things (name) VALUES ('next')")
     assert ids(db)[-1] == 501
     db.execute("DROP OWNED BY reader, writer CASCADE; DROP TABLE IF EXISTS things CASCADE; DROP ROLE reader, writer")

@@ -122,6 +122,10 @@ WITH live AS (
     FROM live JOIN pg_catalog.pg_index AS i ON i.indrelid = live.oid AND i.indisvalid
     JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = ci.oid AND a.attstattarget >= 0
+    UNION ALL
+    SELECT 19, format('ALTER STATISTICS %%I.%%I OWNER TO %%I', live.nspname, s.stxname, pg_get_userbyid(s.stxowner))
+    FROM live JOIN pg_catalog.pg_statistic_ext AS s
+      ON s.stxrelid = live.oid AND s.stxnamespace = live.relnamespace AND s.stxowner = live.relowner
 )
 SELECT text FROM statements ORDER BY rank
 
