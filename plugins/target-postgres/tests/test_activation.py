@@ -270,7 +270,7 @@ def test_what_is_unique_beside_the_key_may_move_to_another_row(config: Any, db: 
     assert ids(db, "name = 'a'") == [7]
 
 
-@pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT"])
+@pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT", "DEFERRABLE INITIALLY DEFERRED"])
 def test_stale_rows_that_another_table_refers_to(config: Any, db: Db, feed: Feed, rule: str) -> None:
     """No row of the source is at fault: who refers to what is said, and what would help."""
     sync(config, feed, things(*range(1, 11)), 1)

@@ -206,6 +206,24 @@ def test_a_staging_table_shows_nobody_more_than_the_live_one(config: Any, db: Db
 
 
 # SPEC A6
+@pytest.mark.parametrize(("stale", "lacking"), [("delete", "INSERT, UPDATE, DELETE"), ("keep", "INSERT, UPDATE")])
+def test_a_right_that_a_merge_lacks_is_known_at_the_start(
+    config: Any, db: Db, feed: Feed, stale: str, lacking: str
+) -> None:
+    db.execute("DROP ROLE IF EXISTS loader; CREATE ROLE loader LOGIN PASSWORD 'loader'")
+    db.execute(f"GRANT ALL ON DATABASE {db.info.dbname} TO loader; GRANT ALL ON SCHEMA public TO loader")
+    ordinary = {**config, "user": "loader", "password": "loader", "stale_rows": stale}
+    sync(ordinary, feed, things(*range(1, 11)), 1)
+    db.execute("ALTER TABLE things OWNER TO CURRENT_USER; GRANT SELECT ON things TO loader")
+    with pytest.raises(ConfigurationError, match=f"the role does not have: {lacking}; grant them"):
+        load(ordinary, [Feed(feed.folder, version=2).schema()])
+    db.execute(f"GRANT {lacking} ON things TO loader")
+    sync(ordinary, feed, things(*range(1, 12)), 2)
+    assert last_sync(db, "activation") == ("merge",)
+    db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
+
+
+# SPEC A6
 @pytest.mark.parametrize("lacking", ["schema", "tablespace", "table"])
 def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, feed: Feed, lacking: str) -> None:
     db.execute("DROP ROLE IF EXISTS loader, owners")

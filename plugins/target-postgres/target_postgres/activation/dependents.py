@@ -96,6 +96,8 @@ def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Change
     """Refuse at once, before a row is read, what could not be activated at the end."""
     way, _ = choose(connection, job, live, plan)
     check_types(connection, job, live, plan, way)
+    if way == "merge":
+        _check_rights(connection, job, live)
     if not job.key and job.rules.stale_rows != "delete":
         raise ConfigurationError(
             f"{job.live}: stale_rows is {job.rules.stale_rows}, and without a key stale rows cannot be told from others"
@@ -108,6 +110,15 @@ def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Change
     if job.rules.stale_rows == "flag":
         kinds = {**{each.name: each.type for each in job.columns}, **{name: c.type for name, c in live.columns.items()}}
         _check_value(connection, job, kinds[str(column)])
+
+
+def _check_rights(connection: Connection, job: Job, live: LiveTable) -> None:
+    parameters = {"oid": live.oid, "deletes": job.rules.stale_rows == "delete"}
+    lacking = [right for (right,) in connection.execute(query("dependents.lacking_rights"), parameters)]
+    if lacking:
+        raise ConfigurationError(
+            f"{job.live}: a merge needs rights on it that the role does not have: {', '.join(lacking)}; grant them"
+        )
 
 
 def _check_value(connection: Connection, job: Job, kind: PostgresType) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 from sync_rules.exits import CheckRefused
@@ -78,6 +79,7 @@ def _write(
     updated = upsert.update_changed(connection)
     inserted = upsert.insert_missing(connection)
     upsert.tell_what_differs(connection, str(job.live))
+    _check_deferred(connection, job)
     if sync.prepared:
         return ledger.outcome(connection, sync)
     return Outcome(inserted, updated, staged - inserted - updated, stale, carried)
@@ -88,12 +90,26 @@ def _delete(connection: Connection, job: Job, statement: sql.Composed) -> int:
     try:
         return connection.execute(statement).rowcount
     except (pg.ForeignKeyViolation, pg.RestrictViolation) as error:
-        told = error.diag
-        raise CheckRefused(
-            f"{job.live}: rows that are gone from the source are referred to by {told.schema_name}.{told.table_name}"
-            f" (constraint {told.constraint_name}): delete those first, let the constraint cascade, or set stale_rows"
-            " to keep or flag"
-        ) from error
+        raise _referred_to(job, error) from error
+
+
+def _check_deferred(connection: Connection, job: Job) -> None:
+    """What deferred constraints would say at COMMIT. Raises CheckRefused as `_delete` does."""
+    try:
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except pg.ForeignKeyViolation as error:
+        if (error.diag.schema_name, error.diag.table_name) == (job.live.schema, job.live.table):
+            raise
+        raise _referred_to(job, error) from error
+
+
+def _referred_to(job: Job, error: psycopg.Error) -> CheckRefused:
+    told = error.diag
+    return CheckRefused(
+        f"{job.live}: rows that are gone from the source are referred to by {told.schema_name}.{told.table_name}"
+        f" (constraint {told.constraint_name}): delete those first, let the constraint cascade, or set stale_rows"
+        " to keep or flag"
+    )
 
 
 def _tell_untreated(

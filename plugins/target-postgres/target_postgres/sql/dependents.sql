@@ -57,6 +57,14 @@ UNION
 SELECT 'security label' FROM pg_catalog.pg_seclabels WHERE classoid = 'pg_class'::regclass AND objoid = %(oid)s
 ORDER BY 1
 
+-- name: lacking_rights
+-- Of those that a merge needs. Who has one for some columns may have it for those that are written.
+SELECT 'INSERT' WHERE NOT pg_catalog.has_any_column_privilege(%(oid)s::oid, 'INSERT')
+UNION ALL
+SELECT 'UPDATE' WHERE NOT pg_catalog.has_any_column_privilege(%(oid)s::oid, 'UPDATE')
+UNION ALL
+SELECT 'DELETE' WHERE %(deletes)s AND NOT pg_catalog.has_table_privilege(%(oid)s::oid, 'DELETE')
+
 -- name: on_columns
 -- What uses these columns so that PostgreSQL does not let their types change: views, conditions of policies, triggers and
 -- publications, functions, columns computed from them, foreign keys of a char that becomes another type.
