@@ -220,11 +220,14 @@ def test_a_right_that_a_merge_lacks_is_known_at_the_start(
     db.execute(f"GRANT {lacking} ON things TO loader")
     sync(ordinary, feed, things(*range(1, 12)), 2)
     assert last_sync(db, "activation") == ("merge",)
+    wider = Feed(feed.folder, version=3, columns={**feed.columns, "more": "text"})
+    with pytest.raises(ConfigurationError, match=r"changed \(added more text\), and the table belongs to another role"):
+        load(ordinary, [wider.schema()])
     db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
 
 
 # SPEC A6
-@pytest.mark.parametrize("lacking", ["schema", "tablespace", "table"])
+@pytest.mark.parametrize("lacking", ["schema", "tablespace", "table", "role"])
 def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, feed: Feed, lacking: str) -> None:
     db.execute("DROP ROLE IF EXISTS loader, owners")
     db.execute("CREATE ROLE owners; CREATE ROLE loader LOGIN PASSWORD 'loader' IN ROLE owners")
@@ -236,6 +239,9 @@ def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, fe
         db.execute("GRANT USAGE ON SCHEMA public TO owners")
     elif lacking == "table":
         db.execute("ALTER TABLE things OWNER TO CURRENT_USER; GRANT ALL ON things TO loader")
+    elif lacking == "role":
+        db.execute("GRANT CREATE ON SCHEMA public TO owners; GRANT owners TO loader WITH SET FALSE")
+        db.execute("ALTER TABLE things OWNER TO owners")
     else:
         db.execute("SET allow_in_place_tablespaces = on")
         db.execute("CREATE TABLESPACE slow LOCATION ''")

@@ -97,7 +97,7 @@ def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Change
     way, _ = choose(connection, job, live, plan)
     check_types(connection, job, live, plan, way)
     if way == "merge":
-        _check_rights(connection, job, live)
+        _check_rights(connection, job, live, plan)
     if not job.key and job.rules.stale_rows != "delete":
         raise ConfigurationError(
             f"{job.live}: stale_rows is {job.rules.stale_rows}, and without a key stale rows cannot be told from others"
@@ -112,7 +112,12 @@ def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Change
         _check_value(connection, job, kinds[str(column)])
 
 
-def _check_rights(connection: Connection, job: Job, live: LiveTable) -> None:
+def _check_rights(connection: Connection, job: Job, live: LiveTable, plan: Changes) -> None:
+    if plan and not live.owned:
+        raise ConfigurationError(
+            f"{job.live}: the source's columns changed ({plan}), and the table belongs to another role: change it as"
+            " that one, or make this role a member of it"
+        )
     parameters = {"oid": live.oid, "deletes": job.rules.stale_rows == "delete"}
     lacking = [right for (right,) in connection.execute(query("dependents.lacking_rights"), parameters)]
     if lacking:

@@ -49,6 +49,12 @@ FROM pg_catalog.pg_class AS c, pg_catalog.pg_roles AS r
 WHERE c.oid = %(oid)s AND r.rolname = current_user AND NOT r.rolsuper AND c.relowner <> r.oid
   AND NOT pg_catalog.has_schema_privilege(c.relowner, c.relnamespace, 'CREATE')
 UNION
+-- From PostgreSQL 16 on a role may be another's without being let to pass for it, which giving it a table takes.
+SELECT 'no right to SET ROLE ' || pg_get_userbyid(c.relowner) || ', its owner'
+FROM pg_catalog.pg_class AS c
+WHERE c.oid = %(oid)s AND pg_catalog.pg_has_role(c.relowner, 'USAGE') AND NOT pg_catalog.pg_has_role(
+    c.relowner, CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'SET' END)
+UNION
 SELECT 'no right to create in the tablespace of the index ' || ci.relname
 FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
 WHERE i.indrelid = %(oid)s AND ci.reltablespace <> 0
