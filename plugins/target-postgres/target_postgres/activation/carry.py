@@ -61,7 +61,8 @@ def carry_changed(
 ) -> int:
     """Staged rows take the live row's values where that one is newer. Returns how many."""
     assert sync.staging is not None
-    values = [name for name in job.column_names if name not in job.key and name in live.columns]
+    fixed = set(job.key) - set(live.loose(job.key))
+    values = [name for name in job.column_names if name not in fixed and name in live.columns]
     if not values or (job.cursor is not None and job.cursor not in values):
         return 0
     assignments = sql.SQL(", ").join(
