@@ -1,16 +1,22 @@
 -- What hangs on a live table, so that another table cannot take its place unnoticed.
 
 -- name: all
--- Everything that pg_depend hangs on the table, its row type or that type's array, except the parts that a swap rebuilds:
--- indexes, its own constraints (but no foreign key), defaults, sequences it owns, its policies and its statistics.
+-- Everything that pg_depend hangs on the table, a sequence inside it, its row type or that type's array, except the parts
+-- that a swap rebuilds: indexes, its own constraints (but no foreign key), defaults, sequences it owns, its policies and its
+-- statistics.
 WITH live AS (
     SELECT c.oid, c.reltype, t.typarray
     FROM pg_catalog.pg_class AS c LEFT JOIN pg_catalog.pg_type AS t ON t.oid = c.reltype
     WHERE c.oid = %(oid)s
+), within AS (
+    SELECT array_agg(s.oid) AS sequences
+    FROM live JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = live.oid
+    JOIN pg_catalog.pg_class AS s ON d.classid = 'pg_class'::regclass AND d.deptype = 'i' AND s.oid = d.objid
+    WHERE s.relkind = 'S'
 ), hanging AS (
     SELECT DISTINCT d.classid, d.objid
-    FROM pg_catalog.pg_depend AS d, live
-    WHERE (d.refclassid = 'pg_class'::regclass AND d.refobjid = live.oid)
+    FROM pg_catalog.pg_depend AS d, live, within
+    WHERE (d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (live.oid || within.sequences))
        OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (live.reltype, live.typarray) AND d.refobjid <> 0)
 )
 SELECT pg_catalog.pg_describe_object(h.classid, h.objid, 0)
