@@ -61,15 +61,15 @@ def test_what_a_role_finds_before_postgresqls_own_changes_nothing(
     """orafce has a role look in its schema first, where `date` is another type; a port from SQL Server has an `=`."""
     db.execute(f"ALTER DATABASE {db.info.dbname} SET search_path = own, public, pg_catalog")
     db.execute("CREATE SCHEMA own")
-    for name in ("date", "uuid", "json", "bytea"):
+    for name in ("date", "uuid", "bytea"):
         db.execute(f"CREATE DOMAIN own.{name} AS varchar(1)")
     db.execute(
         "CREATE FUNCTION own.same(varchar, varchar) RETURNS boolean IMMUTABLE LANGUAGE sql AS"
         " 'SELECT lower($1::text) = lower($2::text)'"
     )
     db.execute("CREATE OPERATOR own.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = own.same)")
-    kinds = {"d": "date", "u": "uuid", "j": "json", "b": "varbinary"}
-    values = {"d": date(2026, 1, 1), "u": b"u" * 16, "j": "{}", "b": b"b"}
+    kinds = {"d": "date", "u": "uuid", "b": "varbinary"}
+    values = {"d": date(2026, 1, 1), "u": b"u" * 16, "b": b"b"}
     feed = Feed(tmp_path, columns={"id": "varchar(10)", **kinds, "n": "integer"}, cursor=None)
     sync(config, feed, [{"id": "a", "n": 1, **values}, {"id": "B", "n": 2, **values}], 1)
     load(config, feed.incremental([{"id": "A", "n": 3, **values}]))
@@ -80,9 +80,9 @@ def test_what_a_role_finds_before_postgresqls_own_changes_nothing(
     assert last_sync(db, "rows_inserted", "rows_unchanged", "rows_stale") == (2, 1, 2)
     types = db.execute(
         "SELECT array_agg(atttypid::regtype::text ORDER BY attnum) FROM pg_attribute"
-        " WHERE attrelid = 'public.things'::regclass AND attnum BETWEEN 2 AND 5"
+        " WHERE attrelid = 'public.things'::regclass AND attnum BETWEEN 2 AND 4"
     )
-    assert types.fetchone() == (["date", "uuid", "json", "bytea"],)
+    assert types.fetchone() == (["date", "uuid", "bytea"],)
 
 
 def test_another_machine_is_not_talked_to_in_clear(config: Any, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
