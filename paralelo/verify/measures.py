@@ -119,7 +119,8 @@ def number_of(column: Column) -> Number:
     Text counts UTF-16 code units, which is what SQL Server counts; PostgreSQL counts code points, so characters beyond
     U+FFFF count twice there. LEN would leave trailing spaces out, DATALENGTH does not. Times are cut to microseconds,
     as the tap does: DATEPART and DATEDIFF count boundaries crossed, which is cutting, before the epoch too. An infinite
-    date or time of PostgreSQL's would be an error in arithmetic, and is a number far away instead.
+    date or time of PostgreSQL's, or one at the end of its years, would be an error in arithmetic, and is a number far
+    away instead.
     """
     here, there = bracket(column.source), quote(column.target)
     base = column.declared.partition("(")[0].strip().lower()
@@ -225,7 +226,8 @@ def _of_day(here: str) -> str:
 
 
 def _finite(name: str, number: str, otherwise: int) -> str:
-    return f"CASE WHEN {name} IS NULL THEN NULL WHEN isfinite({name}) THEN {number} ELSE {otherwise} END"
+    near = f"isfinite({name}) AND {name} < '290000-01-01'"
+    return f"CASE WHEN {name} IS NULL THEN NULL WHEN {near} THEN {number} ELSE {otherwise} END"
 
 
 def _identifier(here: str, there: str) -> Number:

@@ -104,6 +104,8 @@ DIFFERENT = [
     ("a digit too many", "decimal(18,2)", "1.5", "numeric", "1.501"),
     ("an infinite date", "date", "'9999-12-31'", "date", "'infinity'"),
     ("an infinite time", "datetime2(6)", "'9999-12-31'", "timestamp", "'infinity'"),
+    ("PostgreSQL's last time", "datetime2(6)", "'9999-12-31'", "timestamp", "'294276-12-31 23:59:59.999999'"),
+    ("PostgreSQL's last date", "date", "'9999-12-31'", "date", "'5874897-12-31'"),
     ("the last of 38 digits", "decimal(38,0)", f"CAST('{'9' * 38}' AS decimal(38,0))", "numeric(38,0)", f"{'9' * 37}8"),
 ]  # fmt: skip
 
