@@ -290,6 +290,26 @@ def test_what_is_unique_beside_the_key_may_move_to_another_row(config: Any, db: 
     assert ids(db, "name = 'a'") == [7]
 
 
+# SPEC F4
+@pytest.mark.parametrize(
+    ("activation", "way"), [("auto", "partitions"), ("auto", "view"), ("merge", "nothing"), ("swap", "nothing")]
+)
+def test_a_key_that_live_rows_share_is_there_once(config: Any, db: Db, feed: Feed, activation: str, way: str) -> None:
+    """A loader that only appends, or ran twice, may have filled the table before."""
+    columns = "id bigint, name varchar(10), amount numeric(38,2), status integer, mod_ts timestamp(6)"
+    if way == "partitions":
+        db.execute(f"CREATE TABLE things ({columns}) PARTITION BY LIST (status)")
+        db.execute("CREATE TABLE one PARTITION OF things FOR VALUES IN (1)")
+        db.execute("CREATE TABLE more PARTITION OF things DEFAULT")
+    else:
+        db.execute(f"CREATE TABLE things ({columns})")
+    if way == "view":
+        db.execute("CREATE VIEW hanging AS SELECT * FROM things")
+    db.execute("INSERT INTO things SELECT least(n, 11), 'old', 0, n % 3 FROM generate_series(1, 13) AS n")
+    sync(config, feed, things(*range(1, 12)), 1, activation=activation)
+    assert ids(db, "name <> 'old'") == ids(db) == list(range(1, 12))
+
+
 @pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT", "DEFERRABLE INITIALLY DEFERRED"])
 def test_stale_rows_that_another_table_refers_to(config: Any, db: Db, feed: Feed, rule: str) -> None:
     """No row of the source is at fault: who refers to what is said, and what would help."""

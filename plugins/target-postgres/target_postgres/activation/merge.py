@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import psycopg
 from psycopg import errors as pg
@@ -14,6 +14,7 @@ from target_postgres import catalog, ddl, ledger, leftovers
 from target_postgres.activation import dependents
 from target_postgres.activation.carry import carry_changed, carry_missing, stale_value
 from target_postgres.activation.locking import with_short_locks
+from target_postgres.catalog import LiveTable
 from target_postgres.connection import Connection, look_as_the_role_does
 from target_postgres.job import Job
 from target_postgres.ledger import Outcome, Sync
@@ -45,7 +46,7 @@ def merge(connection: Connection, job: Job, sync: Sync, types: Mapping[str, Post
         carried = carry_missing(connection, job, sync, live, types)
         ddl.apply(connection, job.live, plan)
         ddl.relax_gone(connection, job.live, live, plan)
-        outcome = _write(connection, job, sync, types, staged, carried, live.loose(job.key))
+        outcome = _write(connection, job, sync, types, staged, carried, live)
         ledger.update_outcome(connection, sync, outcome)
         ledger.end(connection, sync, "activated", "merge", job.settings.ledger_keep_days)
         return outcome
@@ -62,7 +63,7 @@ def _write(
     types: Mapping[str, PostgresType],
     staged: int,
     carried: int,
-    loose: Sequence[str],
+    live: LiveTable,
 ) -> Outcome:
     """Stale rows first: a key that moved to another row may be unique."""
     assert sync.staging is not None
@@ -73,7 +74,10 @@ def _write(
         stale = _number(connection, query("activation.count_stale", **names))
     if job.rules.stale_rows == "flag":
         _flag(connection, job, types, names)
-    upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names, loose)
+    if not live.has_key(job.key):
+        repeated = query("activation.delete_repeated", keys=column_list(job.key), **names)
+        stale += connection.execute(repeated).rowcount
+    upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names, live.loose(job.key))
     if job.rules.stale_rows != "keep" and upsert.is_intervened_in(connection):
         _tell_untreated(connection, job, types, names)
     updated = upsert.update_changed(connection)
