@@ -53,7 +53,7 @@ def test_a_flag_that_its_column_cannot_hold_is_refused_at_once(config: Any, feed
     [
         ((), {"stale_rows": "keep"}, "without a key stale rows cannot be told from others"),
         ((), {"activation": "merge"}, "without a key its rows cannot be merged"),
-        ((), {}, "has no key, so it can only be swapped, and that cannot be: .* view public.hanging"),
+        ((), {}, "without a key it can only be swapped, and that cannot be: .* view public.hanging"),
         (("id",), {"stale_rows": "flag", "stale_column": "gone", "stale_value": 1}, "the table has no such column"),
         (("id",), {"stale_rows": "flag", "stale_column": "twice", "stale_value": 1}, "computes that column itself"),
     ],

@@ -53,6 +53,22 @@ def test_added(config: Any, db: Db, loaded: Feed, way: str, caplog: pytest.LogCa
     assert ("rows copied before have NULL in extra" in caplog.text) == (way == "incremental")
 
 
+@pytest.mark.parametrize("way", ["auto", "merge"])
+def test_a_key_column_that_the_target_lacks(config: Any, db: Db, loaded: Feed, way: str) -> None:
+    """No row of the live table can be matched: a swap replaces all, and what cannot be one is refused at once."""
+    loaded.columns, loaded.key, loaded.not_null = {"part": "integer", **loaded.columns}, ("part", "id"), ("part", "id")
+    loaded.version = 2
+    if way == "merge":
+        with pytest.raises(ConfigurationError, match="the key column part, which the target lacks, its rows cannot be"):
+            load(config, [loaded.schema()], activation=way)
+        db.execute("CREATE VIEW hanging AS SELECT * FROM things")
+        with pytest.raises(ConfigurationError, match=r"only be swapped, and that cannot be: .* view public\.hanging"):
+            load(config, [loaded.schema()])
+    else:
+        again(config, loaded, things(*range(2, 12), part=1), way)
+        assert ids(db, "part = 1") == ids(db) == list(range(2, 12))
+
+
 @WAYS
 def test_widened(config: Any, db: Db, loaded: Feed, way: str) -> None:
     loaded.columns.update(Name="varchar(20)", amount="decimal(38,4)", status="bigint", mod_ts="timestamp(6)")

@@ -70,17 +70,18 @@ def _take_effect(connection: Connection, load: FullLoad, staged: int, *, known: 
         if against and job.rules.activation == "auto":
             logger.info("%s: merged, not swapped: %s", job.live, ", ".join(against[: dependents.SHOWN]))
         return _merge(connection, load, staged)
+    may_merge = job.rules.activation == "auto" and live is not None and not dependents.unmatched(job, live)
     changed = dependents.unlike(connection, job, live, sync.staging, plan) if live is not None and sync.staging else []
     if changed:
         told = ", ".join(changed[: dependents.SHOWN])
-        if job.rules.activation == "auto" and job.key:
+        if may_merge:
             logger.info("%s: merged, not swapped: changed since the sync began: %s", job.live, told)
             return _merge(connection, load, staged)
         raise load.gap(f"the live table changed since it began, and a swap would lose that: {told}")
     ready = prepare(connection, job, sync, live, load.types, staged, known=known)
     blocker = wait_for_snapshots(connection, job, ready.xact) if live is not None else None
     if blocker is not None:
-        if job.rules.activation == "auto" and job.key:
+        if may_merge:
             logger.info("%s: merged, not swapped: the transaction of backend %s is older", job.live, blocker)
             return _merge(connection, load, staged)
         raise TableInUse(

@@ -29,11 +29,18 @@ def obstacles(connection: Connection, live: LiveTable, plan: Changes) -> list[st
     return found
 
 
+def unmatched(job: Job, live: LiveTable) -> str:
+    """Why rows of the live table cannot be matched with staged ones, in words: empty where they can."""
+    if not job.key:
+        return "without a key"
+    lacking = [name for name in job.key if name not in live.columns]
+    return f"without the key column {lacking[0]}, which the target lacks," if lacking else ""
+
+
 def choose(connection: Connection, job: Job, live: LiveTable | None, plan: Changes) -> tuple[Way, list[str]]:
     """How the sync will take effect, and what stood against a swap.
 
-    A table without a key is always swapped, for its rows cannot be matched. Raises ConfigurationError where the
-    settings leave no way.
+    A table whose rows cannot be matched is always swapped. Raises ConfigurationError where the settings leave no way.
     """
     if live is None:
         return "swap", []
@@ -41,21 +48,18 @@ def choose(connection: Connection, job: Job, live: LiveTable | None, plan: Chang
     against += [
         f"the key column {name}, a char that becomes {plan.widened[name]}" for name in plan.padded if name in job.key
     ]
-    if job.rules.activation == "merge" and job.key:
+    why = unmatched(job, live)
+    if job.rules.activation == "merge" and not why:
         return "merge", against
     if not against:
         if job.rules.activation == "merge":
-            raise ConfigurationError(
-                f"{job.live}: without a key its rows cannot be merged; set activation to swap or auto"
-            )
+            raise ConfigurationError(f"{job.live}: {why} its rows cannot be merged; set activation to swap or auto")
         return "swap", against
     shown = ", ".join(against[:SHOWN]) + (f" and {len(against) - SHOWN} more" if len(against) > SHOWN else "")
     if job.rules.activation == "swap":
         raise ConfigurationError(f"{job.live} cannot be swapped: {shown}; set activation to auto or merge")
-    if not job.key:
-        raise ConfigurationError(
-            f"{job.live} has no key, so it can only be swapped, and that cannot be: {shown}; remove that"
-        )
+    if why:
+        raise ConfigurationError(f"{job.live}: {why} it can only be swapped, and that cannot be: {shown}; remove that")
     return "merge", against
 
 
@@ -98,9 +102,10 @@ def check_choice(connection: Connection, job: Job, live: LiveTable, plan: Change
     check_types(connection, job, live, plan, way)
     if way == "merge":
         _check_rights(connection, job, live, plan)
-    if not job.key and job.rules.stale_rows != "delete":
+    why = unmatched(job, live)
+    if why and job.rules.stale_rows != "delete":
         raise ConfigurationError(
-            f"{job.live}: stale_rows is {job.rules.stale_rows}, and without a key stale rows cannot be told from others"
+            f"{job.live}: stale_rows is {job.rules.stale_rows}, and {why} stale rows cannot be told from others"
         )
     column = job.rules.stale_column
     if job.rules.stale_rows == "flag" and column not in live.columns and column not in job.column_names:

@@ -11,7 +11,7 @@ from psycopg import sql
 from sync_rules.exits import CheckRefused
 
 from target_postgres import ledger
-from target_postgres.activation import checks
+from target_postgres.activation import checks, dependents
 from target_postgres.activation.carry import carry_changed, carry_missing, live_values, stale_value
 from target_postgres.activation.indexes import BuiltIndex, build, definitions
 from target_postgres.activation.locking import with_short_locks
@@ -119,7 +119,7 @@ def _rows(
 ) -> tuple[Outcome, int]:
     """Carried and kept rows into the staging table. Returns what the swap does to the live table's rows, and how many
     rows of the staging table were written here."""
-    if live is None or not job.key:
+    if live is None or dependents.unmatched(job, live):
         return Outcome(inserted=staged), 0
     assert sync.staging is not None
     if not known:
