@@ -257,6 +257,15 @@ USERS = pytest.mark.parametrize(
         ("ALTER TABLE things ADD twice integer GENERATED ALWAYS AS (status * 2) STORED", "column twice of table"),
         ("CREATE POLICY few ON things USING (status = 1)", "policy few on table"),
         ("CREATE FUNCTION most() RETURNS int BEGIN ATOMIC SELECT max(status) FROM things; END", "function public.most"),
+        (
+            "CREATE TABLE parent (LIKE things); ALTER TABLE things INHERIT parent",
+            "inheritance from table public.parent",
+        ),
+        (
+            "ALTER TABLE things RENAME TO old; CREATE TABLE things (LIKE old) PARTITION BY LIST (status);"
+            "CREATE TABLE one PARTITION OF things DEFAULT; INSERT INTO things SELECT * FROM old",
+            "its partition key",
+        ),
     ],
 )
 

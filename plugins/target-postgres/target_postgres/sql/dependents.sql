@@ -79,7 +79,8 @@ SELECT 'DELETE' WHERE %(deletes)s AND NOT pg_catalog.has_table_privilege(%(oid)s
 
 -- name: on_columns
 -- What uses these columns so that PostgreSQL does not let their types change: views, conditions of policies, triggers and
--- publications, functions, columns computed from them, foreign keys of a char that becomes another type.
+-- publications, functions, columns computed from them, the key of its partitions (whose columns hang on the table itself),
+-- tables that it inherits them from, foreign keys of a char that becomes another type.
 SELECT a.attname::text, pg_catalog.pg_describe_object(d.classid, d.objid, 0)
 FROM pg_catalog.pg_depend AS d
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -88,6 +89,15 @@ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s AND a.attname
   AND (d.classid IN ('pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_publication_rel'::regclass, 'pg_proc'::regclass)
        OR (d.classid = 'pg_policy'::regclass AND NOT %(swap)s)
        OR def.adnum <> a.attnum)
+UNION ALL
+SELECT a.attname::text, 'its partition key'
+FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.objid AND a.attnum = d.objsubid
+WHERE d.classid = 'pg_class'::regclass AND d.objid = %(oid)s AND d.refclassid = 'pg_class'::regclass
+  AND d.refobjid = d.objid AND d.deptype = 'i' AND a.attname = ANY (%(columns)s::text[])
+UNION ALL
+SELECT a.attname::text, 'inheritance from ' || pg_catalog.pg_describe_object('pg_class'::regclass, i.inhparent, 0)
+FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = a.attrelid
+WHERE a.attrelid = %(oid)s AND a.attinhcount > 0 AND a.attname = ANY (%(columns)s::text[])
 UNION ALL
 -- A char is compared without the spaces that fill it up, a varchar with them: the other table's rows would refer to none.
 SELECT a.attname::text, pg_catalog.pg_describe_object('pg_constraint'::regclass, con.oid, 0)
