@@ -75,8 +75,7 @@ def _write(
     if job.rules.stale_rows == "flag":
         _flag(connection, job, types, names)
     if not live.has_key(job.key):
-        repeated = query("activation.delete_repeated", keys=column_list(job.key), **names)
-        stale += connection.execute(repeated).rowcount
+        stale += _delete(connection, job, query("activation.delete_repeated", keys=column_list(job.key), **names))
     upsert = Upsert(job.live.sql, sync.staging.sql, job.key, job.column_names, live.loose(job.key))
     if job.rules.stale_rows != "keep" and upsert.is_intervened_in(connection):
         _tell_untreated(connection, job, types, names)
