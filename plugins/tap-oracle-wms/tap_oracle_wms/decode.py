@@ -67,6 +67,12 @@ _WIRE_TYPES: dict[str, Any] = {
     "set": Set | None,
     "unknown": msgspec.Raw,
 }
+_MOST_DIGITS_OF_A_SECOND = 6
+
+
+def _wire_type(field: WireField) -> Any:
+    """An id is never null, whether `describe` calls it a pk or an integer."""
+    return int if field.name == "id" else _WIRE_TYPES[field.kind]
 
 
 class PageDecoder:
@@ -83,7 +89,7 @@ class PageDecoder:
         names = [f"f{number}" for number in range(len(self._fields))]
         row = msgspec.defstruct(
             "Row",
-            [(name, _WIRE_TYPES[field.kind]) for name, field in zip(names, self._fields, strict=True)],
+            [(name, _wire_type(field)) for name, field in zip(names, self._fields, strict=True)],
             rename=dict(zip(names, (field.name for field in self._fields), strict=True)),
             gc=False,
         )
@@ -221,8 +227,8 @@ def _array(part: Part, values: Sequence[Any]) -> pa.Array:
 
 
 def _clock(value: str) -> time:
-    """Raises ValueError for what is no time of day; Arrow has no cast from text to it."""
+    """Raises ValueError for what is no time of day, or has digits that are lost; Arrow has no cast from text to it."""
     found = time.fromisoformat(value)
-    if found.tzinfo is not None:
+    if found.tzinfo is not None or len(value.partition(".")[2]) > _MOST_DIGITS_OF_A_SECOND:
         raise ValueError(value)
     return found

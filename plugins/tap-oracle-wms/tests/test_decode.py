@@ -135,6 +135,12 @@ def test_what_cannot_is_refused_without_showing_it(column: str, value: object) -
     assert "yesterday" not in str(refused.value)
 
 
+def test_an_id_that_is_declared_an_integer_is_never_null_either() -> None:
+    parts = read_description("thing", b'{"fields": {"id": {"type": "integer"}}}').parts
+    with pytest.raises(DataRefused, match=r"thing\.id: .* rows are known by their id"):
+        PageDecoder("thing", parts, Losses()).decode(b'{"next_page": null, "results": [{"id": null}]}')
+
+
 def test_what_is_let_pass_is_counted() -> None:
     without = {name: value for name, value in FULL.items() if name != "name"}
     rows, lost = decoded([without, {**FULL, "count": ""}, {**FULL, "ts": "2025-03-01T23:33:44.1234567-03:00"}])
@@ -142,6 +148,9 @@ def test_what_is_let_pass_is_counted() -> None:
     assert rows[1]["count"] is None
     assert rows[2]["ts"] == datetime(2025, 3, 2, 2, 33, 44, 123456, tzinfo=timezone.utc)
     assert [line.partition(" of ")[0] for line in lost] == ["1", "1", "1"]
+    (row,), lost = decoded([{**FULL, "hour": "23:59:59.1234567"}])
+    assert row["hour"] == time(23, 59, 59, 123456)
+    assert lost == ["1 of hour: digits of the second beyond the sixth"]
 
 
 @pytest.mark.parametrize("field", ["name", "odd", "item_id"])
