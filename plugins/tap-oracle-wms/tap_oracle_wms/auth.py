@@ -13,7 +13,6 @@ import msgspec
 from sync_rules.exits import ConfigurationError
 
 from tap_oracle_wms.errors import Passing, http_date, is_passing, one_line, retry_after, transport_failure
-from tap_oracle_wms.limiter import LONGEST_HOLD_SECONDS
 
 _EARLY_SECONDS = 30.0
 _USUAL_SECONDS = 3_600.0
@@ -105,7 +104,7 @@ class ClientCredentials:
         said = _json_object(body)
         if is_passing(answer.status_code) or (answer.status_code == 200 and said is None):
             asked = retry_after(answer.headers.get("retry-after"), http_date(answer.headers.get("date")))
-            self._held_until = self._clock() + min(asked or 0.0, LONGEST_HOLD_SECONDS)
+            self._held_until = self._clock() + (asked or 0.0)
             what = "no JSON" if answer.status_code == 200 else answer.status_code
             raise Passing(f"the token server {host} answered {what}", asked)
         if answer.status_code != 200 or said is None:

@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from tap_oracle_wms.errors import (
     NoRows,
     Passing,
     Unauthorized,
+    api_error,
     http_date,
     is_apis_own,
     is_passing,
@@ -35,7 +36,7 @@ from tap_oracle_wms.errors import (
     unreachable,
     words_of,
 )
-from tap_oracle_wms.limiter import LONGEST_HOLD_SECONDS, HostLimiter, host_of, limits_root
+from tap_oracle_wms.limiter import HostLimiter, host_of, limits_root
 from tap_oracle_wms.settings import by_mode, is_loopback
 
 T = TypeVar("T")
@@ -53,11 +54,15 @@ for _name in ("httpx", "httpcore"):  # httpx logs every address with its query, 
 
 @dataclass(frozen=True)
 class Answer:
-    """A good answer: its address without query, its body, and the server's clock, which may be missing."""
+    """A good answer: its address without query, its body, and the server's clock, which may be missing.
+
+    `header` is the Authorization that was sent for it: the body may quote it.
+    """
 
     address: str
     body: bytes | bytearray
     date: str | None
+    header: str = field(repr=False)
 
 
 class Client:
@@ -69,6 +74,7 @@ class Client:
         self._tries = int(config["retries"]) + 1
         self._first_wait = float(config["retry_wait_seconds"])
         in_flight = int(config["max_requests_in_flight"])
+        per_second = config.get("requests_per_second")
         base = str(config["base_url"]).rstrip("/")
         self.root = f"{base}/wms/lgfapi/{config['api_version']}/entity/"
         self._connect_timeout = float(config["connect_timeout_seconds"])
@@ -83,6 +89,8 @@ class Client:
             )
         except (ImportError, ValueError) as error:  # a proxy of a kind that httpx does not know, or does not come with
             raise ConfigurationError(f"the proxy that the environment names cannot be used: {error}") from error
+        except httpx.InvalidURL as error:  # whose words may quote its password
+            raise ConfigurationError("a proxy that the environment names is no address") from error
         self._deadline = Deadline()
         self._deadline.hold(self._http)
         self._password = str(config.get("password") or "")
@@ -91,7 +99,7 @@ class Client:
             limits_root(config),
             host_of(base),
             in_flight=in_flight,
-            per_second=config.get("requests_per_second"),
+            per_second=float(per_second) if per_second else None,  # a fraction in the settings' JSON is a Decimal
             log=log,
         )
         self._ends = math.inf
@@ -151,32 +159,42 @@ class Client:
 
     def _try(self, what: str, address: httpx.URL, read: Callable[[Answer], T], seconds: float) -> T:
         with self._deadline.within(self._at_most(seconds)):
-            header = self._auth.header()
+            self._auth.header()  # before a place is taken: a token server that hangs holds up no other job
         try:
-            return read(self._send(what, address, header, seconds))
+            return self._ask(what, address, read, seconds)
         except Unauthorized as first:
             with self._deadline.within(self._at_most(seconds)):
-                if not self._auth.renew(header):
+                if not self._auth.renew(first.header):
                     raise refused(what, str(first)) from first
-                header = self._auth.header()
         try:
-            return read(self._send(what, address, header, seconds))
+            return self._ask(what, address, read, seconds)
         except Unauthorized as again:
             raise refused(what, f"{again}, with a new token too") from again
+
+    def _ask(self, what: str, address: httpx.URL, read: Callable[[Answer], T], seconds: float) -> T:
+        answer = self._send(what, address, seconds)
+        try:
+            return read(answer)
+        except BadAnswer as error:
+            if api_error(answer.body) is None:
+                raise
+            raise Passing(f"an error in an answer of {self._words(200, answer.body, answer.header)}") from error
 
     def _at_most(self, seconds: float) -> float:
         """A request that is slow may end what a limit of seconds has begun; one that hangs must not for an hour."""
         return min(seconds, max(self._time_left(), _LEAST_SECONDS))
 
-    def _send(self, what: str, address: httpx.URL, header: str, seconds: float) -> Answer:
+    def _send(self, what: str, address: httpx.URL, seconds: float) -> Answer:
         def check(held: float) -> None:
             if held > self._time_left():
                 raise limit_reached(what, "the API asks for more patience than is left")
 
         seconds = self._at_most(seconds)
         timeout = httpx.Timeout(seconds, connect=min(seconds, self._connect_timeout))
-        request = self._http.build_request("GET", address, headers={"Authorization": header}, timeout=timeout)
         with self._limiter.request(max(seconds, _LEAST_PATIENCE_SECONDS), check):
+            with self._deadline.within(seconds):
+                header = self._auth.header()  # a token may have run out while this waited for its turn
+            request = self._http.build_request("GET", address, headers={"Authorization": header}, timeout=timeout)
             with self._counting:
                 self.requests += 1
             try:
@@ -195,7 +213,7 @@ class Client:
         kind = answer.headers.get("content-type", "")
         if "json" not in kind.lower():
             raise Passing(f"an answer of type {kind.partition(';')[0][:60] or 'none'} where JSON was expected")
-        return Answer(str(address.copy_with(query=None)), body, answer.headers.get("date"))
+        return Answer(str(address.copy_with(query=None)), body, answer.headers.get("date"), header)
 
     def _read(self, what: str, answer: httpx.Response) -> bytearray:
         """The whole body, in the size that is allowed."""
@@ -213,11 +231,10 @@ class Client:
         status = answer.status_code
         if status == 200:
             return
-        words = words_of(status, body)
-        for secret in filter(None, (answer.request.headers["authorization"].partition(" ")[2], self._password)):
-            words = words.replace(secret, "***")  # a gateway may quote the request
+        header = answer.request.headers["authorization"]
+        words = self._words(status, body, header)
         if status == 401:
-            raise Unauthorized(words)
+            raise Unauthorized(words, header)
         if status == 404 and is_apis_own(body):
             raise NoRows(words, answer.headers.get("date"))
         if status == 404:
@@ -236,7 +253,15 @@ class Client:
             raise ConfigurationError(f"{what}: the API answered {status}, a redirection, which is not followed")
         raise refused(what, words)
 
+    def _words(self, status: int, body: bytes | bytearray, header: str) -> str:
+        words = words_of(status, body)
+        for secret in filter(None, (header.partition(" ")[2], self._password)):
+            words = words.replace(secret, "***")  # a gateway may quote the request
+        return words
+
     def _say(self, what: str, state: tenacity.RetryCallState) -> None:
+        if self._http.is_closed:  # the sync has ended, which is what failed this request
+            return
         self.repeated += 1
         error = state.outcome.exception() if state.outcome is not None else None
         wait = state.next_action.sleep if state.next_action is not None else 0.0
@@ -278,7 +303,7 @@ class _Wait(tenacity.wait.wait_base):
         if not isinstance(error, Passing) or not error.retry_after:
             return backoff
         # What the API asked for is waited for by the limiter, in the name of all; here only the jitter is added.
-        return min(backoff, 1.0) if error.held else max(backoff, min(error.retry_after, LONGEST_HOLD_SECONDS))
+        return min(backoff, 1.0) if error.held else max(backoff, error.retry_after)
 
 
 def _with_query(address: str, query: Mapping[str, str] | str | None) -> httpx.URL:

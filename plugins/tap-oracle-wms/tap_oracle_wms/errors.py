@@ -10,6 +10,8 @@ import httpx
 import msgspec
 from sync_rules.exits import ConfigurationError, LimitReached, SourceUnreachable, SyncError
 
+from tap_oracle_wms.limiter import LONGEST_HOLD_SECONDS
+
 _LONGEST_WORDS = 400
 
 
@@ -34,7 +36,11 @@ class Passing(Exception):
 
 
 class Unauthorized(Exception):
-    """401: the token may have run out."""
+    """401: the token may have run out. `header` is the Authorization that was refused, and is never told."""
+
+    def __init__(self, words: str, header: str) -> None:
+        super().__init__(words)
+        self.header = header
 
 
 class NoRows(Exception):
@@ -121,18 +127,21 @@ def transport_failure(whom: str, error: httpx.TransportError) -> Passing:
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds in a Retry-After header, which holds seconds or a date. None for none or one that cannot be read.
+    """Seconds in a Retry-After header, which holds seconds or a date: no more than anybody is waited for. None for none
+    or one that cannot be read.
 
     `now` is the server's clock, by its Date header: ours may be another.
     """
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    moment = http_date(value)
-    return None if moment is None else max(0.0, (moment - (now or datetime.now(tz=timezone.utc))).total_seconds())
+        moment = http_date(value)
+        if moment is None:
+            return None
+        seconds = (moment - (now or datetime.now(tz=timezone.utc))).total_seconds()
+    return max(0.0, min(seconds, LONGEST_HOLD_SECONDS))
 
 
 def http_date(value: str | None) -> datetime | None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from sync_rules.exits import ConfigurationError
+from sync_rules.exits import ConfigurationError, SourceUnreachable
 from sync_rules.full import KeyRange
 from tap_oracle_wms import client as client_module
 from tap_oracle_wms import discovery
+from tap_oracle_wms.auth import ClientCredentials
 from tap_oracle_wms.choices import choose
 from tap_oracle_wms.client import Client
 from tap_oracle_wms.errors import BadAnswer
@@ -135,3 +141,69 @@ def test_rows_below_what_was_asked_for_are_an_error(asking: Asked, config: dict[
     with pytest.raises(BadAnswer, match="rows came that were not asked for"):
         source.read_page(KeyRange(source.begin().upper_key or (), None))
     source.close()
+
+
+def test_an_error_that_is_answered_as_a_page_may_pass_and_is_told_in_its_own_words(
+    asking: Asked, config: dict[str, Any]
+) -> None:
+    credentials = b64encode(b"me:word").decode()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/describe/"):
+            return httpx.Response(200, json={"fields": {"id": "pk"}})
+        said = f"the database is down for {credentials}"
+        return httpx.Response(200, json={"reference": "r1", "code": "SYSTEM_ERROR", "message": said, "details": None})
+
+    client = asking(answer)
+    description = discovery.describe(client, "thing", config)
+    source = EntitySource("thing", choose(description, config, lambda _: True), config, client, logging.getLogger())
+    with pytest.raises(SourceUnreachable, match=r"200 SYSTEM_ERROR: the database is down for \*\*\* \(reference r1\)"):
+        source.begin()
+
+
+def test_a_token_that_runs_out_while_its_request_waits_for_a_turn_is_renewed(asking: Asked) -> None:
+    now = 0.0
+    ends: dict[str, float] = {}
+    numbers = count()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            token = f"t{next(numbers)}"
+            ends[f"Bearer {token}"] = now + 60
+            return httpx.Response(200, json={"access_token": token, "expires_in": 60})
+        if now > ends[request.headers["Authorization"]]:
+            return httpx.Response(401)
+        return httpx.Response(200, json=["allocation"])
+
+    @contextmanager
+    def turn(*_: object) -> Iterator[None]:
+        nonlocal now
+        now += 100
+        yield
+
+    client: Any = asking(answer)
+    client._auth = ClientCredentials(
+        client._http, "https://wms.example/token", "id", "secret", scope=None, clock=lambda: now
+    )
+    client._limiter = SimpleNamespace(request=turn)
+    assert discovery.entities(client) == ["allocation"]
+
+
+def test_a_rate_may_be_a_fraction(config: dict[str, Any]) -> None:
+    """JSON's own becomes a Decimal."""
+    Client({**config, "requests_per_second": Decimal("0.5")}, logging.getLogger()).close()
+
+
+def test_a_request_that_the_end_of_the_sync_cut_off_is_not_told(
+    asking: Asked, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        client._http.close()
+        raise httpx.ReadError("Bad file descriptor", request=request)
+
+    client = asking(answer)
+    client._tries = 2
+    client._log = logging.getLogger("test")
+    with pytest.raises(RuntimeError, match="closed"):
+        discovery.entities(client)
+    assert not caplog.records
