@@ -175,8 +175,7 @@ class HostLimiter:
             self._returned.clear()
             first = random.randrange(self._in_flight)  # noqa: S311  # spreads processes over the files, guards nothing
             for number in range(self._in_flight):
-                path = self.folder / f"place-{(first + number) % self._in_flight:02}"
-                handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+                handle = self._opened(f"place-{(first + number) % self._in_flight:02}")
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -201,16 +200,28 @@ class HostLimiter:
         return _Shared(turn, held_until, pace) if boot == self._boot and max(turn, held_until) <= latest else _Shared()
 
     def _write(self, file: int, shared: _Shared) -> None:
-        os.pwrite(file, _RATE.pack(shared.turn, shared.held_until, shared.pace, self._boot), 0)
+        try:
+            os.pwrite(file, _RATE.pack(shared.turn, shared.held_until, shared.pace, self._boot), 0)
+        except OSError as error:
+            raise self._unkept(error) from error
 
     @contextmanager
     def _locked(self, name: str = "rate") -> Iterator[int]:
-        file = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o600)
+        file = self._opened(name)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
         finally:
             os.close(file)
+
+    def _opened(self, name: str) -> int:
+        try:
+            return os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._unkept(error) from error
+
+    def _unkept(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(f"the limits that all jobs share cannot be kept in {self.folder}: {error.strerror}")
 
 
 def _boot_id() -> bytes:

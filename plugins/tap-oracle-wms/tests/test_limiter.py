@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import threading
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sync_rules.exits import Stalled
+from sync_rules.exits import ConfigurationError, Stalled
 from tap_oracle_wms.limiter import HostLimiter, host_of, limits_root
 
 from sandbox.wms.requests_log import most_within
@@ -255,3 +256,22 @@ def test_a_thread_that_waits_comes_before_one_that_has_just_had_a_place(tmp_path
     ask("comes again")
     other.join(60)
     assert order == ["waits", "comes again"]
+
+
+@pytest.mark.parametrize("file", ["rate", "turn", "place-00"])
+def test_limits_that_cannot_be_kept_are_told(tmp_path: Path, file: str) -> None:
+    """Another user's files, or a disk that is full: no request goes without its limits."""
+    kept = HostLimiter(tmp_path, "h", in_flight=1, per_second=100)
+    (kept.folder / file).mkdir()
+    with pytest.raises(ConfigurationError, match=r"limits that all jobs share cannot be kept in .*: Is a directory"):
+        kept.request(1).__enter__()
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    kept = HostLimiter(tmp_path, "h", in_flight=1, per_second=100)
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(ConfigurationError, match=r"cannot be kept in .*: No space left"):
+        kept.slow_down(1)
