@@ -31,6 +31,8 @@ from tap_oracle_wms.links import next_query
 from tap_oracle_wms.patient import Losses
 from tap_oracle_wms.settings import by_mode
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
 
 class EntitySource:
     """One entity, ready to be read."""
@@ -95,7 +97,7 @@ class EntitySource:
             started_at=now.isoformat(timespec="seconds"),
             upper_key=None if upper is None else (upper,),
             estimate=estimate,
-            cursor_at_start=now.isoformat(timespec="microseconds"),
+            cursor_at_start=self._handover(now, empty=upper is None).isoformat(timespec="microseconds"),
             cursor_column=self.cursor,
             instant=time.time_ns() // 1_000_000 % 1_000,
         )
@@ -360,15 +362,33 @@ class EntitySource:
                 "%s: the answers have no Date: the newest row's time is taken for the clock", self._entity
             )
         ours = datetime.now(tz=timezone.utc)
-        newest = self._newest()
+        newest = self._newest(ours)
         return min(ours, newest or ours).replace(microsecond=0)
 
-    def _newest(self) -> datetime | None:
-        """The highest cursor."""
+    def _handover(self, now: datetime, *, empty: bool) -> datetime:
+        """Where the first incremental sync takes over from a full one: the clock, or the newest row's time if lower.
+
+        Rows may be stamped by a clock that is behind the answers' Date, further than a lookback reaches. Of an entity
+        that is empty, all that come later are to be read.
+        """
+        if empty or self.cursor is None:
+            return _LONG_AGO if empty else now
+        try:
+            newest = self._newest(now, optional=True)
+        except LimitReached:
+            raise
+        except SyncError as error:
+            self._log.warning("%s: its newest %s is not known: %s", self._entity, self.cursor, error)
+            return now
+        return min(now, newest or now)
+
+    def _newest(self, now: datetime, *, optional: bool = False) -> datetime | None:
+        """The highest cursor that is not after the clock's second; `optional` as in `Client.get`."""
         if self.cursor is None:
             return None
         parts = [part for part in self._choices.parts if part.column.name == self.cursor]
-        asked = {f"{self.cursor}__gte": datetime(1970, 1, 1, tzinfo=timezone.utc).isoformat()}
+        end = now.replace(microsecond=999_999)
+        asked = {f"{self.cursor}__gte": _LONG_AGO.isoformat(), f"{self.cursor}__lte": end.isoformat()}
         query = {**self._choices.query.ask(f"-{self.cursor}", **asked), "page_size": "1", "fields": self.cursor}
 
         def read(answer: Answer) -> datetime | None:
@@ -376,7 +396,7 @@ class EntitySource:
             found: datetime | None = rows.column(0)[0].as_py() if rows.num_rows else None
             return found
 
-        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=lambda _: None)
+        return self._client.get(self._entity, f"{self._entity}/", query, read, empty=lambda _: None, optional=optional)
 
     @property
     def _id_decoder(self) -> PageDecoder:

@@ -208,6 +208,26 @@ def test_a_server_that_tells_no_time_is_taken_to_stand_at_its_newest_row(wms: Wm
     assert full(opened) == sorted(expected(wms, "allocation"), reverse=True)
 
 
+def test_changes_stamped_by_a_clock_far_behind_the_answers_are_read(
+    tmp_path: Path, source: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SPEC I3: the first incremental sync takes over from the newest row, where that is behind the clock."""
+    moments = [datetime(2024, 1, 1), datetime(2024, 5, 1, 12, 0, 0, 5), datetime(2999, 1, 1), None]
+    store = Store(tmp_path / "behind")
+    store.insert(ENTITIES["allocation"], [{"id": one, "mod_ts": moment} for one, moment in enumerate(moments, 1)])
+    store.close()
+    with WmsServer(tmp_path / "behind", ACCOUNT) as server:
+        beginning = source(base_url=server.base_url).begin()
+        assert beginning.cursor_at_start == "2024-05-01T12:00:00.000005+00:00"
+        assert (
+            source("order_hdr", base_url=server.base_url).begin().cursor_at_start == "1970-01-01T00:00:00.000000+00:00"
+        )
+        server.faults.set([Fault("status", query="ordering=-mod_ts", times=9)])
+        beginning = source(base_url=server.base_url).begin()
+        assert datetime.fromisoformat(str(beginning.cursor_at_start)) == datetime.fromisoformat(beginning.started_at)
+    assert "its newest mod_ts is not known" in caplog.text
+
+
 def test_a_list_that_is_answered_empty_once_is_no_empty_entity(wms: WmsServer, source: Make) -> None:
     wms.faults.set([Fault("nothing", query="ordering=-id", times=1)])
     with pytest.raises(SourceUnreachable, match="there are no rows, and counts"):
