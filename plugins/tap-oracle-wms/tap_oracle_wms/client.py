@@ -219,12 +219,13 @@ class Client:
         """The whole body, in the size that is allowed."""
         promised = answer.headers.get("content-length")
         if promised is not None and promised.isdigit() and int(promised) > MAX_ANSWER_BYTES:
-            raise BadAnswer(f"{what}: an answer of {promised} bytes is refused: no page is so large")
+            raise BadAnswer(f"{what}: an answer of {promised} bytes is refused: set a smaller page_size")
         body = bytearray()
         for chunk in answer.iter_bytes():
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
-                raise BadAnswer(f"{what}: an answer of over {MAX_ANSWER_BYTES} bytes is refused: no page is so large")
+                over = f"an answer of over {MAX_ANSWER_BYTES} bytes"
+                raise BadAnswer(f"{what}: {over} is refused: set a smaller page_size")
         return body
 
     def _check_status(self, what: str, answer: httpx.Response, body: bytearray) -> None:

@@ -114,7 +114,7 @@ def test_an_answer_larger_than_any_page_is_not_held(
         body = content() if callable(content) else content
         return httpx.Response(200, headers={"Content-Type": "application/json"}, content=body)
 
-    with pytest.raises(BadAnswer, match=f"{words} is refused"):
+    with pytest.raises(BadAnswer, match=f"{words} is refused: set a smaller page_size"):
         discovery.describe(asking(answer), "thing", config)
 
 
