@@ -178,7 +178,8 @@ class PageDecoder:
         if names:
             raise BadAnswer(
                 f"{self._entity}: not all answers have {', '.join(sorted(names))} any more: was the API changed"
-                " meanwhile? The next run asks for its fields afresh"
+                " meanwhile? The next run asks for its fields afresh; where the API leaves out what is null, a larger"
+                " page_size helps, or to leave such fields out (setting fields)"
             )
 
 

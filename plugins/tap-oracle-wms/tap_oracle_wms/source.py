@@ -87,7 +87,7 @@ class EntitySource:
         return fingerprint(columns, self.key, filters, str(self._config["base_url"]).rstrip("/"))
 
     def begin(self) -> Beginning:
-        """Small requests: the clock and the highest id, then at once the lowest id and how many rows there are."""
+        """Small requests: the clock and the highest id, the lowest one, how many rows there are, the newest row."""
         upper, said = self._edge("-id")
         now = self._now(said)
         if upper is None:
