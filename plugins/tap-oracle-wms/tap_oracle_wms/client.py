@@ -140,7 +140,7 @@ class Client:
         seconds = min(self._timeout, _OPTIONAL_SECONDS) if optional else self._timeout
         tries = tenacity.Retrying(
             stop=_Patience(1, 0.0) if optional else _Patience(self._tries, self._timeout, self._time_left),
-            wait=_Wait(self._first_wait),
+            wait=_Wait(self._first_wait, self._time_left),
             retry=tenacity.retry_if_exception_type(Passing),
             before_sleep=lambda state: self._say(what, state),
             reraise=True,
@@ -266,7 +266,7 @@ class Client:
         self.repeated += 1
         error = state.outcome.exception() if state.outcome is not None else None
         wait = state.next_action.sleep if state.next_action is not None else 0.0
-        if isinstance(error, Passing):
+        if isinstance(error, Passing) and error.held:
             wait = max(wait, error.retry_after or 0.0)
         self._log.warning("%s: %s; asks again in %.1f s (try %s)", what, error, wait, state.attempt_number)
 
@@ -293,18 +293,19 @@ class _Patience(tenacity.stop.stop_base):
 
 
 class _Wait(tenacity.wait.wait_base):
-    """What the server asked for, else a doubling wait with jitter."""
+    """What the server asked for, else a doubling wait with jitter; no longer than the time that is left for all."""
 
-    def __init__(self, first: float) -> None:
+    def __init__(self, first: float, time_left: Callable[[], float]) -> None:
         self._backoff = tenacity.wait_random_exponential(multiplier=first, max=_LONGEST_WAIT_SECONDS)
+        self._time_left = time_left
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
-        backoff = float(self._backoff(retry_state))
-        if not isinstance(error, Passing) or not error.retry_after:
-            return backoff
-        # What the API asked for is waited for by the limiter, in the name of all; here only the jitter is added.
-        return min(backoff, 1.0) if error.held else max(backoff, error.retry_after)
+        wait = float(self._backoff(retry_state))
+        if isinstance(error, Passing) and error.retry_after:
+            # What the API asked for is waited for by the limiter, in the name of all; here only the jitter is added.
+            wait = min(wait, 1.0) if error.held else max(wait, error.retry_after)
+        return min(wait, max(self._time_left(), 0.0))
 
 
 def _with_query(address: str, query: Mapping[str, str] | str | None) -> httpx.URL:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sync_rules.exits import ConfigurationError, SourceUnreachable
+from sync_rules.exits import ConfigurationError, LimitReached, SourceUnreachable
 from sync_rules.full import KeyRange
 from tap_oracle_wms import client as client_module
 from tap_oracle_wms import discovery
@@ -207,3 +207,25 @@ def test_a_request_that_the_end_of_the_sync_cut_off_is_not_told(
     with pytest.raises(RuntimeError, match="closed"):
         discovery.entities(client)
     assert not caplog.records
+
+
+def test_a_token_servers_patience_ends_with_the_whole_syncs_time(
+    asking: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        client._ends = 0.0
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(503, headers={"Retry-After": "3000"})
+
+    client: Any = asking(answer)
+    client._auth = ClientCredentials(client._http, "https://wms.example/token", "id", "secret", scope=None)
+    client._tries = 3
+    client.end_after(5)
+    monkeypatch.setattr("tenacity.nap.time.sleep", sleep)
+    with pytest.raises(LimitReached, match=r"the token server wms\.example asked for patience"):
+        discovery.entities(client)
+    assert 0 < max(slept) <= 5
