@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import tenacity
 from sync_rules.exits import ConfigurationError
 
@@ -257,7 +258,8 @@ class Client:
     def _words(self, status: int, body: bytes | bytearray, header: str) -> str:
         words = words_of(status, body)
         for secret in filter(None, (header.partition(" ")[2], self._password)):
-            words = words.replace(secret, "***")  # a gateway may quote the request
+            # A gateway may quote the request, and in the details a password stands as JSON has it.
+            words = words.replace(secret, "***").replace(msgspec.json.encode(secret).decode()[1:-1], "***")
         return words
 
     def _say(self, what: str, state: tenacity.RetryCallState) -> None:

@@ -188,7 +188,7 @@ class EntitySource:
                 yield page.batch
                 above = int(ids[-1])
             elif more:
-                raise BadAnswer(f"{self._entity}: the API answered an empty page and says that more follow")
+                raise self._empty_page()
             if not more:
                 return
 
@@ -266,7 +266,7 @@ class EntitySource:
         ids = page.batch.column(KEY).to_numpy()
         if not len(ids):
             if more:
-                raise BadAnswer(f"{self._entity}: the API answered an empty page and says that more follow")
+                raise self._empty_page()
             return SpanPage(page.batch, None, last=True)
         if ids[0] >= below or (at_least is not None and ids[-1] < at_least):
             raise BadAnswer(f"{self._entity}: rows came that were not asked for, or a page came again")
@@ -340,7 +340,10 @@ class EntitySource:
         query = {**self._choices.query.ask(ordering), "page_size": "1", "fields": KEY}
 
         def read(answer: Answer) -> tuple[int | None, datetime | None]:
-            rows = self._id_decoder.decode(answer.body).batch
+            page = self._id_decoder.decode(answer.body)
+            rows = page.batch
+            if not rows.num_rows and page.next_page:
+                raise self._empty_page()
             return (int(rows.column(0)[0].as_py()) if rows.num_rows else None), http_date(answer.date)
 
         def nothing(date: str | None) -> tuple[int | None, datetime | None]:
@@ -413,6 +416,9 @@ class EntitySource:
         except SyncError as error:
             self._log.warning("%s: not counted: %s", self._entity, error)
             return None
+
+    def _empty_page(self) -> BadAnswer:
+        return BadAnswer(f"{self._entity}: the API answered an empty page and says that more follow")
 
     def _check_empty(self) -> None:
         """An entity without rows is counted: one 404, which an API in trouble may give, must not empty a table."""

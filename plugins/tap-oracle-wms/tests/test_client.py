@@ -229,3 +229,14 @@ def test_a_token_servers_patience_ends_with_the_whole_syncs_time(
     with pytest.raises(LimitReached, match=r"the token server wms\.example asked for patience"):
         discovery.entities(client)
     assert 0 < max(slept) <= 5
+
+
+def test_a_password_that_stands_in_details_as_json_has_it_is_not_shown(asking: Asked) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        details = {"password": 'wo"rd\\'}
+        return httpx.Response(400, json={"reference": "r", "code": "C", "message": "no", "details": details})
+
+    client = asking(answer)
+    client._password = 'wo"rd\\'
+    with pytest.raises(ConfigurationError, match=r'400 C: no \(\{"password":"\*\*\*"\}\)'):
+        discovery.entities(client)

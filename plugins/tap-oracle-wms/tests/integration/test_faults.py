@@ -228,6 +228,12 @@ def test_changes_stamped_by_a_clock_far_behind_the_answers_are_read(
     assert "its newest mod_ts is not known" in caplog.text
 
 
+def test_a_first_look_that_is_empty_and_has_a_successor_is_no_empty_entity(wms: WmsServer, source: Make) -> None:
+    wms.faults.set([Fault("empty", query="ordering=-id&page_size=1&")])
+    with pytest.raises(BadAnswer, match="an empty page and says that more follow"):
+        source().begin()
+
+
 def test_a_list_that_is_answered_empty_once_is_no_empty_entity(wms: WmsServer, source: Make) -> None:
     wms.faults.set([Fault("nothing", query="ordering=-id", times=1)])
     with pytest.raises(SourceUnreachable, match="there are no rows, and counts"):
