@@ -59,6 +59,9 @@ class Database:
         if _device_and_inode(self.path) != found:
             self.close()
             raise SourceUnreachable(f"{self.path}: another file was put in its place while it was opened; run again")
+        if not self._has_whole_pages():
+            self.close()
+            raise self.damaged("it ends in the middle of a page")
         self.inode = found[1]
         """Of the file that is open, whatever stands at its path by now."""
 
@@ -99,6 +102,17 @@ class Database:
         """End the transaction. May be called twice."""
         self._connection.close()
 
+    def damaged(self, why: str) -> ConfigurationError:
+        """The error for a file that is not what SQLite wrote."""
+        return ConfigurationError(f"{self.path}: the file is damaged: restore it, or try `.recover` on a copy ({why})")
+
+    def _has_whole_pages(self) -> bool:
+        """SQLite takes what is cut off the last page for zeros, in whose stead the end of a row had stood.
+
+        Beside a WAL a page may be half written: it is in the WAL, too.
+        """
+        return not self.real.stat().st_size % int(self.value("PRAGMA page_size")) or bool(_beside(self.path))
+
     def _set(self, sql: str) -> None:
         with self._connection.cursor() as cursor, _answer(cursor, sql, ()) as reader:
             reader.read_all()
@@ -126,9 +140,7 @@ class Database:
         if any(words in lower for words in _BUSY):
             return SourceUnreachable(f"{self.path}: another process holds it locked; run again ({text})")
         if any(words in lower for words in _BROKEN):
-            return ConfigurationError(
-                f"{self.path}: the file is damaged: restore it, or try `.recover` on a copy ({text})"
-            )
+            return self.damaged(text)
         if "unable to open" in lower or "readonly" in lower:
             return ConfigurationError(f"{self.path}: {what}; {why_not(self.path)} ({text})")
         if any(words in lower for words in _REFUSED):

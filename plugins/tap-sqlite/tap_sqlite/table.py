@@ -324,7 +324,7 @@ class SqliteTable:
         if len(keys) == 1 and pa.types.is_int64(keys[0].type):
             numbers = keys[0].drop_null().to_numpy(zero_copy_only=False)
             if not np.all(numbers[1:] < numbers[:-1]):
-                raise RuntimeError(f"{self.name}: SQLite did not answer a page in the order asked for")
+                raise self.database.damaged(f"{self.name} does not come in the order of its key")
 
     def _check_key(self) -> None:
         """A key that the file does not keep whole and unique could skip rows at the end of a page."""

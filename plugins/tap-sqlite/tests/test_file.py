@@ -64,6 +64,19 @@ except ConfigurationError as error:
     assert (run.returncode, "the file is damaged" in run.stdout) == (0, True), run.stderr
 
 
+@pytest.mark.parametrize(("whole", "words"), [(False, "in the middle of a page"), (True, "in the order of its key")])
+def test_the_end_of_a_file_that_is_cut_off_is_no_row_of_zeros(
+    whole: bool, words: str, file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)", {"t": [(id_, "x" * 200) for id_ in range(100)]})
+    size = path.stat().st_size
+    os.truncate(path, size - (300 if whole else 5))
+    if whole:
+        os.truncate(path, size)
+    run = tap(path)
+    assert (run.code, run.rows, words in run.log) == (2, [], True), run.log
+
+
 def test_a_signal_in_a_query_reaches_its_handler(file: Callable[..., Path]) -> None:
     """The driver's own handler made another error of SIGINT: the run ended with exit 3, as if the file had failed."""
     code = f"""
