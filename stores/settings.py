@@ -78,7 +78,10 @@ class DatabaseSettings:
 
     @classmethod
     def from_url(cls, text: str, **more: Any) -> DatabaseSettings:
-        """From a URL of any PostgreSQL driver: `postgresql://`, `postgresql+asyncpg://`. Raises SettingsError."""
+        """From a URL of any PostgreSQL driver: `postgresql://`, `postgresql+asyncpg://`. Raises SettingsError.
+
+        As in libpq, what its query says of the server (`?host=/run/postgresql`) stands before what comes earlier.
+        """
         try:
             url = make_url(text)
         except (ArgumentError, ValueError):  # the latter for a port that is no number
@@ -86,13 +89,14 @@ class DatabaseSettings:
             raise SettingsError("DATABASE_URL is no URL: postgresql://user:password@host:port/name") from None
         if url.get_backend_name() not in ("postgresql", "postgres"):
             raise SettingsError(f"DATABASE_URL names {url.get_backend_name()}; the stores live in PostgreSQL")
+        options = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
         return cls(
-            host=url.host or "localhost",
-            port=url.port or 5432,
-            name=url.database or "paralelo",
-            user=url.username or "paralelo",
-            password=url.password,
-            options={key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()},
+            host=options.pop("host", "") or url.host or "localhost",
+            port=_whole({"port": options.pop("port", "")}, "port", url.port or 5432),
+            name=options.pop("dbname", "") or url.database or "paralelo",
+            user=options.pop("user", "") or url.username or "paralelo",
+            password=options.pop("password", "") or url.password,
+            options=options,
             **more,
         )
 

@@ -22,6 +22,15 @@ def test_url_wins_over_the_single_settings() -> None:
     assert found.asyncpg["ssl"] == "require"
 
 
+def test_every_connection_goes_to_the_server_that_the_query_names() -> None:
+    found = DatabaseSettings.from_url(
+        "postgresql:///a?host=/run/pg&port=6000&dbname=b&user=u&password=p&sslmode=disable"
+    )
+    assert (found.host, found.port, found.name, found.user, found.password) == ("/run/pg", 6000, "b", "u", "p")
+    assert (found.libpq("x")["host"], found.libpq("x")["dbname"], found.url.host) == ("/run/pg", "b", "/run/pg")
+    assert found.options == {"sslmode": "disable"}
+
+
 @pytest.mark.parametrize(
     ("query", "mode"),
     [("ssl=true", "require"), ("ssl=false", "disable"), ("sslmode=verify-full", "verify-full"), ("", None)],
@@ -79,6 +88,7 @@ def test_the_password_is_never_shown() -> None:
         {"DATABASE_URL": "postgresql://u@h:hidden/n"},
         {"DATABASE_URL": "postgresql://u@h:65536/n"},
         {"DATABASE_URL": "postgresql://u:hidden@h/n?sslmode=sometimes"},
+        {"DATABASE_URL": "postgresql://u:hidden@h/n?port=x"},
     ],
 )
 def test_what_cannot_be_read_is_refused_without_showing_it(env: dict[str, str]) -> None:
