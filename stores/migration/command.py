@@ -171,9 +171,18 @@ def _move(
 
 def _map(connection: Connection, stores: Sequence[Store], told: Report, *, same_files: bool) -> int:
     prepare(connection)
-    accounts: list[StoreAccount] = [map_store(connection, store, same_files=same_files) for store in stores]
+    accounts: list[StoreAccount] = []
+    done = int(Exit.FINISHED)
+    for store in stores:
+        try:
+            accounts.append(map_store(connection, store, same_files=same_files))
+        except psycopg.Error as error:  # it costs the others nothing, but they cannot be had without a connection
+            words, code = refusal(error)
+            done = _fail(f"{store.name}: {words}", code)
+            if connection.broken:
+                break
     told.say(report.account(accounts), account=report.accounted(accounts))
-    return Exit.FINISHED
+    return done
 
 
 def _verify(connection: Connection, stores: Sequence[Store], given: argparse.Namespace, told: Report) -> int:

@@ -140,8 +140,9 @@ CREATE OR REPLACE FUNCTION paralelo_stores.judgement(VARIADIC found text[]) RETU
 $$;
 
 CREATE OR REPLACE FUNCTION paralelo_stores.with_legacy(base jsonb, legacy jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
-    -- What has no column of its own goes along under `legacy`. What is no object goes under `value`.
-    SELECT CASE WHEN base IS NULL THEN '{}' WHEN jsonb_typeof(base) = 'object' THEN base
+    -- What has no column of its own goes along under `legacy`. What is no object, or has a `legacy` itself, goes under
+    -- `value`.
+    SELECT CASE WHEN base IS NULL THEN '{}' WHEN jsonb_typeof(base) = 'object' AND NOT base ? 'legacy' THEN base
         ELSE jsonb_build_object('value', base) END || jsonb_build_object('legacy', jsonb_strip_nulls(legacy))
 $$;
 

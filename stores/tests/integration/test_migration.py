@@ -242,17 +242,20 @@ def _only(*stores: str) -> list[str]:
     return [part for store in stores for part in ("--only", store)]
 
 
-def test_what_postgresql_refuses_is_one_line_without_values(
+def test_what_postgresql_refuses_is_one_line_without_values_and_costs_no_other_store(
     db: psycopg.Connection[Any], command_environment: dict[str, str], tmp_path: Path
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "feedback_store.db")) as file:
         file.executescript(ODD["no_rowid.db"].replace("'q'", "'a secret'"))
+    with closing(sqlite3.connect(tmp_path / "more.db")) as file:
+        file.executescript(ODD["more.db"])
     db.execute("ALTER TABLE learning.feedback ADD CONSTRAINT refuses CHECK (query_id <> 'a secret')")
     done = migrate(command_environment, tmp_path)
     db.execute("ALTER TABLE learning.feedback DROP CONSTRAINT refuses")
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1), done.stderr
-    assert "(23514)" in done.stderr
+    assert "feedback_store: PostgreSQL refused (23514)" in done.stderr
     assert "secret" not in done.stderr
+    assert totals(done.stdout)[-1] == db.execute("SELECT count(*) FROM paralelo_stores.migrated_row").fetchone()[0] > 0
 
 
 def test_killed_in_the_middle_and_run_again(

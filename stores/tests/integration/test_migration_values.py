@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sqlite3
@@ -21,15 +22,17 @@ _WORDS = " ".join(str(number) for number in range(200_000))
 _DEEP = "[" * 20_000 + "]" * 20_000
 _SIGNS = "[{" * 300
 """As text within JSON they nest nothing."""
+_OWN = '{"legacy": "its own", "n": 1}'
 
 STORES: dict[str, tuple[str, list[tuple[str, list[tuple[Any, ...]]]]]] = {
     "tws": (
-        "CREATE TABLE job_status (job_name TEXT, status TEXT, return_code INT, timestamp TEXT);"
+        "CREATE TABLE job_status (job_name TEXT, status TEXT, return_code INT, timestamp TEXT, created_at TEXT);"
         "CREATE TABLE events (event_id TEXT, event_type TEXT, severity TEXT, message TEXT, details TEXT,"
         " timestamp TEXT)",
         [
-            ("job_status VALUES (?, 's', 0, '2025-01-01')", [(_LONG,), ("short",)]),
-            ("events VALUES ('e', 't', 's', 'm', ?, '2025-01-01')", [(_DEEP,), (f'["{_SIGNS}"]',)]),
+            ("job_status VALUES (?, 's', 0, '2025-01-01', NULL)", [(_LONG,), ("short",)]),
+            ("job_status VALUES ('j', 's', 0, NULL, ?)", [("soon",), ("2025-01-01",)]),
+            ("events VALUES ('e', 't', 's', 'm', ?, '2025-01-01')", [(_DEEP,), (f'["{_SIGNS}"]',), (_OWN,)]),
             ("events VALUES ('e', 't', 's', CAST(? AS TEXT), NULL, '2025-01-01')", [(b"caf\xe9",)]),
         ],
     ),
@@ -86,10 +89,11 @@ def test_a_value_that_no_statement_takes_costs_its_row_only(
         ("context", 1, "agent_response has more words than a full-text index holds"),
         ("context", 1, "content has more words than a full-text index holds"),
         ("tws", 1, "job_name is too long to be indexed"),
-        ("tws", 3, "message is binary"),
+        ("tws", 4, "message is binary"),
+        ("tws", 3, "timestamp is no time"),
     ]
     details = db.execute("SELECT details - 'legacy' FROM tws.tws_events ORDER BY id").fetchall()
-    assert details == [({"broken_json": _DEEP},), ({"value": [_SIGNS]},)]
+    assert details == [({"broken_json": _DEEP},), ({"value": [_SIGNS]},), ({"value": json.loads(_OWN)},)]
     assert db.execute("SELECT k::text, n::text FROM archive.behavior__kept ORDER BY 2, 1").fetchall() == [
         ("1", '"one"'), ("1", "1"), ("1.5", "2"),
     ]  # fmt: skip
