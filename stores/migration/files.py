@@ -102,7 +102,7 @@ def find(folder: Path, only: Sequence[str] = ()) -> tuple[list[Store], list[Unkn
     stores: dict[str, Store] = {}
     unknown: list[Unknown] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found = _look(path, folder) if path.suffix.lower() in _SUFFIXES else _otherwise(path)
+        found = _look(path, folder) if _is_named_like_one(path) else _otherwise(path)
         if isinstance(found, Unknown):
             unknown.append(found)
         elif found is not None:
@@ -111,6 +111,10 @@ def find(folder: Path, only: Sequence[str] = ()) -> tuple[list[Store], list[Unkn
                 raise SameName(f"{other.path} and {path} would both be the store {found.name}: rename one of them")
     chosen = [one for one in stores.values() if not only or one.name in only or one.layout.name in only]
     return chosen, unknown
+
+
+def _is_named_like_one(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES
 
 
 def _otherwise(path: Path) -> Unknown | None:
@@ -125,6 +129,9 @@ def _otherwise(path: Path) -> Unknown | None:
 
 
 def _look(path: Path, folder: Path) -> Store | Unknown:
+    real = path.resolve()
+    if path.is_symlink() and _is_named_like_one(real) and real.is_relative_to(folder.resolve()):
+        return Unknown(path, f"a link to {real.relative_to(folder.resolve())}, which is moved by its own name")
     try:
         with path.open("rb") as file:
             start = file.read(16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +36,17 @@ def test_two_files_of_one_name_are_refused(
         _feedback(tmp_path / name, "q")
     done = migrate(command_environment, tmp_path, "--dry-run")
     assert (done.returncode, "would both be the store" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_file_and_a_link_to_it_are_one_store(command_environment: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    _feedback(folder / "f.db", "q")
+    _feedback(tmp_path / "elsewhere" / "e.db", "q")
+    (folder / "a.db").symlink_to("f.db")
+    (folder / "b.db").symlink_to(tmp_path / "elsewhere" / "e.db")
+    done = migrate(command_environment, folder, "--dry-run", "--json")
+    assert {one["store"] for one in json.loads(done.stdout)["plan"]} == {"b", "f"}
+    assert "a.db: a link to f.db, which is moved by its own name" in done.stderr
 
 
 def test_another_file_under_a_moved_stores_name_is_refused(
