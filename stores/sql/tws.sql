@@ -1,6 +1,7 @@
 -- name: upsert_job_status
 -- The newest row of a run is brought up to date, or the run's first row is written. Two writers of one run
--- take turns, so that they cannot both find nothing and both insert.
+-- take turns, so that they cannot both find nothing and both insert. A row of the migration is history, whose run
+-- number is not the application's: it stays as it is, unless it is of the same moment.
 WITH given AS (
     SELECT CAST(:snapshot_id AS bigint) AS snapshot_id, CAST(:job_name AS text) AS job_name,
         CAST(:job_stream AS text) AS job_stream, CAST(:workstation AS text) AS workstation,
@@ -11,6 +12,7 @@ WITH given AS (
     SELECT s.id
     FROM given AS t, LATERAL (
         SELECT id FROM tws.tws_job_status AS j WHERE j.job_name = t.job_name AND j.run_number = t.run_number
+            AND (j.ts = t.ts OR NOT coalesce(j.meta ? 'legacy', false))
         ORDER BY j.ts DESC, id DESC LIMIT 1
     ) AS s
 ), changed AS (

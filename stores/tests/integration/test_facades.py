@@ -49,6 +49,21 @@ def test_job_status_is_brought_up_to_date(run: Any) -> None:
     assert run(store.jobs.count({"status": ["SUCC", "none"]})) == 1
 
 
+def test_a_moved_job_status_is_not_overwritten_by_the_next_run(run: Any) -> None:
+    store = TWSStore(db=run.db)
+    old = {"legacy": {"job_id": "j1", "error_message": "disk full"}}
+    moved = {"job_name": "J", "status": "ABEND", "meta": old}
+    moments = [datetime(2025, 1, day, tzinfo=timezone.utc) for day in (1, 2)]
+    run(store.jobs.create_many([{**moved, "ts": moment} for moment in moments]))
+    for status in ("EXEC", "SUCC"):
+        run(store.update_job_status(JobStatus("J", status)))
+    history = run(store.get_job_history("J"))
+    assert [(row.status, row.meta) for row in history] == [("SUCC", {}), ("ABEND", old), ("ABEND", old)]
+    run(store.jobs.create(**{**moved, "job_name": "L"}, ts=moments[0]))
+    again = run(store.update_job_status(JobStatus("L", "SUCC", timestamp=moments[0])))
+    assert [row.id for row in run(store.get_job_history("L"))] == [again.id], "the same moment is the same row"
+
+
 def test_many_writers_of_one_run_make_one_row(run: Any) -> None:
     store = TWSStore(db=run.db)
 
