@@ -116,14 +116,14 @@ def map_store(connection: Connection, store: Store, *, same_files: bool = False)
 
 
 def _check_rows(connection: Connection, store: Store) -> None:
-    """Raise AnotherFile where the file has rows by the numbers that were moved, and not one of them is the same."""
+    """Raise AnotherFile where rows were moved, and the file has others and not one of them as it was."""
     who = {"store": store.name}
     moved = gone = changed = 0
     for table in (table for table in store.tables if table.rows):
         known = connection.execute(statement("ledger.of_table"), {**who, "table": table.name}).fetchone()
         _, gone_here, changed_here = _landed(connection, store, table)
         moved, gone, changed = moved + (known[0] if known else 0), gone + gone_here, changed + changed_here
-    if changed and moved == gone + changed:
+    if moved and moved == gone + changed:
         raise AnotherFile(
             f"{store.name}: none of the {moved} rows moved before is in {store.path} as it was: it is another file;"
             " rename it, or say --same-files"

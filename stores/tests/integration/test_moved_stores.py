@@ -64,6 +64,10 @@ def test_another_file_under_a_moved_stores_name_is_refused(
         file.executescript(FEEDBACK.format("three").replace("('b', 2)", "('c', 3)"))
     other = migrate(command_environment, tmp_path / "first")
     assert (other.returncode, "another file" in other.stderr) == (7, True), other.stderr
+    with closing(sqlite3.connect(tmp_path / "first" / "f.db")) as file:
+        file.executescript("UPDATE feedback SET rowid = rowid + 9; UPDATE document_scores SET rowid = rowid + 9")
+    other = migrate(command_environment, tmp_path / "first")
+    assert (other.returncode, "another file" in other.stderr) == (7, True), other.stderr
     assert db.execute("SELECT query_id FROM learning.feedback").fetchall() == [("one",)]
     assert migrate(command_environment, tmp_path / "first", "--same-files").returncode == 0
     (tmp_path / "second" / "f.db").rename(tmp_path / "second" / "g.db")
