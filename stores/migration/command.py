@@ -129,8 +129,10 @@ def _run(given: argparse.Namespace, told: Report) -> int:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: there is no such folder")
     stores, unknown = find(folder, given.only)
-    if not stores:
-        wanted = f" named {' or '.join(given.only)}" if given.only else ""
+    names = {name for store in stores for name in (store.name, store.layout.name)}
+    missing = [name for name in given.only if name not in names]
+    if missing or not stores:
+        wanted = f" named {' or '.join(missing)}" if missing else ""
         left = "".join(f"; {one.path.relative_to(folder)}: {one.reason}" for one in unknown)
         raise SettingsError(f"{folder}: no store{wanted} was found in it{left}")
     told.say(report.plan(stores, unknown), plan=report.planned(stores), left_alone=report.left_alone(unknown))

@@ -417,3 +417,7 @@ def test_what_cannot_be_done_is_said_in_one_line(command_environment: dict[str, 
         command = [sys.executable, SCRIPT, *options]
         done = subprocess.run(command, env=command_environment, capture_output=True, text=True, check=False)
         assert (done.returncode, len(done.stderr.strip().splitlines())) == (code, 1), done.stderr
+    with closing(sqlite3.connect(tmp_path / "more.db")) as file:
+        file.executescript(ODD["more.db"])
+    done = migrate(command_environment, tmp_path, *_only("more", "mroe"))
+    assert (done.returncode, done.stdout, "no store named mroe was found" in done.stderr) == (2, "", True), done.stderr
