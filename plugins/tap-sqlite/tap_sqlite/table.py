@@ -168,6 +168,7 @@ class SqliteTable:
         low = cursor.start(window.low, int(self.config["lookback_minutes"]))
         high = cursor.end(window.high)
         if window.after is None:
+            self._check_key()
             self._check_window(low, high)
         if window.within is not None and window.after is None:
             window = replace(window, after=(window.low, window.within))
@@ -327,7 +328,7 @@ class SqliteTable:
                 raise self.database.damaged(f"{self.name} does not come in the order of its key")
 
     def _check_key(self) -> None:
-        """A key that the file does not keep whole and unique could skip rows at the end of a page."""
+        """A key that the file does not keep whole and unique could skip rows at a page's end, or make one of two."""
         if not self.key or all(column.is_rowid for column in self.choices.key):
             return
         if not self.description.without_rowid and self.database.value(*self._queries.null_keys()):

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -306,3 +307,19 @@ def test_a_change_of_the_day_or_second_in_which_the_last_sync_began_is_read(
     change(1, night)
     change(2, night + timedelta(seconds=1))
     assert {row["id"] for row in tap(path, state, sync_mode="incremental", **settings).rows} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [("NULL", "its key is NULL"), ("'b'", "not of its column's type"), ("1", "is not unique")]
+)
+def test_a_key_that_is_none_since_the_full_sync_is_refused(
+    key: str, words: str, file: Callable[..., Path], tap: Callable[..., Any]
+) -> None:
+    path = file("CREATE TABLE t (k INT, u INTEGER); INSERT INTO t VALUES (1, 1)")
+    settings: dict[str, Any] = {"key_columns": ["k"], "cursor_column": "u"}
+    full = tap(path, **settings)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"INSERT INTO t VALUES ({key}, 2)")
+        connection.commit()
+    run = tap(path, full.state, sync_mode="incremental", **settings)
+    assert (run.code, run.rows, words in run.log) == (2, [], True), run.log
