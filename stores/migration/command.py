@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -35,7 +36,7 @@ from stores.migration.mapping import (
 )
 from stores.migration.rollback import NewRows, roll_back
 from stores.migration.statements import statement
-from stores.migration.verify import verify_store, without_a_file
+from stores.migration.verify import TableComparison, verify_store, without_a_file
 from stores.refusals import refusal
 from stores.settings import DatabaseSettings, SettingsError, project_environment
 from stores.tables import initialize_database
@@ -189,14 +190,25 @@ def _map(connection: Connection, stores: Sequence[Store], told: Report, *, same_
 
 def _verify(connection: Connection, stores: Sequence[Store], given: argparse.Namespace, told: Report) -> int:
     _must_exist(connection)
-    found = [one for store in stores for one in verify_store(connection, store)]
+    found: list[TableComparison] = []
+    unread: list[tuple[str, Exit]] = []
+    for store in stores:
+        try:
+            found += verify_store(connection, store)
+        except sqlite3.Error as error:
+            code = Exit.SOURCE_UNREACHABLE if "locked" in str(error) else Exit.CONFIGURATION
+            unread.append((f"{store.path}: cannot be read: {error}", code))
     lost = without_a_file(connection, given.folder or Path(project_environment()[FOLDER_VARIABLE]), stores, given.only)
     told.say(
         report.comparison(found, lost),
         comparison=[{**asdict(one), "equal": one.equal} for one in found],
         without_a_file=lost,
     )
-    return Exit.FINISHED if all(one.equal for one in found) and not lost else Exit.CHECK_REFUSED
+    done = int(Exit.FINISHED if all(one.equal for one in found) and not lost else Exit.CHECK_REFUSED)
+    for words, code in unread:
+        done = done or int(code)
+        _fail(f"not everything is compared: {words}", code)
+    return done
 
 
 def _roll_back(connection: Connection, stores: Sequence[Store], told: Report) -> int:

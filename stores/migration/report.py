@@ -125,4 +125,5 @@ def comparison(found: Sequence[TableComparison], lost: Sequence[str]) -> str:
         *("store", "table", "in the file", "landed", "differ", "mapped", "differ", "kept", "differ"),
         *("not in the ledger", "gone from the file", "equal"),
     )
-    return "\n\n".join([table(headings, rows), *(f"NO FILE: {name} was moved, and its file is gone" for name in lost)])
+    gone = (f"NO FILE: {name} was moved, and its file is gone, or is that store no more" for name in lost)
+    return "\n\n".join([table(headings, rows), *gone])

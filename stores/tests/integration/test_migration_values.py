@@ -230,3 +230,6 @@ def test_a_file_damaged_inside_costs_no_other_store(
     assert f"{broken}: the file is damaged" in done.stderr
     assert db.execute("SELECT payload ->> 'memory_id' FROM audit.audit_queue").fetchall() == [("m",)]
     assert migrate(command_environment, tmp_path, "--verify", "--only", "b_whole").returncode == 0
+    compared = migrate(command_environment, tmp_path, "--verify")
+    told = f"not everything is compared: {broken}: cannot be read: database disk image is malformed\n"
+    assert (compared.stderr, "b_whole" in compared.stdout) == (told, True)
