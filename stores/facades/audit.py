@@ -51,7 +51,8 @@ class AuditQueueRepository(QueueRepository):
         try:
             await processor(item.action, item.payload)
         except Exception as error:  # whatever a processor raises is the item's failure, not the worker's
-            await self.mark_failed(item.id, f"{type(error).__name__}: {error}")
+            words = f"{type(error).__name__}: {error}".replace("\0", "\u2400")
+            await self.mark_failed(item.id, words.encode(errors="replace").decode())
             return False
         return await self.mark_completed(item.id) is not None
 

@@ -122,13 +122,13 @@ def test_a_failure_is_tried_again_until_max_retries(run: Any) -> None:
     item = run(queue.enqueue("a", {}, max_retries=2))
 
     async def fails(_action: str, _payload: Any) -> None:
-        raise RuntimeError("no luck")
+        raise RuntimeError("no\0luck\udcff")
 
     assert run(queue.process_next(fails)) is False
     assert run(queue.get_by_id(item.id)).status == "pending"
     run(queue.process_next(fails))
     ended = run(queue.get_by_id(item.id))
-    assert (ended.status, ended.retry_count, ended.error_message) == ("failed", 2, "RuntimeError: no luck")
+    assert (ended.status, ended.retry_count, ended.error_message) == ("failed", 2, "RuntimeError: no\u2400luck?")
     assert run(queue.process_next(fails)) is False
 
 
