@@ -144,4 +144,6 @@ class Metrics:
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise ConfigurationError(f"/metrics cannot answer at {address} port {port}: {why}") from error
+        # Its own would trace each client that hangs up, in the middle of the view.
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
         return int(server.server_port)

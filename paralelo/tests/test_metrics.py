@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import struct
+import threading
 import urllib.request
 from datetime import datetime, timezone
 from pathlib import Path
@@ -95,6 +97,19 @@ def test_the_text_file_and_the_endpoint_say_the_same(tmp_path: Path) -> None:
     with pytest.raises(ConnectionRefusedError):  # which any address of this machine but the one would not
         socket.create_connection(("127.0.0.2", port), timeout=5)
     assert 'paralelo_rows_committed{mode="full",table="bi-credores"} 500.0' in served
+
+
+def test_a_client_that_hangs_up_is_not_traced(capfd: pytest.CaptureFixture[str]) -> None:
+    port = filled().serve(0)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(b"GET /met")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # its end is a reset
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        assert answer.status == 200
+    for thread in threading.enumerate():
+        if "process_request" in thread.name:
+            thread.join(timeout=5)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("file", ["grafana-dashboard.json", "prometheus-alerts.yml"])
