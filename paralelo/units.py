@@ -105,7 +105,9 @@ def crontab(root: Path, *, plain: bool = False, settings: Mapping[str, str] | No
     for schedule in schedules(root, settings):
         words = shlex.join(command(schedule, tables, root, plain=plain))
         log = shlex.quote(f"logs/cron-{schedule.name}.log")
-        line = f"cd {shlex.quote(str(root))} && umask 077 && mkdir -p logs && {words} >> {log} 2>&1"
+        # The log is its owner's alone; metrics beside it are for node_exporter, a user of its own.
+        log_is_there = f"mkdir -p logs && (umask 077 && : >> {log})"
+        line = f"cd {shlex.quote(str(root))} && {log_is_there} && {words} >> {log} 2>&1"
         lines.append(f"{schedule.interval} {line}".replace("%", r"\%"))
     return lines
 

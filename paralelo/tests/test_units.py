@@ -60,8 +60,20 @@ def test_plain_units_run_meltano_itself() -> None:
 def test_crontab_lines() -> None:
     [line] = [line for line in units.crontab(ROOT) if "full bi-credores" in line]
     assert line.startswith("0 2 * * 0 cd ")
-    assert " && umask 077 && " in line, "a log is its owner's alone"
-    assert " && mkdir -p logs && " in line, "the shell opens the log before the command could make its folder"
+
+
+def test_a_crontab_lines_log_is_its_owners_alone_and_other_files_are_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "extract").mkdir()
+    (tmp_path / "meltano.yml").write_text("schedules: [{name: x, interval: '@daily', job: j}]")
+    meltano = tmp_path / ".venv" / "bin" / "meltano"
+    meltano.parent.mkdir(parents=True)
+    meltano.write_text("#!/bin/sh\necho $*; touch logs/paralelo.prom\n")
+    meltano.chmod(0o755)
+    [line] = units.crontab(tmp_path)
+    subprocess.run(["/bin/sh", "-c", line.removeprefix("0 0 * * * ")], check=True, umask=0o022)
+    assert (tmp_path / "logs" / "cron-x.log").read_text() == "schedule run x\n"
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "logs", *(tmp_path / "logs").iterdir()]}
+    assert modes == {"logs": 0o755, "cron-x.log": 0o600, "paralelo.prom": 0o644}
 
 
 def test_a_per_cent_sign_ends_no_crontab_line(tmp_path: Path) -> None:
