@@ -65,6 +65,8 @@ picture: setup ## Draw a demo run of PICTURE_ROWS rows into docs/demo.svg
 	@set -o pipefail; COLUMNS=108 $(BIN)/python -m paralelo.demo --rows $(PICTURE_ROWS) --picture docs/demo.svg | cat
 
 setup: $(VENV)/.installed .meltano/.installed ## The virtual environment and Meltano's plugins
+# A run's settings lie there while it lasts, passwords and all, and Meltano makes the files readable by everybody.
+	@mkdir -p .meltano/run && chmod 700 .meltano/run
 
 sandbox-up: setup ## Start the sandbox with DEMO_ROWS of data; write a .env pointing at it where there is none
 	@$(BIN)/python -m sandbox start

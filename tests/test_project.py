@@ -74,6 +74,10 @@ def test_a_number_of_the_environment_reaches_the_plugin(
     assert float(json.loads(done.stdout)[name]) == float(printed)
 
 
+def test_nobody_else_can_read_the_settings_that_meltano_writes_for_a_run() -> None:
+    assert (ROOT / ".meltano" / "run").stat().st_mode & 0o077 == 0, "make setup sees to it"
+
+
 def test_every_setting_of_the_servers_is_in_the_example_environment() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     for name in ("host", "port", "user", "password", "database", "encrypt", "trust_server_certificate"):
