@@ -94,7 +94,7 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
     values = settings(env)
     missing = [name for name in ("TARGET_POSTGRES_USER", "TARGET_POSTGRES_DATABASE") if not values.get(name)]
     if missing:
-        raise ConfigurationError(f"{' and '.join(missing)} is not set: see .env.example, and `make sandbox-up`")
+        raise ConfigurationError(f"not set, and needed: {', '.join(missing)}; see .env.example, and `make sandbox-up`")
     host = values.get("TARGET_POSTGRES_HOST", "localhost")
     ssl = values.get("TARGET_POSTGRES_SSL_MODE", "auto")
     if ssl == "auto":

@@ -5,9 +5,10 @@ Read from `extract/*.meltano.yml`, so adding a table there is all it takes.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from sync_rules.exits import ConfigurationError
@@ -93,7 +95,8 @@ def root() -> Path:
 def settings(env: Mapping[str, str] | None = None, project: Path | None = None) -> dict[str, str]:
     """The environment as Meltano sees it: the project's `.env`, over it the process's, over that `env`.
 
-    Raises ConfigurationError for a `.env` that is not in UTF-8 or may not be read.
+    Raises ConfigurationError for a `.env` that is not in UTF-8 or may not be read. A line of it that cannot be read is
+    left out, as by Meltano, and told.
     """
     path = (project or root()) / ".env"
     try:
@@ -103,6 +106,28 @@ def settings(env: Mapping[str, str] | None = None, project: Path | None = None) 
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     return {**values, **os.environ, **(env or {})}
+
+
+def _told_once(known: set[str]) -> Callable[[logging.LogRecord], bool]:
+    """A filter: `.env` is read many times in a run, and may be read in the middle of the view."""
+
+    def passes(record: logging.LogRecord) -> bool:
+        theirs = "python-dotenv could not parse statement starting at"
+        told = record.getMessage().replace(theirs, ".env: no NAME=value that can be read at")
+        record.msg, record.args, new = told, (), told not in known
+        known.add(told)
+        return new
+
+    return passes
+
+
+logging.getLogger("dotenv.main").addFilter(_told_once(set()))
+
+
+def unread_lines(path: Path) -> list[int]:
+    """The numbers of the lines of a `.env` that cannot be read."""
+    with path.open(encoding="utf-8") as file:
+        return [found.original.line for found in parse_stream(file) if found.error]
 
 
 def variable(plugin: str, setting: str) -> str:

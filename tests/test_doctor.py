@@ -239,6 +239,14 @@ def test_settings_that_others_can_read_are_told(tmp_path: Path, mode: int, level
     assert [one.level for one in found if one.level != "ok"] == levels
 
 
+def test_a_line_of_the_settings_that_cannot_be_read_is_told_by_its_number(tmp_path: Path) -> None:
+    (tmp_path / "extract").mkdir()
+    (tmp_path / ".env").write_text("TARGET_POSTGRES_HOST=h\nTARGET_POSTGRES_PASSWORD='pl4nted\n")
+    (tmp_path / ".env").chmod(0o600)
+    [found] = [one for one in machine.settings(tmp_path, {}) if one.level == "problem"]
+    assert found.said == ".env: line 2 cannot be read, and is left out"
+
+
 @pytest.mark.parametrize(("least", "level"), [((0, 0.0), "ok"), ((2**62, 0.0), "warning"), ((0, 1.0), "warning")])
 def test_a_disk_that_is_nearly_full_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: tuple[int, float], level: str

@@ -71,6 +71,9 @@ def settings(root: Path, values: Mapping[str, str]) -> Iterator[Finding]:
             yield problem("settings", "there is no .env", "cp .env.example .env and fill it in, or: make sandbox-up")
     elif path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         yield warning("settings", ".env can be read by other users of this machine", "chmod 600 .env")
+    if path.is_file() and (lines := project.unread_lines(path)):
+        said = f".env: line {', '.join(map(str, lines))} cannot be read, and is left out"
+        yield problem("settings", said, "write NAME=value, and odd values between single quotes: see .env.example")
     unknown, unread = [], {}
     for prefix, known in _known(root).items():
         for name in sorted(values):
