@@ -24,6 +24,9 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH
 
+# What is installed leads to the folder it was installed in: where that was moved or copied, it is installed anew.
+MOVED := $(shell test ! -s $(VENV)/.installed || test "$$(cat $(VENV)/.installed)" = "$(CURDIR)" || echo yes)
+
 PLUGINS := sync-rules tap-mssql tap-oracle-wms tap-sqlite target-postgres
 PACKAGES := $(PLUGINS:%=-e plugins/%) -e .
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml)
@@ -89,15 +92,18 @@ lock: $(VENV)/.installed ## Pin every dependency anew, with hashes and without i
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	  requirements/docs.in -c requirements/constraints.txt -o requirements/docs.txt
 
-$(VENV)/.installed: requirements/constraints.txt requirements/bootstrap.txt requirements/direct.in $(PROJECT_FILES)
+.PHONY: moved
+$(VENV)/.installed: requirements/constraints.txt requirements/bootstrap.txt requirements/direct.in $(PROJECT_FILES) \
+  $(if $(MOVED),moved)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Paralelo needs Python 3.10 or newer")'
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version)"
+	@$(if $(MOVED),rm -rf $(VENV) .meltano/extractors .meltano/loaders)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	@$(UV) pip install --quiet -r requirements/direct.in $(PACKAGES) -c requirements/constraints.txt
 	@$(BIN)/python -m compileall -q plugins paralelo sandbox stores
 	@$(BIN)/python -m tap_mssql.native
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 $(VENV)/.docs-installed: requirements/docs.txt $(VENV)/.installed
 	@$(UV) pip install --quiet -r requirements/docs.txt

@@ -11,5 +11,10 @@ if [[ ! -x "$python" ]]; then
   echo "run_with_monitoring.sh: there is no .venv; run: make setup" >&2
   exit 2
 fi
+installed="$(cat "$project/.venv/.installed" 2>/dev/null || true)"
+if [[ -n "$installed" && "$installed" != "$project" ]]; then
+  echo "run_with_monitoring.sh: this folder was moved or copied; run: make setup" >&2
+  exit 2
+fi
 # exec: signals reach the supervisor itself.
 exec "$python" -m paralelo.cli.run "$@"

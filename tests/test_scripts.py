@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,3 +39,28 @@ def test_without_an_environment_it_says_what_to_do(tmp_path: Path) -> None:
     ended = subprocess.run([*ANOTHER_PYTHON, tmp_path / "scripts" / "history.py"], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.endswith("run: make setup\n")
+
+
+def test_a_copied_folders_commands_do_not_run_the_other_ones_project(tmp_path: Path) -> None:
+    """Its environment leads there: `verify.py --fix` in a copy would have written to the tables of the first."""
+    shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / ".venv" / ".installed").write_text(f"{project.root()}\n")
+    (tmp_path / ".venv" / "pyvenv.cfg").write_text((Path(sys.prefix) / "pyvenv.cfg").read_text())
+    for command in ([sys.executable, "scripts/completion.py"], ["scripts/run_with_monitoring.sh", "--help"]):
+        environment = {**os.environ, "PYTHONPATH": str(project.root())}
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.endswith("run: make setup\n")
+
+
+@pytest.mark.parametrize(("installed_in", "anew"), [("{here}", False), ("/elsewhere", True), ("", False)])
+def test_setup_sets_up_anew_what_was_moved(tmp_path: Path, installed_in: str, anew: bool) -> None:
+    shutil.copytree(project.root() / "requirements", tmp_path / "requirements")
+    for name in ("Makefile", "pyproject.toml", "meltano.yml"):
+        shutil.copy(project.root() / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".installed").write_text(installed_in.format(here=tmp_path))
+    shown = subprocess.run(["make", "-n", "setup"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert ("rm -rf .venv" in shown) == ("-m venv .venv" in shown) == anew
