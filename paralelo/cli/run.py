@@ -21,11 +21,12 @@ _EPILOG = """examples:
   run_with_monitoring.sh full bi-credores false    one table
   run_with_monitoring.sh incremental all true --jobs 4
 
-Each table's Meltano job runs under recovery: at most 3 restarts, from its bookmark. Ctrl-C or SIGTERM
-stops everything at a page and keeps state; the same command goes on from there.
+Each table's Meltano job runs under recovery: at most 3 restarts, from its
+bookmark. Ctrl-C or SIGTERM stops everything at a page and keeps state; the same
+command goes on from there.
 
-exit codes: 0 finished, 2 settings, 3 source unreachable, 4 target unreachable, 5 already running,
-6 limit reached, 7 check refused, 8 data refused, 9 stalled,
+exit codes: 0 finished, 2 settings, 3 source unreachable, 4 target unreachable,
+5 already running, 6 limit reached, 7 check refused, 8 data refused, 9 stalled,
 10 ledger and state do not meet, 1 anything else, 130 stopped on request."""
 
 
