@@ -239,6 +239,25 @@ def test_settings_that_others_can_read_are_told(tmp_path: Path, mode: int, level
     assert [one.level for one in found if one.level != "ok"] == levels
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "check"),
+    [
+        ("PARALELO_NOTIFY_URLS", "nobody://pl4nted", "notices"),
+        ("PARALELO_NOTIFY_ON", "sucess", "notices"),
+        ("PARALELO_STALL", "long", "settings"),
+        ("PARALELO_MAX_RESTARTS", "-1", "settings"),
+        ("PARALELO_LAG_LIMIT_SECONDS", "-5", "settings"),
+    ],
+)
+def test_what_supervised_runs_would_refuse_is_a_problem(
+    variable: str, value: str, check: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    code, found = _asked(capsys)
+    assert (code, "problem" in _levels(found, check)) == (2, True)
+    assert "pl4nted" not in str(found)
+
+
 def test_a_line_of_the_settings_that_cannot_be_read_is_told_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "extract").mkdir()
     (tmp_path / ".env").write_text("TARGET_POSTGRES_HOST=h\nTARGET_POSTGRES_PASSWORD='pl4nted\n")

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from paralelo import progress, project, redact
-from paralelo.cli.options import Parser, guarded
+from paralelo.alerts import Limits
+from paralelo.cli.options import Parser, guarded, policy
 from paralelo.doctor import machine, source, target
 from paralelo.doctor.finding import Check, Finding, exit_code, gathered
 from paralelo.live import terminal_console, wrapped
@@ -51,6 +52,7 @@ def findings(wanted: str = "all") -> list[Finding]:
         ("python", lambda: machine.python(root)),
         ("plugins", lambda: machine.plugins(root, tables)),
         ("settings", lambda: machine.settings(root, values)),
+        ("settings", lambda: _operations(values)),
         ("disk", lambda: machine.disk(root, values)),
         ("meltano locks", lambda: machine.meltano_locks(root, tables, values)),
         ("notices", lambda: machine.notices(values)),
@@ -64,6 +66,13 @@ def findings(wanted: str = "all") -> list[Finding]:
     with ThreadPoolExecutor(len(groups)) as pool:
         found = [one for group in pool.map(lambda checks: list(gathered(checks)), groups) for one in group]
     return [Finding(one.check, one.level, clean(one.said), clean(one.fix), one.exit) for one in found]
+
+
+def _operations(values: Mapping[str, str]) -> Iterable[Finding]:
+    """Nothing. Raises ConfigurationError for numbers that every supervised run would refuse."""
+    policy(argparse.Namespace(max_restarts=None, restart_delay=None, stall=None), values, (), "full")
+    Limits.from_settings(values)
+    return ()
 
 
 def _doctor(options: argparse.Namespace) -> int:

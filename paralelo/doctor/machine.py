@@ -19,9 +19,10 @@ from typing import Any
 
 import psutil
 
-from paralelo import leftovers, project, runlock
+from paralelo import leftovers, notify, project, runlock
 from paralelo.doctor.finding import Finding, ok, problem, skipped, warning
 from paralelo.project import MODES, Table
+from paralelo.redact import redactor
 from paralelo.view import size
 
 LEAST_PYTHON = (3, 10)
@@ -217,7 +218,11 @@ def _in_use(path: Path) -> bool:
 
 
 def notices(values: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether anything tells where notices go: an operator who hears nothing is told here."""
+    """Whether anything tells where notices go: an operator who hears nothing is told here.
+
+    Raises ConfigurationError for addresses and occasions that every supervised run would refuse.
+    """
+    notify.from_settings(values, redactor(), lambda _: None)
     if values.get("PARALELO_NOTIFY_URLS"):
         yield ok("notices", "PARALELO_NOTIFY_URLS is set")
     else:
