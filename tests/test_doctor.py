@@ -258,6 +258,16 @@ def test_what_supervised_runs_would_refuse_is_a_problem(
     assert "pl4nted" not in str(found)
 
 
+def test_a_line_without_a_value_is_told_where_meltano_can_make_nothing_of_it(tmp_path: Path) -> None:
+    for folder in ("extract", "load"):
+        shutil.copytree(project.root() / folder, tmp_path / folder)
+    lines = "TAP_MSSQL_PORT=\nTARGET_POSTGRES_SSL_MODE=\nTAP_MSSQL_PASSWORD=\nTAP_MSSQL_FETCH_SIZE=\n"
+    (tmp_path / ".env").write_text(lines)
+    found = machine.settings(tmp_path, {"TAP_MSSQL_FETCH_SIZE": "5"})
+    told = [one.said for one in found if one.level == "problem"]
+    assert told == ["TAP_MSSQL_PORT cannot be read", "TARGET_POSTGRES_SSL_MODE cannot be read"]
+
+
 def test_a_line_of_the_settings_that_cannot_be_read_is_told_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "extract").mkdir()
     (tmp_path / ".env").write_text("TARGET_POSTGRES_HOST=h\nTARGET_POSTGRES_PASSWORD='pl4nted\n")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from dotenv import dotenv_values
 
 from paralelo import leftovers, notify, project, runlock
 from paralelo.doctor.finding import Finding, ok, problem, skipped, warning
@@ -75,6 +76,9 @@ def settings(root: Path, values: Mapping[str, str]) -> Iterator[Finding]:
     if path.is_file() and (lines := project.unread_lines(path)):
         said = f".env: line {', '.join(map(str, lines))} cannot be read, and is left out"
         yield problem("settings", said, "write NAME=value, and odd values between single quotes: see .env.example")
+    # A line without a value is no setting to us, and an empty one to Meltano.
+    empty = {name: "" for name, value in dotenv_values(path).items() if value == ""}
+    values = {**empty, **values}
     unknown, unread = [], {}
     for prefix, known in _known(root).items():
         for name in sorted(values):
