@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from paralelo.acceptance import Check, as_json, restart_after
+from paralelo.acceptance import Check, as_json, restart_after, velocity
 
 BLOW = datetime(2025, 11, 3, 12, tzinfo=timezone.utc)
 
@@ -30,3 +30,9 @@ def test_a_restart_is_found_among_lines_of_every_kind() -> None:
 def test_an_acceptance_of_which_nothing_was_checked_has_not_passed() -> None:
     checks = [Check("a", True, ""), Check("b", False, "")]
     assert [as_json(checks[:count])["passed"] for count in range(3)] == [False, True, False]
+
+
+def test_a_table_of_one_page_has_a_velocity_too() -> None:
+    assert velocity([(BLOW, 20_000)], 1_500.0)[0] == 1_500.0
+    assert velocity([(BLOW, 20_000), (BLOW + timedelta(seconds=2), 8_000)], 1_500.0)[0] == 4_000.0
+    assert velocity([], None)[0] == 0.0
