@@ -168,7 +168,8 @@ class SqliteTable:
         low = cursor.start(window.low, int(self.config["lookback_minutes"]))
         high = cursor.end(window.high)
         if window.after is None:
-            self._check_key()
+            if not self.description.is_unique(self.key):  # by an index, which spares looking at the whole table
+                self._check_key()
             self._check_window(low, high)
         if window.within is not None and window.after is None:
             window = replace(window, after=(window.low, window.within))
