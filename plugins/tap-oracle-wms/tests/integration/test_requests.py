@@ -101,9 +101,11 @@ def test_every_time_is_sent_with_its_offset(wms: WmsServer, source: Make, low: s
 @pytest.mark.parametrize("page_size", [1, 3, 250])
 def test_incremental_by_any_page_size(wms: WmsServer, source: Make, page_size: int) -> None:
     rows = expected(wms, "allocation")
-    latest = sorted(rows, key=lambda one: (rows[one]["mod_ts"], one))[-40:]
-    low = rows[latest[0]]["mod_ts"].isoformat(timespec="microseconds")
-    assert changed(source(sync_mode="incremental", page_size=page_size, batch_rows=7), low) == latest
+    ordered = sorted(rows, key=lambda one: (rows[one]["mod_ts"], one))
+    low = rows[ordered[-40]]["mod_ts"]
+    latest = [one for one in ordered if rows[one]["mod_ts"] >= low]
+    text = low.isoformat(timespec="microseconds")
+    assert changed(source(sync_mode="incremental", page_size=page_size, batch_rows=7), text) == latest
 
 
 @pytest.mark.parametrize("page_size", [1, 250])
