@@ -47,11 +47,11 @@ def test_an_environment_file_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
 def test_a_line_of_the_environment_file_that_cannot_be_read_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / ".env").write_text("A=1\nPASSWORD='pl4nted\nB=2\n")
+    (tmp_path / ".env").write_text("A=1\n" * 76 + "PASSWORD='pl4nted\nB=2\n")
     for _ in range(3):
         found = progress.settings({}, tmp_path)
     assert (found["A"], found["B"], "PASSWORD" in found) == ("1", "2", False)
-    assert caplog.messages == [".env: no NAME=value that can be read at line 2"]
+    assert caplog.messages == [".env: no NAME=value that can be read at line 77"]
 
 
 def test_the_environment_counts_before_its_file_and_an_empty_line_is_no_setting(
