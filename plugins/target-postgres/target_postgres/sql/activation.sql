@@ -53,7 +53,7 @@ DELETE FROM {live} AS t
 WHERE NOT EXISTS (SELECT FROM {staging} AS s WHERE {match})
 
 -- name: delete_repeated
--- A key of the source's that live rows share, which no index kept apart: one of them stays. In each partition places begin anew.
+-- Of live rows that share a key of the source's, which no index kept apart, one stays. Each partition has places of its own.
 DELETE FROM {live} AS t
 USING (SELECT tableoid AS part, ctid AS place, row_number() OVER (PARTITION BY {keys}) AS rank FROM {live}) AS r
 WHERE t.tableoid = r.part AND t.ctid = r.place AND r.rank > 1 AND EXISTS (SELECT FROM {staging} AS s WHERE {match})
