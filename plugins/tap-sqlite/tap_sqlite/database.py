@@ -61,7 +61,7 @@ class Database:
             raise SourceUnreachable(f"{self.path}: another file was put in its place while it was opened; run again")
         if not self._has_whole_pages():
             self.close()
-            raise self.damaged("it ends in the middle of a page")
+            raise self.damaged("its end is cut off")
         self.inode = found[1]
         """Of the file that is open, whatever stands at its path by now."""
 
@@ -109,9 +109,10 @@ class Database:
     def _has_whole_pages(self) -> bool:
         """SQLite takes what is cut off the last page for zeros, in whose stead the end of a row had stood.
 
-        Beside a WAL a page may be half written: it is in the WAL, too.
+        Beside a WAL pages may be missing: they are in the WAL.
         """
-        return not self.real.stat().st_size % int(self.value("PRAGMA page_size")) or bool(_beside(self.path))
+        pages, size = self.value("PRAGMA page_count"), self.value("PRAGMA page_size")
+        return self.real.stat().st_size >= pages * size or bool(_beside(self.path))
 
     def _set(self, sql: str) -> None:
         with self._connection.cursor() as cursor, _answer(cursor, sql, ()) as reader:
