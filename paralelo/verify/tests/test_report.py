@@ -131,6 +131,13 @@ def test_settings_that_are_missing_could_not_compare(
     assert "TAP_MSSQL_HOST" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["0", "many", "1.5"])
+def test_a_count_that_is_none_is_told(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["all", "--sample", value])
+    assert f"--sample: '{value}' is no whole number of 1 or more" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [("dbo.a --target public.b --fix", "exclude each other"), ("dbo.a dbo.b --key id", "name that one alone")],
