@@ -240,6 +240,8 @@ def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, fe
     elif lacking == "table":
         db.execute("ALTER TABLE things OWNER TO CURRENT_USER; GRANT ALL ON things TO loader")
     elif lacking == "role":
+        if db.info.server_version < 160_000:
+            pytest.skip("a membership without SET came with PostgreSQL 16")
         db.execute("GRANT CREATE ON SCHEMA public TO owners; GRANT owners TO loader WITH SET FALSE")
         db.execute("ALTER TABLE things OWNER TO owners")
     else:
