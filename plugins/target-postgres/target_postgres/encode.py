@@ -25,6 +25,8 @@ CHUNK_BYTES = 8 * 1024 * 1024
 """A chunk is what is encoded at once: no more rows, and not many more bytes, than this."""
 _PIECE = 1 << 20
 """A large value goes in pieces of so many bytes."""
+_TRAILER = b"\xff\xff"
+"""The end of COPY's binary form."""
 
 _WIRE: dict[str, pa.DataType] = {
     "boolean": pa.bool_(),
@@ -227,6 +229,10 @@ def _binary(data: Frame) -> Iterator[bytes]:
     yield encoder.write_header()
     for batch in _chunks(data.data):
         if batch.num_rows == 1 and batch.nbytes > CHUNK_BYTES:
+            # What it holds back comes first: of two rows with one key the last one wins.
+            yield encoder.finish().removesuffix(_TRAILER)
+            encoder = _encoder(data)
+            encoder.write_header()
             yield from _large_row(data, batch)
             continue
         try:

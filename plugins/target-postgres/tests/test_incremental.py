@@ -61,6 +61,18 @@ def test_the_last_wins_also_where_an_earlier_page_had_room_left_for_it(config: A
     assert dict(db.execute("SELECT id, v FROM things").fetchall()) == {row["id"]: row["v"] for row in rows}
 
 
+# SPEC I7
+@pytest.mark.parametrize("sizes", [(5, 9_000_000), (9_000_000, 5), (5, 9_000_000, 5, 9_000_000)])
+def test_the_last_wins_also_beside_rows_that_go_in_pieces(
+    config: Any, db: Db, tmp_path: Path, sizes: tuple[int, ...]
+) -> None:
+    """The encoder holds small rows back: they are not to come behind a large one that followed them."""
+    feed = Feed(tmp_path, columns={"id": "bigint", "v": "text"}, cursor=None)
+    rows = [{"id": 1, "v": str(number) * size} for number, size in enumerate(sizes)]
+    load(config, feed.incremental(rows))
+    assert db.execute("SELECT id, left(v, 5), length(v) FROM things").fetchall() == [(1, rows[-1]["v"][:5], sizes[-1])]
+
+
 def test_as_many_columns_as_a_table_may_have(config: Any, db: Db, tmp_path: Path) -> None:
     columns = {"id": "bigint", **{f"c{number}": "smallint" for number in range(1599)}}
     feed = Feed(tmp_path, columns=columns, cursor=None)
