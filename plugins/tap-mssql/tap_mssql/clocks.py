@@ -50,7 +50,8 @@ def read(connection: Connection, queries: TableQueries, zone: str, table: str) -
     cursor = queries.cursor
     utc, offset, now = _asked(connection, cursor, zone, table)
     if cursor is not None and cursor.base in INTEGERS:
-        now = connection.rows(*queries.highest_cursor(), table=table)[0][0] or 0
+        (highest,) = connection.rows(*queries.highest_cursor(), table=table)[0]
+        now = INTEGERS[cursor.base] if highest is None else highest  # of an empty table all that come lie above
     naive_local = cursor is not None and cursor.base not in (*_COUNTERS, "datetimeoffset") and zone == "local"
     return Clock(
         now=int(now) if cursor is not None and cursor.base in _COUNTERS else str(now),

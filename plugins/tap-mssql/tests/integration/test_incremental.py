@@ -144,6 +144,19 @@ def test_a_counter_is_a_cursor(source: Any, table: Make) -> None:
         assert 2 in ids(source.tap(sync_mode="incremental", state=changed.state, **settings), "dbo.counted")
 
 
+def test_a_counter_that_begins_below_zero(source: Any, table: Make) -> None:
+    """SPEC I3: of an empty table none stands at 0, or rows numbered from the type's lowest value would lie below."""
+    settings = {"cursor_column": "n"}
+    for kind, first in (("int", -(2**31)), ("bigint", -(2**63)), ("smallint", -3), ("tinyint", 0)):
+        name = f"dbo.below_{kind}"
+        table(name, f"id int NOT NULL PRIMARY KEY, n {kind} NOT NULL")
+        full = source.tap(tables=[name], **settings)
+        source.execute(f"INSERT INTO {name} VALUES (1, {first}), (2, {first + 1}), (3, {first + 2})")
+        changed = source.tap(tables=[name], sync_mode="incremental", state=full.state, **settings)
+        assert ids(changed, name) == [1, 2, 3], changed.log
+        assert "below the bookmark" not in changed.log
+
+
 def test_a_number_that_fell_below_the_bookmark_is_warned_of(source: Any, table: Make) -> None:
     """Its newest row may have been deleted, or a backup restored: nobody can tell."""
     table("dbo.counted", "id int NOT NULL PRIMARY KEY, n bigint NOT NULL", "(1, 1)", "(2, 9)")
