@@ -153,7 +153,7 @@ def plan_incremental(
         _check_bookmark(saved.cursor, clock, source, log)
     if before is not None:
         before = in_terms_of(clock, before, source.name, source.cursor)
-        if clock.may_fall and before.cursor_at_start is not None:
+        if before.cursor_at_start is not None:
             _check_bookmark(before.cursor_at_start, clock, source, log)
     window, bookmark = incremental.plan(
         saved,

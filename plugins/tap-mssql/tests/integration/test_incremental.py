@@ -103,13 +103,14 @@ def test_a_bookmark_ahead_of_its_row_versions_is_told(source: Any, table: Make) 
     """SPEC O2: after a restore the versions between are given once more, and would not be read."""
     table("dbo.counted", "id int NOT NULL PRIMARY KEY, ver rowversion")
     source.execute("INSERT INTO dbo.counted (id) VALUES (1)")
-    settings = {"tables": ["dbo.counted"], "cursor_column": "ver", "sync_mode": "incremental"}
-    state = source.tap(**settings).state
-    for cursor, words in ((10**12, "was restored"), ("2024-01-01T00:00:00", "whose type has changed")):
-        state["bookmarks"]["dbo-counted"]["cursor"] = cursor
-        run = source.tap(state=state, **settings)
-        assert run.exit_code == 2, run.log
-        assert words in run.log
+    settings = {"tables": ["dbo.counted"], "cursor_column": "ver"}
+    for mode, field in (("incremental", "cursor"), ("full", "cursor_at_start")):
+        state = source.tap(sync_mode=mode, **settings).state
+        for cursor, words in ((10**12, "was restored"), ("2024-01-01T00:00:00", "whose type has changed")):
+            state["bookmarks"]["dbo-counted"][field] = cursor
+            run = source.tap(sync_mode="incremental", state=state, **settings)
+            assert run.exit_code == 2, run.log
+            assert words in run.log
 
 
 def _bookmarks_after(rows: int, run: Any) -> dict[str, Any]:
