@@ -41,7 +41,7 @@ def decode(rows: Sequence[bytes | bytearray | memoryview], schema: pa.Schema, st
     if not rows:
         return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    # Eight bytes more, so that reading a field's first word never leaves the buffer.
+    # Sixteen bytes more, an identifier: reading what a NULL in the last place would begin with never leaves the buffer.
     buffer = np.frombuffer(b"".join((*rows, b"\0" * 16)), dtype=np.uint8)
     starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
     if not (_words(buffer, ">i2")[starts] == len(schema)).all():
