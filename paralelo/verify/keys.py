@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -131,6 +132,8 @@ def _beyond(name: str, column: Column) -> str:
 def _literal(value: Any) -> str:
     """The value as text in quotes. A backslash means itself: every connection sets standard_conforming_strings."""
     text = str(value.isoformat() if hasattr(value, "isoformat") else value)
+    if isinstance(value, Decimal):
+        text = f"{value:f}"  # SQL Server takes no exponent for a decimal
     return "'" + text.replace("'", "''") + "'"
 
 

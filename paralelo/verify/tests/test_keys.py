@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -46,6 +47,16 @@ def test_no_backslash_before_a_lines_end_is_written_into_a_literal() -> None:
     table = TablePair("dbo", "t", "public", "t", (key,), (key,))
     (asked,) = conditions("source", table, pa.table({"k": ["a\\\nb\\\r\nc"]}))
     assert "N'a\\' + N'\nb\\' + N'\r\nc'" in asked
+
+
+def test_no_decimal_is_written_with_an_exponent() -> None:
+    """SQL Server reads one as a float alone: a key of 0 could not be asked for."""
+    key = Column("k", "k", ColumnType("decimal", precision=38, scale=9), "decimal(38,9)", "numeric", "[k]")
+    table = TablePair("dbo", "t", "public", "t", (key,), (key,))
+    keys = pa.table({"k": pa.array([Decimal(0), Decimal("-0.000000001")], pa.decimal128(38, 9))})
+    for side, texts in (("source", "N'0.000000000'|N'-0.000000001'"), ("target", "'0.000000000'|'-0.000000001'")):
+        (asked,) = conditions(side, table, keys)  # type: ignore[arg-type]  # the two are sides
+        assert all(f"CAST({text} AS" in asked for text in texts.split("|"))
 
 
 def _filled(pair: Pair, declared: str) -> None:
