@@ -12,6 +12,7 @@ from paralelo.verify.columns import Column
 from paralelo.verify.numerics import UNREPRESENTABLE
 
 _LONGEST = 200
+_MORE = "… "
 _EXACT = Context(prec=80)
 _KINDS = {
     "boolean": "yes or no",
@@ -56,6 +57,8 @@ def masked(column: Column, text: str | None) -> str | None:
     if text is None:
         return None
     if column.family in ("text", "binary"):
+        if len(text) > _LONGEST:  # cut: its own length stands at the end
+            return text[_LONGEST + len(_MORE) :]
         return "(empty)" if not text or text == "0x" else f"({len(text)} characters)"
     return f"({_KINDS[column.family]})"
 
@@ -73,4 +76,4 @@ def _decimal_text(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}{_MORE}({len(text):,} characters)"

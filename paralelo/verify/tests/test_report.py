@@ -11,13 +11,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 from sync_rules.exits import ConfigurationError, SyncError
 
 from paralelo.verify import cli, html, pools, runner, terminal
 from paralelo.verify.pairing import Wanted
-from paralelo.verify.rendering import masked, shown_key
+from paralelo.verify.rendering import masked, shown_key, text_of
 from paralelo.verify.report import Bucket, ExitCode, Report, TableReport, to_json
 from paralelo.verify.settings import typed
 from paralelo.verify.sqlserver import SqlServer
@@ -114,6 +115,7 @@ def test_no_count_and_no_verdict_is_cut_off(width: int) -> None:
 
 def test_masks_say_no_more_than_kind_and_size() -> None:
     assert masked(TEXT, "123.456.789-00") == "(14 characters)"
+    assert masked(TEXT, text_of(pa.array(["x" * 5_000]), 0)) == "(5,000 characters)"
     assert masked(TEXT, "") == "(empty)"
     assert masked(TEXT, None) is None
     assert masked(NUMBER, "5") == "(number)"
