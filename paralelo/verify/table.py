@@ -166,70 +166,98 @@ def describe_pair(source: Source, target: Postgres, wanted: Wanted) -> Paired:
     return replace(paired, table=settled)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What is read cell by cell: these segments, of about so many rows. `cuts` divide the map of the key space.
+
+    Of a quick check `first` are the ranges of the whole table, as they were measured, and `leaves` those that differ.
+    """
+
+    segments: Sequence[TableSegment]
+    rows: int
+    cuts: Sequence[int]
+    first: Sequence[quick.Range] = ()
+    leaves: Sequence[quick.Range] = ()
+
+    @property
+    def surveyed(self) -> bool:
+        """Whether the table was measured: one without rows is one range, too."""
+        return bool(self.first)
+
+    def counts(self, tally: Tally) -> tuple[int, int]:
+        """The rows compared, at the source and in the target: those measured, else those read."""
+        if self.surveyed:
+            return sum(found.source_rows for found in self.first), sum(found.target_rows for found in self.first)
+        return tally.rows["source"], tally.rows["target"]
+
+
 def _compare(
     source: Source, target: Postgres, wanted: Wanted, options: Options, check: Check, on_found: OnFound
 ) -> TableReport:
     paired = describe_pair(source, target, wanted)
     table, notes = paired.table, list(paired.notes)
-    since = _since(table, options)
-    surveyed = check == "quick" and source.adds_up
-    if check == "quick" and not surveyed:
+    if check == "quick" and not source.adds_up:
         table = replace(table, columns=tuple(one for one in table.columns if one in (*table.key, table.cursor)))
-    parallel = max(options.parallel, source.parallel)
-    sides = Sides(source, target, since)
+    sides = Sides(source, target, _since(table, options))
     settled = _settled(source, table, options)
     # The count is for laying rows out on disk, and for a sample; the rest gets by without another reading of the table.
     counted = check == "sample" or not table.ordered
     bounds = _both(table, source.bounds(table, counted=counted), target.bounds(table, counted=counted))
     whole = TableSegment(table, KeyRange(), bounds.least, bounds.most)
-    cuts = whole.cuts(_MAP_BUCKETS)
-
-    first: list[quick.Range] = []
-    leaves: list[quick.Range] = []
-    if surveyed:
+    parallel = max(options.parallel, source.parallel)
+    reading = _Reading(whole.split(parallel), bounds.rows, whole.cuts(_MAP_BUCKETS))
+    if check == "sample":
+        reading = replace(reading, segments=_sample(source, target, whole, bounds, options), rows=options.sample or 0)
+    elif check == "quick" and source.adds_up:
         try:
-            first, leaves = quick.survey(sides, whole, parallel=parallel)
+            reading = _survey(sides, whole, parallel)
         except QueryRefused as refused:  # a server that lacks a function, a sum that is too large for it
-            surveyed, check = False, "deep"
+            check = "deep"
             notes.append(f"every cell was compared, for the source does not add up: {refused}")
-    if surveyed:
-        cuts = tuple(found.segment.range.lower or 0 for found in first[1:])
-        segments: Sequence[TableSegment] = [found.segment for found in leaves]
-        rows = sum(found.rows for found in leaves)
-    elif check == "sample":
-        asked = (source, target) if source.adds_up else (target,)
-        segments, rows = (
-            sampling.windows(
-                whole, bounds, options.sample or 0, options.seed, lambda place: _next(asked, whole, place)
-            ),
-            options.sample or 0,
-        )
-    else:
-        segments, rows = whole.split(parallel), bounds.rows
-    tally = Tally(table, cuts=cuts, settled=settled, keep=options.keep)
-    deep.compare_segments(sides, segments, tally, parallel=parallel, rows=rows)
+    tally = Tally(table, cuts=reading.cuts, settled=settled, keep=options.keep)
+    deep.compare_segments(sides, reading.segments, tally, parallel=parallel, rows=reading.rows)
     if tally.pending:
         when = f"since {options.settled_at}" if options.settled_at else f"within {options.settle_seconds:g} s"
         notes.append(f"{tally.pending_rows:,} rows had changed {when}: looked at again")
         time.sleep(options.settle_wait_seconds)
         deep.look_again(sides, tally, lambda: _now(source))
     on_found(paired, tally)
-    if surveyed:
-        notes += _about_quick(leaves, tally)
-    counts = (
-        (sum(found.source_rows for found in first), sum(found.target_rows for found in first))
-        if surveyed
-        else (tally.rows["source"], tally.rows["target"])
-    )
-    # What changed since a full sync began is the next incremental's, however much of the rows that it staged.
-    few = (options.settled_at is not None and counts[1] > 0) or _few_unsettled(tally, max(counts))
-    unproven = _unproven(tally, max(counts), bounds.rows if check == "sample" else 0, few=few)
+    notes += _about_quick(reading.leaves, tally)
+    unproven = _unproven(tally, reading.counts(tally), bounds.rows if check == "sample" else 0, options)
+    return _report(replace(paired, table=table, notes=tuple(notes)), whole, reading, tally, options, check, unproven)
+
+
+def _survey(sides: Sides, whole: TableSegment, parallel: int) -> _Reading:
+    """All of the table measured; only what differs is to be read."""
+    first, leaves = quick.survey(sides, whole, parallel=parallel)
+    cuts = [found.segment.range.lower or 0 for found in first[1:]]
+    return _Reading([found.segment for found in leaves], sum(found.rows for found in leaves), cuts, first, leaves)
+
+
+def _sample(
+    source: Source, target: Postgres, whole: TableSegment, bounds: Bounds, options: Options
+) -> list[TableSegment]:
+    asked = (source, target) if source.adds_up else (target,)
+    return sampling.windows(whole, bounds, options.sample or 0, options.seed, lambda place: _next(asked, whole, place))
+
+
+def _report(
+    paired: Paired,
+    whole: TableSegment,
+    reading: _Reading,
+    tally: Tally,
+    options: Options,
+    check: Check,
+    unproven: str | None,
+) -> TableReport:
+    table = paired.table
     verdict = verdict_of(
         [count for kind, count in tally.counts.items() if kind != "extra" or not options.ignore_extra],
         paired.absent,
         paired.incomparable,
         unproven,
     )
+    source_rows, target_rows = reading.counts(tally)
     return TableReport(
         table=table.name,
         target=f"{table.target_schema}.{table.target_table}",
@@ -238,19 +266,19 @@ def _compare(
         error=unproven and f"{table.name}: {unproven}" if verdict == "could not compare" else None,
         key=names_of(table.key),
         compared_columns=len(table.columns),
-        source_rows=counts[0],
-        target_rows=counts[1],
+        source_rows=source_rows,
+        target_rows=target_rows,
         missing=tally.counts["missing"],
         extra=tally.counts["extra"],
         different=tally.counts["different"],
         unsettled=tally.unsettled,
         columns=dict(tally.columns.most_common()),
         differences=tuple(_shown(table, one, options.show_values) for one in _in_order(tally.differences)),
-        buckets=_buckets(whole, cuts, tally, first),
+        buckets=_buckets(whole, reading.cuts, tally, reading.first),
         absent_columns=paired.absent,
         incomparable_columns=paired.incomparable,
-        notes=tuple(notes),
-        unseen=() if check != "quick" else UNSEEN if surveyed else oracle_wms.UNSEEN,
+        notes=paired.notes,
+        unseen=() if check != "quick" else UNSEEN if reading.surveyed else oracle_wms.UNSEEN,
         since=options.since,
         values_shown=options.show_values,
     )
@@ -279,16 +307,19 @@ def _few_unsettled(tally: Tally, rows: int) -> bool:
     return tally.unsettled <= max(int(rows * _UNSETTLED_SHARE), min(rows // 2, _UNSETTLED_ROWS))
 
 
-def _unproven(tally: Tally, rows: int, there: int, *, few: bool) -> str | None:
-    """Why tables without a difference are not proven equal: too little of them was judged."""
+def _unproven(tally: Tally, counts: tuple[int, int], there: int, options: Options) -> str | None:
+    """Why tables without a difference are not proven equal: too little of them was judged. `there` are the rows that
+    a sample was taken of."""
+    rows = max(counts)
     if there and not rows:
         return f"none of its {there:,} rows was read: take a larger sample"
-    if not few:
-        return (
-            f"{tally.unsettled:,} of {rows:,} rows changed too recently to be judged: compare again after the next"
-            " sync, or when the table is quieter"
-        )
-    return None
+    # What changed since a full sync began is the next incremental's, however much of the rows that it staged.
+    if (options.settled_at is not None and counts[1] > 0) or _few_unsettled(tally, rows):
+        return None
+    return (
+        f"{tally.unsettled:,} of {rows:,} rows changed too recently to be judged: compare again after the next sync, or"
+        " when the table is quieter"
+    )
 
 
 def _both(table: TablePair, source: Bounds, target: Bounds) -> Bounds:
