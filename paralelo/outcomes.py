@@ -42,7 +42,6 @@ class Outcome:
     reason: str
     by_signal: int | None = None
     lock_only: bool = False
-    codes: Mapping[str, int] | None = None
 
     @property
     def ok(self) -> bool:
@@ -62,7 +61,7 @@ def judge(returncode: int, log: Iterable[Mapping[str, Any]]) -> Outcome:
     exit_ = _exit(codes)
     reason = _reason(found, codes)
     if returncode < 0:
-        return Outcome(exit_ or Exit.UNEXPECTED, f"Meltano was ended by signal {-returncode}", -returncode, codes=codes)
+        return Outcome(exit_ or Exit.UNEXPECTED, f"Meltano was ended by signal {-returncode}", -returncode)
     if exit_ is None:
         exit_ = Exit.CONFIGURATION if _SETTINGS.search(reason) else Exit.UNEXPECTED
         if _NAMELESS.search(reason):
@@ -72,7 +71,7 @@ def judge(returncode: int, log: Iterable[Mapping[str, Any]]) -> Outcome:
                 f"Meltano's database is damaged ({match[0]}): move it away (.meltano/meltano.db, or what"
                 " MELTANO_DATABASE_URI names) and run again; it is made anew"
             )
-    return Outcome(exit_, reason or f"Meltano ended with {returncode}", codes=codes)
+    return Outcome(exit_, reason or f"Meltano ended with {returncode}")
 
 
 def _exit_codes(log: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -33,7 +33,7 @@ SELECT s.name, o.name, RTRIM(o.type), c.name,
        CASE WHEN t.name IN ('vector', 'json') AND t.is_user_defined = 0 THEN t.name
             ELSE COALESCE(b.name, t.name, 'unknown') END,
        c.max_length, c.precision, c.scale,
-       CAST(c.is_nullable AS int), c.collation_name, CAST(c.is_computed AS int)
+       CAST(c.is_nullable AS int), c.collation_name
 FROM sys.objects o
 JOIN sys.schemas s ON s.schema_id = o.schema_id
 JOIN sys.columns c ON c.object_id = o.object_id
@@ -186,7 +186,7 @@ def describe(
     columns: dict[TableName, list[SqlColumn]] = {}
     views: set[TableName] = set()
     listed, standard = _columns(connection, wanted, schemas)
-    for schema, table, kind, name, base, length, precision, scale, nullable, collation, computed in listed:
+    for schema, table, kind, name, base, length, precision, scale, nullable, collation in listed:
         if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
             continue
         owner = TableName(schema, table)
@@ -199,7 +199,6 @@ def describe(
             int(scale),
             bool(nullable),
             collation,
-            bool(computed),
         )
         members = columns.setdefault(owner, [])
         if column in members:  # some servers list what other databases have, too

@@ -101,7 +101,6 @@ class SqlColumn:
     scale: int
     nullable: bool
     collation: str | None = None
-    computed: bool = False
 
     @property
     def declared(self) -> str:

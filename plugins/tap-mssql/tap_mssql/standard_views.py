@@ -1,7 +1,7 @@
 """What the views of the SQL standard tell of columns and keys, as discovery's own queries would.
 
 For servers that speak TDS and do not have all of SQL Server's catalog views: compatible ones, gateways. Unlike those
-views they know nothing of unique indexes that are no constraints, of row counts, and of what is computed. A server that
+views they know nothing of unique indexes that are no constraints, and of row counts. A server that
 does not say how long a text may be, or says more than a page of SQL Server's holds, is taken to set no bound.
 """
 
@@ -14,13 +14,13 @@ SELECT c.TABLE_SCHEMA, c.TABLE_NAME, CASE WHEN o.TABLE_TYPE = 'VIEW' THEN 'V' EL
                      WHEN LOWER(c.DATA_TYPE) LIKE '%binary%' THEN -1 ELSE 0 END) AS bytes,
        COALESCE(c.NUMERIC_PRECISION, 0),
        COALESCE(c.NUMERIC_SCALE, c.DATETIME_PRECISION, 0),
-       CASE WHEN c.IS_NULLABLE = 'NO' THEN 0 ELSE 1 END, c.COLLATION_NAME, 0
+       CASE WHEN c.IS_NULLABLE = 'NO' THEN 0 ELSE 1 END, c.COLLATION_NAME
 FROM INFORMATION_SCHEMA.COLUMNS c
 JOIN INFORMATION_SCHEMA.TABLES o ON o.TABLE_SCHEMA = c.TABLE_SCHEMA AND o.TABLE_NAME = c.TABLE_NAME
 WHERE o.TABLE_TYPE IN ('BASE TABLE', 'VIEW'){named}
 ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION
 """
-"""A row a column: schema, table, U or V, name, type, bytes, precision, scale, nullable, collation, computed."""
+"""A row a column: schema, table, U or V, name, type, bytes, precision, scale, nullable, collation."""
 KEYS = """
 SELECT o.TABLE_SCHEMA, o.TABLE_NAME, o.CONSTRAINT_NAME, CASE WHEN o.CONSTRAINT_TYPE = 'PRIMARY KEY' THEN 1 ELSE 0 END,
        k.COLUMN_NAME, CASE WHEN c.IS_NULLABLE = 'NO' THEN 0 ELSE 1 END
