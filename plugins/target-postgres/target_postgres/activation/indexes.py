@@ -105,7 +105,7 @@ def _create(connection: Connection, staging: TableName, index: IndexDefinition, 
     connection.execute("SELECT set_config('default_tablespace', %s, true)", [index.tablespace])
     unique = "UNIQUE " if index.is_unique else ""
     statement = sql.SQL("CREATE {}INDEX {} ON {} {}").format(
-        sql.SQL(unique), sql.Identifier(built_as), staging.sql, _trusted(index.definition)
+        sql.SQL(unique), sql.Identifier(built_as), staging.sql, trusted(index.definition)
     )
     connection.execute(statement)
 
@@ -145,9 +145,9 @@ def _build_key(
 
 def _execute(connection: Connection, start: str, table: TableName, name: str, ending: str) -> None:
     head = sql.SQL(start).format(table.sql, sql.Identifier(name))
-    connection.execute(head + _trusted(ending))
+    connection.execute(head + trusted(ending))
 
 
-def _trusted(text: str) -> sql.SQL:
+def trusted(text: str) -> sql.SQL:
     """SQL that PostgreSQL wrote itself, from its catalog, with its own quoting."""
     return sql.SQL(text)

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from target_postgres import catalog, ledger
 from target_postgres.activation import dependents
-from target_postgres.activation.indexes import BuiltIndex, IndexDefinition, definitions
+from target_postgres.activation.indexes import BuiltIndex, IndexDefinition, definitions, trusted
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.catalog import LiveTable
 from target_postgres.connection import Connection, look_as_the_role_does
@@ -76,7 +76,7 @@ def swap(connection: Connection, job: Job, sync: Sync, indexes: list[BuiltIndex]
                 query("inherit.revokes"), {"schema": job.live.schema, "table": job.live.table, "of_owner": True}
             ).fetchall()
             # First nobody has any right, then those who had one before.
-            for statement in [*(_trusted(text) for (text,) in revoked), *after]:
+            for statement in [*(trusted(text) for (text,) in revoked), *after]:
                 connection.execute(statement)
         ledger.end(connection, sync, "activated", "swap", job.settings.ledger_keep_days)
 
@@ -111,12 +111,7 @@ def _inheritance(connection: Connection, live: LiveTable, staging: catalog.Table
     """The statements that give the new table what the old one has."""
     parameters = {"oid": live.oid, "staging": staging.sql.as_string(connection)}
     found = [text for name in kinds for (text,) in connection.execute(query(f"inherit.{name}"), parameters).fetchall()]
-    return [_trusted(text) for text in found]
-
-
-def _trusted(text: str) -> sql.SQL:
-    """A statement that PostgreSQL wrote itself, from its catalog, with its own quoting."""
-    return sql.SQL(text)
+    return [trusted(text) for text in found]
 
 
 def _move_sequences(connection: Connection, live: LiveTable, staging: catalog.TableName) -> list[sql.SQL]:
@@ -140,7 +135,7 @@ def _move_sequences(connection: Connection, live: LiveTable, staging: catalog.Ta
             )
         )
         text = sql.SQL("ALTER SEQUENCE {} RENAME TO {}").format(sql.SQL(new[0]), sql.Identifier(name))
-        after.append(_trusted(text.as_string(connection)))
+        after.append(trusted(text.as_string(connection)))
     return after
 
 
