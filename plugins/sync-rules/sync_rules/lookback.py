@@ -63,10 +63,8 @@ def start(bookmark: IncrementalBookmark, now: KeyValue, utc_offset_minutes: int,
     return earlier(min(known, key=_order), lookback + timedelta(minutes=fallen))
 
 
-def advance(bookmark: KeyValue, seen: KeyValue | None) -> KeyValue:
+def advance(bookmark: KeyValue, seen: KeyValue) -> KeyValue:
     """The higher of the two: a bookmark never goes back."""
-    if seen is None:
-        return bookmark
     return max(bookmark, seen, key=_order)
 
 
