@@ -136,25 +136,8 @@ def plan_incremental(
 
     `full_sync` is asked only when there is no bookmark, or when its numbers may have been given anew.
     """
-    if saved is not None and saved.cursor_column not in (None, source.cursor):
-        log.warning(
-            "%s: the bookmark is of %s, not of %s: it is not used", source.name, saved.cursor_column, source.cursor
-        )
-        saved = None
-    if saved is not None and saved.fingerprint not in (None, source.fingerprint):
-        saved = replace(saved, unfinished=None)  # the key it stands at may be another one's
     clock = source.clock()
-    before = full_sync() if saved is None or clock.may_fall else None
-    if saved is not None and before is not None and _begins_below(before, saved, source.cursor):
-        log.warning("%s: the last full sync began below the bookmark of %s: it is not used", source.name, source.cursor)
-        saved = None
-    if saved is not None:
-        before = None
-        _check_bookmark(saved.cursor, clock, source, log)
-    if before is not None:
-        before = in_terms_of(clock, before, source.name, source.cursor)
-        if before.cursor_at_start is not None:
-            _check_bookmark(before.cursor_at_start, clock, source, log)
+    saved, before = _goes_on_from(source, saved, clock, full_sync, log)
     window, bookmark = incremental.plan(
         saved,
         clock,
@@ -189,6 +172,38 @@ def plan_incremental(
         return IncrementalPlan(window, replace(bookmark, fingerprint=source.fingerprint, low=low), plan.estimate)
 
     return replace(plan, then=then)
+
+
+def _goes_on_from(
+    source: Source,
+    saved: IncrementalBookmark | None,
+    clock: incremental.Clock,
+    full_sync: Callable[[], FullBookmark | None],
+    log: logging.Logger,
+) -> tuple[IncrementalBookmark | None, FullBookmark | None]:
+    """The bookmark, else the last full sync in the cursor's terms, else neither.
+
+    Raises ConfigurationError for one from which changes would be lost.
+    """
+    if saved is not None and saved.cursor_column not in (None, source.cursor):
+        log.warning(
+            "%s: the bookmark is of %s, not of %s: it is not used", source.name, saved.cursor_column, source.cursor
+        )
+        saved = None
+    before = full_sync() if saved is None or clock.may_fall else None
+    if saved is not None and before is not None and _begins_below(before, saved, source.cursor):
+        log.warning("%s: the last full sync began below the bookmark of %s: it is not used", source.name, source.cursor)
+        saved = None
+    if saved is not None:
+        _check_bookmark(saved.cursor, clock, source, log)
+        if saved.fingerprint not in (None, source.fingerprint):
+            saved = replace(saved, unfinished=None)  # the key it stands at may be another one's
+        return saved, None
+    if before is not None:
+        before = in_terms_of(clock, before, source.name, source.cursor)
+        if before.cursor_at_start is not None:
+            _check_bookmark(before.cursor_at_start, clock, source, log)
+    return None, before
 
 
 def _held(saved: IncrementalBookmark | None, full_sync: FullBookmark | None) -> dict[str, Any] | None:
