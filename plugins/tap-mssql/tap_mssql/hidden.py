@@ -13,7 +13,6 @@ from sync_rules.exits import ConfigurationError
 
 from tap_mssql.client import Connection
 from tap_mssql.discovery import TableName, optional
-from tap_mssql.sql_types import quote
 
 _MASKED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.is_masked = 1"
 _COMPUTED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.is_computed = 1"
@@ -63,5 +62,5 @@ def _named(connection: Connection, question: str, table: TableName) -> list[str]
 
 
 def _may_unmask(connection: Connection, table: TableName, column: str) -> bool:
-    found = optional(connection, _MAY_UNMASK, [table.quoted, table.quoted, quote(column)], quietly=True)
+    found = optional(connection, _MAY_UNMASK, [table.quoted, table.quoted, column], quietly=True)
     return any(answer == 1 for answer in (found[0] if found else ()))
