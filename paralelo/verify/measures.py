@@ -91,8 +91,10 @@ def _measures_of(table: TablePair) -> tuple[Measure, ...]:
         for name in ("min", "max"):
             found.append(Measure(table.axis.target, name, f"{name}({number.source})", f"{name}({number.target})"))
     for column in table.columns:
-        here, there = bracket(column.source), quote(column.target)
-        found.append(Measure(column.target, "values", f"COUNT_BIG({here})", f"count({there})"))
+        # SQL Server counts no `text`, `ntext` or `image`; a value that is there has a length.
+        large = column.family in ("text", "binary") and column.kind.length is None
+        here = number_of(column).source if large else bracket(column.source)
+        found.append(Measure(column.target, "values", f"COUNT_BIG({here})", f"count({quote(column.target)})"))
         found.extend(_sums(column))
     folded = f"SUM(CAST(({ROW} * {ROW}) % {PRIME} AS bigint))"
     found.append(Measure("", "row numbers", folded, folded))

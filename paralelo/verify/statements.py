@@ -41,7 +41,9 @@ def measure(side: Side, segment: TableSegment, cuts: Sequence[int], since: str |
     table = segment.table
     chosen = ", ".join(f"{getattr(measure, side)} AS m{place}" for place, measure in enumerate(measures_of(table)))
     number = row_number(table)[0 if side == "source" else 1]
-    inner = f"SELECT t.*, {_bucket(side, table, cuts)} AS {_BUCKET}, {number} AS {ROW} FROM {name(side, table)} t"
+    # A star would leave out the hidden columns of temporal and ledger tables, and sparse ones beside a column set.
+    listed = ", ".join(_name(side, column) for column in table.columns)
+    inner = f"SELECT {listed}, {_bucket(side, table, cuts)} AS {_BUCKET}, {number} AS {ROW} FROM {name(side, table)} t"
     return f"SELECT {_BUCKET}, {chosen} FROM ({inner}{_where(side, segment, since)}) q GROUP BY {_BUCKET}"
 
 

@@ -191,7 +191,10 @@ def aggregate(tr: Translator, node: exp.AggFunc, scope: Scope) -> Typed:
         if isinstance(inner, exp.Distinct):
             inner.set("expressions", [tr.expr(e, scope)[0] for e in inner.expressions])
         elif not isinstance(inner, exp.Star):
-            node.set("this", tr.expr(inner, scope)[0])
+            value, have = tr.expr(inner, scope)
+            if have is not None and have.name in ("text", "ntext", "image"):
+                raise SqlError(8117, f"Operand data type {have.name} is invalid for count operator.")
+            node.set("this", value)
         kind = BIGINT if node.args.get("big_int") else INT
         return stored(exp.Count(this=node.this), kind.duckdb), kind
     inner = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this

@@ -87,3 +87,11 @@ def test_the_ends_of_the_axis_are_found_by_its_index() -> None:
     target = statements.bounds("target", days, counted=False)
     assert target.startswith("SELECT NULL, ")
     assert target.count('"d"') == target.count('MIN("d")') + target.count('MAX("d")') > 1
+
+
+def test_each_column_is_named_where_it_is_measured() -> None:
+    """SQL Server leaves hidden columns, and sparse ones of a table with a column set, out of a star."""
+    measured = statements.measure("source", TableSegment(TABLE), (), None)
+    assert "*, " not in measured
+    inner = measured.partition("FROM (")[2]
+    assert all(f"[{one.source}]" in inner.partition(" AS paralelo_bucket")[0] for one in TABLE.columns)
