@@ -93,7 +93,9 @@ def _equals(side: Side, column: Column, value: Any, nul: str | None) -> str:
     spelled = [_national(value)]
     if nul and nul in value:
         spelled.append(" + NCHAR(0) + ".join(_national(part) for part in value.split(nul)))
-    same = " OR ".join(f"{name} = CAST({one} AS {kind})" for one in spelled)
+    if value.isascii():  # in the column's own type an index finds it; the cast goes by the database's code page
+        spelled = [f"CAST({one} AS {kind})" for one in spelled]
+    same = " OR ".join(f"{name} = {one}" for one in spelled)
     return same if len(spelled) == 1 else f"({same})"
 
 

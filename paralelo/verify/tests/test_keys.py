@@ -59,6 +59,14 @@ def test_no_decimal_is_written_with_an_exponent() -> None:
         assert all(f"CAST({text} AS" in asked for text in texts.split("|"))
 
 
+def test_a_text_beyond_the_databases_code_page_is_looked_for_as_it_is() -> None:
+    """A cast makes `?` of what the database's own collation has no character for; the column's may have it."""
+    key = Column("k", "k", ColumnType("varchar", 20), "varchar(20)", "varchar", "[k]")
+    table = TablePair("dbo", "t", "public", "t", (key,), (key,))
+    (asked,) = conditions("source", table, pa.table({"k": ["plain", "\u0436"]}))
+    assert asked == "([k] = CAST(N'plain' AS varchar(20))) OR ([k] = N'\u0436')"
+
+
 def _filled(pair: Pair, declared: str) -> None:
     pair.t_sql(
         "DROP TABLE IF EXISTS dbo.achar",
