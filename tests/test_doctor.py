@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tap_mssql import survey
+from tap_mssql import hidden, survey
 from target_postgres.connection import OLDEST_SERVER
 
 from paralelo import project
@@ -139,6 +139,21 @@ def test_a_column_that_select_leaves_out_need_not_be_readable(monkeypatch: pytes
     findings = source.checks([replace(table, select=("*.UF", "*.CIDADE", "!*.CIDADE"))], os.environ)
     assert "problem" not in {one.level for one in findings}
     assert asked == ["id", "UF", "mod_ts"]
+
+
+@pytest.mark.parametrize(
+    ("question", "level", "words"),
+    [("_MASKED", "problem", "masks instead of the values of id"), ("_FILTERED", "warning", "policy id filters")],
+)
+def test_what_the_server_hides_from_the_login_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], question: str, level: str, words: str
+) -> None:
+    """A sync would end with it, or take hidden rows for deleted ones."""
+    sql = getattr(hidden, question)
+    monkeypatch.setattr(hidden, "optional", lambda _connection, asked, *_, **__: [("id",)] if asked == sql else [])
+    code, found = _asked(capsys, "bi-credores")
+    told = [one for one in found["table bi-credores"] if words in one["said"]]
+    assert ([one["level"] for one in told], code) == ([level], 2 if level == "problem" else 0)
 
 
 def test_snapshot_that_is_not_allowed_is_told_before_the_sync(

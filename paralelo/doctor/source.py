@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from sync_rules.exits import ConfigurationError, SyncError
-from tap_mssql import survey
+from tap_mssql import hidden, survey, variants
 from tap_mssql.client import Connection
 from tap_mssql.discovery import TableName
 from tap_mssql.table import choose
@@ -129,14 +129,21 @@ def _table(connection: Connection, table: Table) -> Iterator[Finding]:
         own = {**source.own_config(extractor), "sync_mode": mode}
         chosen = choose(description, own, lambda column: selected(table.select, table.stream, column))
     taken = chosen.columns_of(description)
+    columns = [column for column in description.columns if column.name in taken]
     try:
-        survey.readable(connection, description.name, [c for c in description.columns if c.name in taken])
+        survey.readable(connection, description.name, columns)
     except ConfigurationError:
         raise
     except SyncError as error:
         yield problem(check, str(error), f"GRANT SELECT ON {description.name.quoted} TO the login", error.exit)
         return
-    found = [*_indexes(check, table, looked, chosen.key, chosen.cursor), *_collations(check, looked, chosen.key)]
+    hidden.refuse(connection, description.name, taken)
+    variants.check(connection, description.name, columns)
+    found = [
+        *_indexes(check, table, looked, chosen.key, chosen.cursor),
+        *_collations(check, looked, chosen.key),
+        *_policies(check, hidden.policies(connection, description.name)),
+    ]
     yield from found
     if not found:
         yield ok(check, f"readable; key {', '.join(chosen.key) or 'none'}, cursor {chosen.cursor or 'none'}")
@@ -157,6 +164,12 @@ def _indexes(check: str, table: Table, looked: Looked, key: Sequence[str], curso
     if "incremental" in table.jobs and cursor and cursor not in looked.leading:
         fix = f"CREATE INDEX ... ON {name} ({', '.join(dict.fromkeys((cursor, *key)))})"
         yield warning(check, f"no index begins with the cursor {cursor}: each incremental sync scans the table", fix)
+
+
+def _policies(check: str, policies: Sequence[str]) -> Iterator[Finding]:
+    for policy in policies:
+        fix = "have the policy let this login see every row"
+        yield warning(check, f"the security policy {policy} filters its rows: those it hides count as deleted", fix)
 
 
 def _collations(check: str, looked: Looked, key: Sequence[str]) -> Iterator[Finding]:

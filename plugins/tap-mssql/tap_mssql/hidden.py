@@ -29,7 +29,19 @@ WHERE p.is_enabled = 1 AND d.predicate_type_desc = 'FILTER' AND d.target_object_
 
 
 def check(connection: Connection, table: TableName, columns: Sequence[str], log: logging.Logger) -> None:
-    """Raise ConfigurationError for what this login gets masked or encrypted; warn of a policy that may hide rows.
+    """Raise ConfigurationError for what this login gets masked or encrypted; warn of a policy that may hide rows."""
+    refuse(connection, table, columns)
+    for policy in policies(connection, table):
+        log.warning("%s: the security policy %s filters its rows: those it hides count as deleted", table, policy)
+
+
+def policies(connection: Connection, table: TableName) -> list[str]:
+    """The security policies that filter the table's rows, as far as this login may know of them."""
+    return _named(connection, _FILTERED, table)
+
+
+def refuse(connection: Connection, table: TableName, columns: Sequence[str]) -> None:
+    """Raise ConfigurationError for columns that this login gets masked or encrypted.
 
     Servers before 2016 have none of them, and are asked in vain.
     """
@@ -53,8 +65,6 @@ def check(connection: Connection, table: TableName, columns: Sequence[str], log:
             f"{table}: Always Encrypted keeps the values of {', '.join(unread)} from the server itself: leave the"
             " column out by `select`"
         )
-    for (policy,) in optional(connection, _FILTERED, [table.quoted], quietly=True):
-        log.warning("%s: the security policy %s filters its rows: those it hides count as deleted", table, policy)
 
 
 def _named(connection: Connection, question: str, table: TableName) -> list[str]:
