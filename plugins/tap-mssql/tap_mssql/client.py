@@ -157,8 +157,9 @@ def _state_of_database(config: Mapping[str, Any]) -> str:
         return ""
     try:
         sql = (
-            "SELECT CASE WHEN state_desc = 'ONLINE' THEN user_access_desc ELSE state_desc END FROM sys.databases"
-            " WHERE name = ? AND (state_desc <> 'ONLINE' OR user_access_desc <> 'MULTI_USER')"
+            "SELECT CASE WHEN state_desc <> 'ONLINE' THEN state_desc WHEN collation_name IS NULL"
+            " THEN 'ONLINE and not open, as amid a failover' ELSE user_access_desc END FROM sys.databases"
+            " WHERE name = ? AND (state_desc <> 'ONLINE' OR collation_name IS NULL OR user_access_desc <> 'MULTI_USER')"
         )
         found = master.rows(sql, [config["database"]])
         return str(found[0][0]) if found else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -40,9 +42,12 @@ def test_a_name_is_looked_up_three_times(monkeypatch: pytest.MonkeyPatch, errno:
 
 
 class Refusing:
-    """What mssql-python makes of SQL Server's errors 4060 and 18456, and what `master` tells of the database."""
+    """What mssql-python makes of SQL Server's errors 4060 and 18456, and a `master` that is asked of the database X.
 
-    told: ClassVar[list[tuple[str]]] = []
+    `state` is the row that sys.databases has of it: its state, who may open it, its collation.
+    """
+
+    state: ClassVar[tuple[str | None, ...]] = ()
 
     def __init__(self, config: dict[str, Any]) -> None:
         if config["database"] != "master":
@@ -50,28 +55,33 @@ class Refusing:
             raise mssql_python.OperationalError(driver_error="Invalid authorization specification", ddbc_error=words)
 
     def rows(self, sql: str, values: list[str]) -> list[tuple[str]]:
-        assert "sys.databases" in sql
-        assert values == ["X"]
-        return self.told
+        with closing(sqlite3.connect(":memory:")) as master:
+            master.execute("ATTACH ':memory:' AS sys")
+            master.execute("CREATE TABLE sys.databases (name, state_desc, user_access_desc, collation_name)")
+            master.execute("INSERT INTO sys.databases VALUES ('X', ?, ?, ?)", self.state)
+            return master.execute(sql, values).fetchall()
 
     def close(self) -> None:
         pass
 
 
 @pytest.mark.parametrize(
-    ("told", "error", "words"),
+    ("state", "error", "words"),
     [
-        ([("RECOVERING",)], SourceUnreachable, "database X is not ready: it is RECOVERING"),
-        ([], ConfigurationError, "login failed for user sa"),
+        (("RECOVERING", "MULTI_USER", None), SourceUnreachable, "database X is not ready: it is RECOVERING"),
+        (("ONLINE", "SINGLE_USER", "Latin1_General_BIN2"), SourceUnreachable, "not ready: it is SINGLE_USER"),
+        # Just come online, or a secondary: it takes no connection until it tells its collation.
+        (("ONLINE", "MULTI_USER", None), SourceUnreachable, "not ready: it is ONLINE and not open"),
+        (("ONLINE", "MULTI_USER", "Latin1_General_BIN2"), ConfigurationError, "login failed for user sa"),
     ],
 )
-def test_a_database_that_is_recovering_is_no_wrong_password(
-    monkeypatch: pytest.MonkeyPatch, told: list[tuple[str]], error: type[SyncError], words: str
+def test_a_database_that_is_not_open_is_no_wrong_password(
+    monkeypatch: pytest.MonkeyPatch, state: tuple[str | None, ...], error: type[SyncError], words: str
 ) -> None:
     monkeypatch.setattr(client, "_ATTEMPTS", 1)
     monkeypatch.setattr(client, "_knock", lambda config: None)
     monkeypatch.setattr(client, "MssqlPythonConnection", Refusing)
-    monkeypatch.setattr(Refusing, "told", told)
+    monkeypatch.setattr(Refusing, "state", state)
     with pytest.raises(error, match=words):
         client.connect({**CONFIG, "database": "X", "user": "sa"}, logging.getLogger())
 
