@@ -27,6 +27,8 @@ LONG_AGO = "1901-01-01T00:00:00"
 _PERIOD = """
 SELECT 1 FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.name = ? AND c.generated_always_type IN (1, 2)
 """
+_READ_ONLY = "SELECT 1 WHERE CAST(DATABASEPROPERTYEX(DB_NAME(), 'Updateability') AS nvarchar(128)) = 'READ_ONLY'"
+"""One row on a secondary replica, too, which sys.databases does not call read-only."""
 _COUNTERS = ("timestamp", *INTEGERS)
 
 
@@ -67,6 +69,15 @@ def zone_of(connection: Connection, table: str, cursor: SqlColumn | None, settin
     if cursor is None or cursor.base != "datetime2":
         return setting
     return "utc" if optional(connection, _PERIOD, [table, cursor.name], quietly=True) else setting
+
+
+def gap(connection: Connection, cursor: SqlColumn | None) -> str:
+    """Why rows may be committed below a number that was read already; empty where they cannot, or a lookback helps."""
+    if cursor is not None and cursor.base in INTEGERS:
+        return "counts and has no lookback, as a rowversion needs none and a modification time has one"
+    if cursor is not None and cursor.base == "timestamp" and optional(connection, _READ_ONLY, quietly=True):
+        return "is of a database that is written elsewhere, whose open transactions this replica does not know"
+    return ""
 
 
 def newest(connection: Connection, queries: TableQueries, name: TableName, now: KeyValue) -> KeyValue:

@@ -134,12 +134,12 @@ class MssqlTable:
             losses=tuple(" + ".join(text or "0" for text in texts) for texts in counted if texts),
             database_collation=database_collation,
         )
-        if choices.needs_cursor and self._queries.cursor is not None and self._queries.cursor.base in INTEGERS:
+        if choices.needs_cursor and (gap := clocks.gap(connection, self._queries.cursor)):
             log.warning(
-                "%s: %s counts and has no lookback: a row committed after a higher one was read is left to the next"
-                " full sync; a rowversion or a modification time has no such gap",
+                "%s: %s %s: a row committed after a higher one was read is left to the next full sync",
                 self.name,
                 choices.cursor,
+                gap,
             )
         self._zone = clocks.zone_of(
             connection, description.name.quoted, self._queries.cursor, str(config["cursor_clock"])

@@ -138,6 +138,20 @@ def test_a_column_whose_values_would_be_wrong_opens_no_table(
         opened("dbo.wrong", lambda inner: Meddled(inner, answers))
 
 
+@pytest.mark.parametrize(
+    ("declared", "elsewhere", "warned"),
+    [("rowversion", True, True), ("rowversion", False, False), ("int", False, True), ("datetime2(7)", True, False)],
+)
+def test_a_cursor_that_may_leave_rows_behind_is_told(
+    table: Make, opened: Any, caplog: pytest.LogCaptureFixture, declared: str, elsewhere: bool, warned: bool
+) -> None:
+    """A secondary replica has the row versions of the primary, and not its open transactions."""
+    table("dbo.replicated", f"id int NOT NULL PRIMARY KEY, stamp {declared}")
+    answers = {"Updateability": [(1,)] if elsewhere else []}
+    opened("dbo.replicated", lambda inner: Meddled(inner, answers), sync_mode="incremental", cursor_column="stamp")
+    assert ("a row committed after a higher one was read is left to the next full sync" in caplog.text) == warned
+
+
 def test_an_answer_without_columns_is_no_empty_page(source: Any) -> None:
     """It would be taken for the table's end."""
     connection = TapMssql(config=source.config).connection()
