@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from sync_rules.bookmarks import FullBookmark
 from sync_rules.exits import ConfigurationError, SourceUnreachable
 from sync_rules.full import KeyRange
 from tap_mssql.errors import SourceChanged
@@ -136,6 +137,21 @@ def test_a_column_whose_values_would_be_wrong_opens_no_table(
     table("dbo.wrong", "id int NOT NULL PRIMARY KEY, v sql_variant")
     with pytest.raises(ConfigurationError, match=words):
         opened("dbo.wrong", lambda inner: Meddled(inner, answers))
+
+
+@pytest.mark.parametrize(
+    ("came", "then", "now", "warned"),
+    [(100, 200, 201, True), (100, 100, 300, False), (100, 200, 101, False), (100, None, 200, False), (0, 9, 9, True)],
+    ids=["hidden", "added meanwhile", "deleted meanwhile", "not told", "all hidden"],
+)
+def test_rows_that_a_policy_hides_are_missed(
+    table: Make, opened: Any, caplog: pytest.LogCaptureFixture, came: int, then: int | None, now: int, warned: bool
+) -> None:
+    """The login that a policy keeps rows from is mostly not told of the policy."""
+    table("dbo.filtered", "id int NOT NULL PRIMARY KEY")
+    read = opened("dbo.filtered", lambda inner: Meddled(inner, {"SUM(p.rows)": [("dbo", "filtered", now)]}))
+    read.check_whole(FullBookmark(1, "", "", rows=came, estimate=then))
+    assert (f"{came} rows came where the catalog counts" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(
