@@ -26,6 +26,8 @@ _MOST_NAMED = 1_000
 """A statement of SQL Server takes 2,100 parameters: the two of each name."""
 _GRAPH_INTERNAL = re.compile(r"(graph_id|from_obj_id|from_id|to_obj_id|to_id)_[0-9A-F]{32}", re.IGNORECASE)
 """Columns inside a graph table that the catalog lists and no query may name."""
+_DROPPED = "MSSQL_DroppedLedger"
+"""Tables, views and columns of a ledger that were dropped: they keep their rows under a name that begins so."""
 
 # A login sees the types of other schemas only with rights on them, and the column all the same: it must not go missing.
 _COLUMNS = """
@@ -188,6 +190,8 @@ def describe(
     listed, standard = _columns(connection, wanted, schemas)
     for schema, table, kind, name, base, length, precision, scale, nullable, collation in listed:
         if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
+            continue
+        if table.startswith(_DROPPED) or name.startswith(_DROPPED):
             continue
         owner = TableName(schema, table)
         base = base.lower().partition("(")[0].strip()  # some servers write decimal(18,2)

@@ -230,6 +230,19 @@ def test_the_inner_columns_of_a_graph_table_are_left_out(source: Any, table: Any
     assert found.natural_key == ("id",), "an index on a column that cannot be read is no key"
 
 
+def test_what_was_dropped_from_a_ledger_is_left_out(source: Any, table: Any) -> None:
+    """It stays for the ledger's proofs under another name: whoever dropped it wants no copy of it."""
+    ending = "0123456789ABCDEF0123456789ABCDEF"
+    table("dbo.ledger", f"id int NOT NULL PRIMARY KEY, [MSSQL_DroppedLedgerColumn_cpf_{ending}] varchar(11)")
+    table(f"dbo.MSSQL_DroppedLedgerTable_ledger_{ending}", "id int NOT NULL PRIMARY KEY")
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        found = describe(opened)
+    finally:
+        opened.close()
+    assert [[column.name for column in one.columns] for one in found if "ledger" in one.name.table] == [["id"]]
+
+
 class Promising(Guarded):
     """A real connection to a server that says it is Azure Synapse."""
 
