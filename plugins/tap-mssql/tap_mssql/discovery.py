@@ -35,7 +35,7 @@ SELECT s.name, o.name, RTRIM(o.type), c.name,
        CASE WHEN t.name IN ('vector', 'json') AND t.is_user_defined = 0 THEN t.name
             ELSE COALESCE(b.name, t.name, 'unknown') END,
        c.max_length, c.precision, c.scale,
-       CAST(c.is_nullable AS int), c.collation_name
+       CAST(c.is_nullable AS int), c.collation_name, o.object_id
 FROM sys.objects o
 JOIN sys.schemas s ON s.schema_id = o.schema_id
 JOIN sys.columns c ON c.object_id = o.object_id
@@ -136,13 +136,14 @@ class Index:
 
 @dataclass(frozen=True)
 class TableDescription:
-    """One table or view."""
+    """One table or view. `number` is the server's own for it: another table that takes its name has another one."""
 
     name: TableName
     is_view: bool
     columns: tuple[SqlColumn, ...]
     indexes: tuple[Index, ...] = ()
     rows: int | None = None
+    number: int | None = None
 
     def column(self, name: str) -> SqlColumn | None:
         """The column of that name, by its exact spelling, else whatever the case."""
@@ -187,8 +188,9 @@ def describe(
     """The wanted tables, or all of the given schemas, or all. Raises ConfigurationError for one that is not there."""
     columns: dict[TableName, list[SqlColumn]] = {}
     views: set[TableName] = set()
+    numbers: dict[TableName, int | None] = {}
     listed, standard = _columns(connection, wanted, schemas)
-    for schema, table, kind, name, base, length, precision, scale, nullable, collation in listed:
+    for schema, table, kind, name, base, length, precision, scale, nullable, collation, number in listed:
         if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
             continue
         if table.startswith(_DROPPED) or name.startswith(_DROPPED):
@@ -210,6 +212,7 @@ def describe(
         if any(one.name == name for one in members):
             raise ConfigurationError(f"{owner}: the server lists its column {name} twice, and not as the same")
         members.append(column)
+        numbers[owner] = number
         if kind.strip() == "V":
             views.add(owner)
     there = {_folded(name) for name in columns}
@@ -218,22 +221,18 @@ def describe(
         names = ", ".join(str(name) for name in missing)
         raise ConfigurationError(f"{names}: no such table or view in the database, or no right to see it")
     indexes = _indexes(connection, wanted, schemas, standard=standard)
-    rows = row_counts(connection, wanted, schemas)
+    condition, values = named(wanted, schemas)
+    rows = {
+        TableName(schema, table): int(count)
+        for schema, table, count in optional(connection, _ROWS.format(named=condition), values)
+        if count is not None
+    }
     asked = {_folded(name) for name in wanted}
     return [
-        TableDescription(name, name in views, tuple(found), tuple(indexes.get(name, ())), rows.get(name))
+        TableDescription(name, name in views, tuple(found), tuple(indexes.get(name, ())), rows.get(name), numbers[name])
         for name, found in columns.items()
         if not asked or _folded(name) in asked
     ]
-
-
-def row_counts(
-    connection: Connection, wanted: Sequence[TableName] = (), schemas: Sequence[str] = ()
-) -> dict[TableName, int]:
-    """How many rows the catalog counts in each table, whatever this login is shown of them."""
-    condition, values = named(wanted, schemas)
-    found = optional(connection, _ROWS.format(named=condition), values)
-    return {TableName(schema, table): int(count) for schema, table, count in found if count is not None}
 
 
 @cache

@@ -21,7 +21,7 @@ from sync_rules.spans import SpanPage, SpanReader
 
 from tap_mssql import clocks
 from tap_mssql.client import Connection, round_trip_seconds, server_name
-from tap_mssql.discovery import TableDescription, row_counts
+from tap_mssql.discovery import TableDescription, describe_one
 from tap_mssql.errors import SourceChanged
 from tap_mssql.pages import LargeRows, PageReader, PageRows, bound_value
 from tap_mssql.queries import INTEGERS, TableQueries
@@ -179,9 +179,9 @@ class MssqlTable:
 
     @property
     def fingerprint(self) -> str:
-        """Server, database, columns, types, key, and the collations that the key's order rests on."""
+        """Server, database, table, columns, types, key, and the collations that the key's order rests on."""
         collations = [column.collation for column in self._queries.key]
-        place = [server_name(self._config), self._config.get("database")]
+        place = [server_name(self._config), self._config.get("database"), self._description.number]
         return fingerprint(self.columns, self.key, collations, place)
 
     def begin(self) -> Beginning:
@@ -205,12 +205,21 @@ class MssqlTable:
         )
 
     def check_whole(self, bookmark: FullBookmark) -> None:
-        """Warn where fewer rows came than the catalog counts, then and now: it counts those that a policy hides, too.
+        """Raise SourceChanged for a table that is not the one the sync began with: pages may be of both.
 
-        Few logins are told of a policy. In a table in use some rows are deleted before they are read.
+        Warn where fewer rows came than the catalog counts, then and now: it counts those that a policy hides, too. Few
+        logins are told of a policy. In a table in use some rows are deleted before they are read.
         """
-        now = row_counts(self._connection, [self._description.name]).get(self._description.name)
-        counted = min(bookmark.estimate or 0, now or 0)
+        replaced = SourceChanged(
+            f"{self.name}: it was altered, or another table took its name, while it was read; the next run begins anew"
+        )
+        try:
+            now = describe_one(self._connection, self._description.name)
+        except ConfigurationError as error:
+            raise replaced from error
+        if now.number != self._description.number or not {*self._queries.columns} <= {*now.columns}:
+            raise replaced
+        counted = min(bookmark.estimate or 0, now.rows or 0)
         if bookmark.rows < counted * _LEAST_SHARE:
             self._log.warning(
                 "%s: %d rows came where the catalog counts %d: a security policy may hide rows from this login, and"

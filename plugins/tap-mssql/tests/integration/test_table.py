@@ -95,6 +95,38 @@ def test_a_type_that_changes_between_pages_ends_the_sync(source: Any, table: Mak
         read.read_page(KeyRange((9,), (7,)))
 
 
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        ["DROP TABLE dbo.replaced", "CREATE TABLE dbo.replaced (id int NOT NULL PRIMARY KEY, v varchar(5))"],
+        ["DROP TABLE dbo.replaced"],
+        ["ALTER TABLE dbo.replaced ALTER COLUMN v varchar(9)"],
+    ],
+    ids=["another of its name", "none of its name", "a type that the driver does not tell"],
+)
+def test_a_table_that_is_replaced_while_it_is_read_is_not_whole(
+    source: Any, table: Make, opened: Any, meanwhile: list[str]
+) -> None:
+    """Loads often fill a table beside the old one and swap their names: pages would be of both."""
+    table("dbo.replaced", "id int NOT NULL PRIMARY KEY, v varchar(5)", *[f"({n}, 'old')" for n in range(1, 10)])
+    read = opened("dbo.replaced", max_parallelism=1)
+    bookmark = FullBookmark(1, "", "", rows=9, estimate=9)
+    read.check_whole(bookmark)
+    source.execute("ALTER TABLE dbo.replaced ADD later int NULL")
+    read.check_whole(bookmark)
+    source.execute(*meanwhile)
+    with pytest.raises(SourceChanged, match="another table took its name"):
+        read.check_whole(bookmark)
+
+
+def test_a_sync_does_not_go_on_in_another_table_of_the_name(source: Any, table: Make, opened: Any) -> None:
+    table("dbo.replaced", "id int NOT NULL PRIMARY KEY")
+    before = opened("dbo.replaced").fingerprint
+    assert opened("dbo.replaced").fingerprint == before
+    table("dbo.replaced", "id int NOT NULL PRIMARY KEY")
+    assert opened("dbo.replaced").fingerprint != before
+
+
 def test_a_row_that_is_met_twice_is_not_handed_on(table: Make, opened: Any) -> None:
     table("dbo.moving", "id int NOT NULL PRIMARY KEY", "(1)", "(2)")
     read = opened("dbo.moving", lambda inner: Meddled(inner, twice=True), max_parallelism=1)
