@@ -43,6 +43,7 @@ _STARTING = (
     "middle of a restore",
     "currently busy",
     "login failed due to timeout",
+    "login to read-secondary failed",
 )
 """Of a server or database that starts, stops or moves: some of these say `Login failed`, and a restart helps."""
 _CERTIFICATE = ("certificate", "target principal name")
@@ -130,6 +131,11 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
         # Of the two errors for a database that cannot be opened, mssql-python 1.16 tells the other: "Login failed".
         return NoDatabase(
             f"{server}: login failed for user {user}: check user, password, and that database {database} exists"
+        )
+    if "application intent is set to read only" in low:
+        return ConfigurationError(
+            f"{server}: this replica of database {database} takes connections of read intent only: name the primary, or"
+            " take driver pyodbc and a dsn with ApplicationIntent=ReadOnly"
         )
     if "not allowed to access the server" in low:
         return ConfigurationError(f"{server}: its firewall lets this address not in: {_short(text)}")

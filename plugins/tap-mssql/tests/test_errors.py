@@ -82,6 +82,25 @@ def snapshot(why: str) -> Exception:
             "not ready",
         ),
         (
+            theirs(
+                "28000",
+                "Login to read-secondary failed due to long wait on 'HADR_DATABASE_WAIT_FOR_TRANSITION_TO_VERSIONING'.",
+                4221,
+            ),
+            3,
+            "not ready",
+        ),
+        (
+            theirs(
+                "42000",
+                "The target database ('X') is in an availability group and is currently accessible for connections when"
+                " the application intent is set to read only.",
+                978,
+            ),
+            2,
+            "read intent",
+        ),
+        (
             theirs("28000", "Login failed for user 'sa'. Reason: The account is disabled.", 18470),
             2,
             "login failed for user sa: The account is disabled",
