@@ -171,6 +171,7 @@ def test_an_index_that_could_not_be_made_is_left_behind(config: Any, db: Db, fee
     sync(config, feed, things(1, 2, Name="same"), 1)
     with pytest.raises(psycopg.errors.UniqueViolation):
         db.execute("CREATE UNIQUE INDEX CONCURRENTLY broken ON things (name)")
+    db.execute("COMMENT ON INDEX broken IS 'to be made again'")
     sync(config, feed, things(1, 2, Name="same"), 2, activation="swap")
     assert list(indexes(db)) == ["things_pkey"]
 
@@ -194,6 +195,24 @@ def test_a_comment_on_a_not_null_that_the_source_does_not_keep(config: Any, db: 
     db.execute("COMMENT ON CONSTRAINT things_status_not_null ON things IS 'filled'")
     sync(config, feed, [thing(1, status=None)], 2, activation="swap")
     assert ids(db, "status IS NULL") == [1]
+
+
+# SPEC A4, A5
+def test_what_an_event_trigger_does_to_new_tables_is_not_done_to_the_live_one(
+    config: Any, server: embedded.Server, db: Db, feed: Feed
+) -> None:
+    """Row security without a policy would show nobody but the owner a row."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    before = described(server, db)
+    db.execute(
+        "CREATE FUNCTION guard() RETURNS event_trigger LANGUAGE plpgsql AS $$ DECLARE made text; BEGIN"
+        " FOR made IN SELECT object_identity FROM pg_event_trigger_ddl_commands() LOOP EXECUTE format("
+        "'ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY, REPLICA IDENTITY FULL', made);"
+        " END LOOP; END $$"
+    )
+    db.execute("CREATE EVENT TRIGGER guard ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION guard()")
+    sync(config, feed, things(*range(1, 12)), 2, activation="swap")
+    assert described(server, db) == before
 
 
 # SPEC A5

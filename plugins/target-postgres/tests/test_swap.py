@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import server as embedded
 from feed import Feed, load
+from psycopg import sql
 from psycopg.errors import UndefinedTable
 from sync_rules.exits import ConfigurationError, TableInUse
 from target_postgres.activation.locking import with_short_locks
@@ -57,6 +58,28 @@ def test_a_table_that_something_depends_on_is_merged(config: Any, db: Db, feed: 
     assert last_sync(db, "activation") == ("merge",)
     with pytest.raises(ConfigurationError, match="cannot be swapped"):
         sync(config, feed, things(*range(1, 11)), 3, activation="swap")
+
+
+# SPEC A6
+def test_a_table_that_a_subscription_writes_to_is_merged(
+    config: Any, server: embedded.Server, db: Db, feed: Feed
+) -> None:
+    sync(config, feed, things(*range(1, 11)), 1)
+    with psycopg.connect(server.dsn(), autocommit=True) as publisher:
+        publisher.execute("CREATE TABLE things (id bigint PRIMARY KEY)")
+        publisher.execute("CREATE PUBLICATION sent FOR TABLE things")
+        db.execute(
+            sql.SQL(
+                "CREATE SUBSCRIPTION taken CONNECTION {} PUBLICATION sent"
+                " WITH (enabled = off, create_slot = off, slot_name = NONE, copy_data = off)"
+            ).format(sql.Literal(server.dsn()))
+        )
+        publisher.execute("DROP TABLE things CASCADE; DROP PUBLICATION sent")
+    sync(config, feed, things(*range(1, 12)), 2)
+    taken = db.execute("SELECT srrelid::regclass::text FROM pg_subscription_rel").fetchall()
+    db.execute("DROP SUBSCRIPTION taken")
+    assert taken == [("things",)]
+    assert last_sync(db, "activation") == ("merge",)
 
 
 # SPEC A5

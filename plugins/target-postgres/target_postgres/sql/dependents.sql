@@ -46,6 +46,11 @@ FROM pg_catalog.pg_publication_tables AS p
 JOIN pg_catalog.pg_class AS c ON c.relname = p.tablename AND c.oid = %(oid)s
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = p.schemaname
 UNION
+-- It knows its tables by their oids, and passes over what is sent for another one without a word.
+SELECT 'subscription ' || s.subname
+FROM pg_catalog.pg_subscription_rel AS r JOIN pg_catalog.pg_subscription AS s ON s.oid = r.srsubid
+WHERE r.srrelid = %(oid)s
+UNION
 SELECT 'extension ' || e.extname
 FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
 WHERE d.classid = 'pg_class'::regclass AND d.objid = %(oid)s AND d.deptype = 'e'

@@ -70,32 +70,35 @@ WITH live AS (
                      coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''))
     FROM live JOIN pg_catalog.pg_policy AS p ON p.polrelid = live.oid
     UNION ALL
-    SELECT 7, format('ALTER TABLE %%s ENABLE ROW LEVEL SECURITY', name) FROM live WHERE relrowsecurity
+    -- An event trigger may have put it on the new table, where it would show nobody a row.
+    SELECT 7, format('ALTER TABLE %%s %%s ROW LEVEL SECURITY, %%s ROW LEVEL SECURITY', name,
+                     CASE WHEN relrowsecurity THEN 'ENABLE' ELSE 'DISABLE' END,
+                     CASE WHEN relforcerowsecurity THEN 'FORCE' ELSE 'NO FORCE' END)
+    FROM live
     UNION ALL
-    SELECT 8, format('ALTER TABLE %%s FORCE ROW LEVEL SECURITY', name) FROM live WHERE relforcerowsecurity
-    UNION ALL
-    SELECT 9, format('ALTER TABLE %%s REPLICA IDENTITY %%s', live.name,
-                     CASE live.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+    SELECT 8, format('ALTER TABLE %%s REPLICA IDENTITY %%s', live.name,
+                     CASE live.relreplident WHEN 'd' THEN 'DEFAULT' WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
                      ELSE (SELECT format('USING INDEX %%I', ci.relname) FROM pg_catalog.pg_index AS i
                            JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
                            WHERE i.indrelid = live.oid AND i.indisreplident) END)
-    FROM live WHERE relreplident <> 'd'
+    FROM live
     UNION ALL
-    SELECT 10, format('ALTER TABLE %%s CLUSTER ON %%I', live.name, ci.relname)
+    SELECT 9, format('ALTER TABLE %%s CLUSTER ON %%I', live.name, ci.relname)
     FROM live JOIN pg_catalog.pg_index AS i ON i.indrelid = live.oid AND i.indisclustered
     JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
     UNION ALL
-    SELECT 11, format('COMMENT ON TABLE %%s IS %%L', name, obj_description(oid, 'pg_class'))
+    SELECT 10, format('COMMENT ON TABLE %%s IS %%L', name, obj_description(oid, 'pg_class'))
     FROM live WHERE obj_description(oid, 'pg_class') IS NOT NULL
     UNION ALL
-    SELECT 12, format('COMMENT ON COLUMN %%s.%%s IS %%L', name, part, col_description(attrelid, attnum))
+    SELECT 11, format('COMMENT ON COLUMN %%s.%%s IS %%L', name, part, col_description(attrelid, attnum))
     FROM attributes WHERE col_description(attrelid, attnum) IS NOT NULL
     UNION ALL
-    SELECT 13, format('COMMENT ON INDEX %%I.%%I IS %%L', live.nspname, ci.relname, obj_description(ci.oid, 'pg_class'))
+    SELECT 12, format('COMMENT ON INDEX %%I.%%I IS %%L', live.nspname, ci.relname, obj_description(ci.oid, 'pg_class'))
     FROM live JOIN pg_catalog.pg_index AS i ON i.indrelid = live.oid
-    JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid WHERE obj_description(ci.oid, 'pg_class') IS NOT NULL
+    JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
+    WHERE i.indisvalid AND obj_description(ci.oid, 'pg_class') IS NOT NULL
     UNION ALL
-    SELECT 14, format('COMMENT ON CONSTRAINT %%I ON %%s IS %%L', con.conname, live.name,
+    SELECT 13, format('COMMENT ON CONSTRAINT %%I ON %%s IS %%L', con.conname, live.name,
                       obj_description(con.oid, 'pg_constraint'))
     FROM live JOIN pg_catalog.pg_constraint AS con ON con.conrelid = live.oid
     WHERE obj_description(con.oid, 'pg_constraint') IS NOT NULL
@@ -104,26 +107,26 @@ WITH live AS (
           SELECT FROM pg_catalog.pg_constraint AS new
           WHERE new.conrelid = %(staging)s::text::regclass AND new.conname = con.conname))
     UNION ALL
-    SELECT 15, format('COMMENT ON POLICY %%I ON %%s IS %%L', p.polname, live.name, obj_description(p.oid, 'pg_policy'))
+    SELECT 14, format('COMMENT ON POLICY %%I ON %%s IS %%L', p.polname, live.name, obj_description(p.oid, 'pg_policy'))
     FROM live JOIN pg_catalog.pg_policy AS p ON p.polrelid = live.oid
     WHERE obj_description(p.oid, 'pg_policy') IS NOT NULL
     UNION ALL
-    SELECT 16, format('COMMENT ON STATISTICS %%I.%%I IS %%L', sn.nspname, s.stxname,
+    SELECT 15, format('COMMENT ON STATISTICS %%I.%%I IS %%L', sn.nspname, s.stxname,
                       obj_description(s.oid, 'pg_statistic_ext'))
     FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.stxnamespace
     WHERE s.stxrelid = %(oid)s AND obj_description(s.oid, 'pg_statistic_ext') IS NOT NULL
     UNION ALL
-    SELECT 17, format('ALTER STATISTICS %%I.%%I SET STATISTICS %%s', sn.nspname, s.stxname, s.stxstattarget)
+    SELECT 16, format('ALTER STATISTICS %%I.%%I SET STATISTICS %%s', sn.nspname, s.stxname, s.stxstattarget)
     FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.stxnamespace
     WHERE s.stxrelid = %(oid)s AND s.stxstattarget >= 0
     UNION ALL
-    SELECT 18, format('ALTER INDEX %%I.%%I ALTER COLUMN %%s SET STATISTICS %%s', live.nspname, ci.relname, a.attnum,
+    SELECT 17, format('ALTER INDEX %%I.%%I ALTER COLUMN %%s SET STATISTICS %%s', live.nspname, ci.relname, a.attnum,
                       a.attstattarget)
     FROM live JOIN pg_catalog.pg_index AS i ON i.indrelid = live.oid AND i.indisvalid
     JOIN pg_catalog.pg_class AS ci ON ci.oid = i.indexrelid
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = ci.oid AND a.attstattarget >= 0
     UNION ALL
-    SELECT 19, format('ALTER STATISTICS %%I.%%I OWNER TO %%I', live.nspname, s.stxname, pg_get_userbyid(s.stxowner))
+    SELECT 18, format('ALTER STATISTICS %%I.%%I OWNER TO %%I', live.nspname, s.stxname, pg_get_userbyid(s.stxowner))
     FROM live JOIN pg_catalog.pg_statistic_ext AS s
       ON s.stxrelid = live.oid AND s.stxnamespace = live.relnamespace AND s.stxowner = live.relowner
 )
