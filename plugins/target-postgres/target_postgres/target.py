@@ -18,7 +18,7 @@ import simplejson
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import CapabilitiesEnum, PluginCapabilities, TargetCapabilities
-from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_SOURCE_OPTION, RemoveRecordTransform
+from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_FILTER_OPTION, MAPPER_SOURCE_OPTION, RemoveRecordTransform
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 from sync_rules.exits import ConfigurationError, SyncError
@@ -98,6 +98,8 @@ class TargetPostgres(Target):
 
     def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
         stream = message_dict.get("stream", "")
+        if (message_dict["schema"].get("x-paralelo") or {}).get("sync_mode") == "full":
+            self._refuse_filter(stream)
         try:
             for sink in self._sinks_of(stream):
                 sink.flush()
@@ -221,12 +223,7 @@ class TargetPostgres(Target):
 
         Another name for the table is no change of its rows. Raises ConfigurationError.
         """
-        specs = [
-            spec
-            for name, spec in self.mapper.stream_maps_dict.items()
-            if isinstance(spec, dict) and fnmatch(stream, spec.get(MAPPER_SOURCE_OPTION, name))
-        ]
-        if any(spec.keys() - {MAPPER_ALIAS_OPTION} for spec in specs) or any(
+        if any(spec.keys() - {MAPPER_ALIAS_OPTION} for spec in self._map_specs(stream)) or any(
             isinstance(each, RemoveRecordTransform) or each.transformed_schema != each.raw_schema
             for each in self.mapper.stream_maps[stream]
         ):
@@ -234,6 +231,22 @@ class TargetPostgres(Target):
                 f"stream {stream}: stream_maps and flattening do not reach rows that come in batch files: leave columns"
                 " out by the extractor's select, change them in a view of the source, or have the rows sent as records"
             )
+
+    def _refuse_filter(self, stream: str) -> None:
+        """A full sync takes effect when every row is there that the tap sent. Raises ConfigurationError."""
+        if any(MAPPER_FILTER_OPTION in spec for spec in self._map_specs(stream)):
+            raise ConfigurationError(
+                f"stream {stream}: stream_maps has a __filter__, and a full sync's rows are counted against what the"
+                " tap sent: leave rows out in a view of the source"
+            )
+
+    def _map_specs(self, stream: str) -> list[dict[str, Any]]:
+        """What `stream_maps` says of this stream of the tap."""
+        return [
+            spec
+            for name, spec in self.mapper.stream_maps_dict.items()
+            if isinstance(spec, dict) and fnmatch(stream, spec.get(MAPPER_SOURCE_OPTION, name))
+        ]
 
     def _ignored(self, stream: str) -> bool:
         """After a gap only the next STATE matters: it is passed on with the stream's bookmark taken back."""

@@ -61,7 +61,6 @@ def test_a_password_that_is_a_number_is_not_shown(config: Any, feed: Feed, tmp_p
     [
         {"dbo-Things": {"Name": "md5(Name)"}},
         {"dbo-*": {"Name": "__NULL__"}},
-        {"dbo-Things": {"__filter__": "id > 1"}},
         {"dbo-Things": "__NULL__"},
         {"__else__": "__NULL__"},
         {"copy": {"__source__": "dbo-Things"}},
@@ -76,6 +75,30 @@ def test_maps_that_batch_files_would_pass_by(
         run(config, tmp_path, feed.full(things(1)), stream_maps=maps), 2, "do not reach rows that come in batch files"
     )
     assert db.execute("SELECT to_regclass('public.things'), to_regclass('public.copy')").fetchone() == (None, None)
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_a_filter_of_a_full_sync_is_refused_at_once(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, records: bool
+) -> None:
+    """Its rows are counted; a page without any that is left would never be found in the ledger."""
+    lines, maps = feed.full(things(1, 2, 3), page=1, records=records), {"dbo-*": {"__filter__": "id > 1"}}
+    check(run(config, tmp_path, lines, stream_maps=maps), 2, "leave rows out in a view of the source")
+    assert db.execute("SELECT to_regclass('public._paralelo_things_1')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_a_filter_of_an_incremental_sync_reaches_records_only(
+    config: Any, db: Db, feed: Feed, tmp_path: Path, records: bool
+) -> None:
+    maps = {"dbo-Things": {"__filter__": "id > 1"}}
+    if not records:
+        lines = feed.incremental(things(1, 2))
+        check(run(config, tmp_path, lines, stream_maps=maps), 2, "do not reach rows that come in batch files")
+        return
+    given = [{"id": number, "mod_ts": "2026-01-01T00:00:00"} for number in (1, 2)]
+    load(config, [feed.schema("incremental"), *(feed.record(row, full=False) for row in given)], stream_maps=maps)
+    assert db.execute("SELECT id FROM things").fetchall() == [(2,)]
 
 
 def test_flattening_that_finds_nothing_to_flatten(config: Any, db: Db, feed: Feed) -> None:

@@ -123,7 +123,9 @@ def _check_rights(connection: Connection, job: Job, live: LiveTable, plan: Chang
             f"{job.live}: the source's columns changed ({plan}), and the table belongs to another role: change it as"
             " that one, or make this role a member of it"
         )
-    parameters = {"oid": live.oid, "deletes": job.rules.stale_rows == "delete"}
+    # Where no index keeps its key apart, a merge leaves one of the rows that share it.
+    deletes = job.rules.stale_rows == "delete" or not live.has_key(job.key)
+    parameters = {"oid": live.oid, "deletes": deletes}
     lacking = [right for (right,) in connection.execute(query("dependents.lacking_rights"), parameters)]
     if lacking:
         raise ConfigurationError(
