@@ -29,6 +29,7 @@ _SETTINGS = (
     pg.DependentObjectsStillExist,
     pg.FeatureNotSupported,
     pg.ObjectNotInPrerequisiteState,
+    pg.ConfigurationLimitExceeded,  # temp_file_limit
 )
 
 
@@ -115,13 +116,15 @@ def tell(error: psycopg.Error, doing: str = "") -> SyncError:
         return TargetUnreachable(line)
     if isinstance(error, psycopg.InterfaceError):
         return TargetUnreachable(line)
+    if isinstance(error, _SETTINGS):
+        return ConfigurationError(line)
     if _is_of(error, "08", "53", "57", "58") or error.diag.source_file in _NUMBERS:
         return TargetUnreachable(line)
     if isinstance(error, pg.LockNotAvailable):
         return TableInUse(f"{line}; another session kept a lock (activation_patience_seconds): run again when it ended")
     # Class 42: a right, a name, a definition that does not fit. A type that changed under a run's feet fits the next.
     mismatch = isinstance(error, pg.DatatypeMismatch)
-    if isinstance(error, _SETTINGS) or (_is_of(error, "42") and not mismatch):
+    if _is_of(error, "42") and not mismatch:
         return ConfigurationError(line)
     if is_about_data(error):
         return DataRefused(line)

@@ -153,8 +153,8 @@ CONFIG_SCHEMA = th.PropertiesList(
         th.NumberType(minimum=0),
         default=900,
         title="Activation patience",
-        description="How long the lock is asked for again, with growing pauses, before the run gives up; so long any"
-        " other lock is waited for, too.",
+        description="How long the lock is asked for again, with growing pauses, before the run gives up, or `auto`"
+        " merges; so long any other lock is waited for, too.",
     ),
     th.Property(
         "snapshot_wait_seconds",

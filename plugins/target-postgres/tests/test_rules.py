@@ -164,6 +164,7 @@ class OutOfNumbers(pg.ProgramLimitExceeded):
         (pg.LockNotAvailable, TableInUse),
         (pg.InsufficientPrivilege, ConfigurationError),
         (pg.ReadOnlySqlTransaction, ConfigurationError),
+        (pg.ConfigurationLimitExceeded, ConfigurationError),
         (pg.DatatypeMismatch, SyncError),
         (pg.DeadlockDetected, SyncError),
         (pg.NotNullViolation, DataRefused),

@@ -16,7 +16,7 @@ from sync_rules.exits import ConfigurationError, TableInUse
 from target_postgres.activation.locking import with_short_locks
 from target_postgres.connection import connect
 from target_postgres.settings import Settings
-from things import WAYS, described, ids, last_sync, sync, thing, things
+from things import WAYS, described, ids, last_sync, outcome, sync, thing, things
 
 Db = psycopg.Connection[Any]
 
@@ -156,6 +156,24 @@ def test_a_long_reader_does_not_make_others_queue(config: Any, server: embedded.
     schema, *_, done, active = feed.full(things(*range(1, 12)))
     load(config, [schema, done, active], activation="swap")
     assert ids(db) == list(range(1, 12)), "what was staged is kept and takes effect later"
+
+
+# SPEC A6, A10
+def test_a_reader_that_is_never_done_keeps_off_a_swap_and_no_merge(
+    config: Any, server: embedded.Server, db: Db, feed: Feed
+) -> None:
+    brief = {"lock_timeout_seconds": 0.1, "activation_patience_seconds": 0.3}
+    sync(config, feed, things(*range(1, 11)), 1)
+    with psycopg.connect(server.dsn(db.info.dbname)) as reader:
+        reader.execute("SELECT count(*) FROM things")
+        sync(config, feed, [*things(*range(2, 12)), thing(20)], 2, **brief)
+        assert (last_sync(db, "activation"), outcome(db)) == (("merge",), (2, 0, 9, 1))
+        assert ids(db) == [*range(2, 12), 20]
+        reader.execute("LOCK TABLE things IN ROW EXCLUSIVE MODE")
+        with pytest.raises(TableInUse, match="locked"):
+            sync(config, feed, things(*range(1, 13)), 3, **brief)
+    sync(config, feed, things(*range(1, 13)), 4)
+    assert last_sync(db, "activation") == ("swap",)
 
 
 class Readers:

@@ -78,17 +78,17 @@ def _take_effect(connection: Connection, load: FullLoad, staged: int, *, known: 
             logger.info("%s: merged, not swapped: changed since the sync began: %s", job.live, told)
             return _merge(connection, load, staged)
         raise load.gap(f"the live table changed since it began, and a swap would lose that: {told}")
-    ready = prepare(connection, job, sync, live, load.types, staged, known=known)
-    blocker = wait_for_snapshots(connection, job, ready.xact) if live is not None else None
-    if blocker is not None:
-        if may_merge:
-            logger.info("%s: merged, not swapped: the transaction of backend %s is older", job.live, blocker)
-            return _merge(connection, load, staged)
-        raise TableInUse(
-            f"{job.live}: the transaction of backend {blocker} began before the staged rows were complete and would see"
-            " a part of them (snapshot_wait_seconds); what is staged is kept: run again when it has ended"
-        )
-    swap(connection, job, sync, ready.indexes, ready.signature)
+    try:
+        ready = prepare(connection, job, sync, live, load.types, staged, known=known)
+        if live is not None:
+            wait_for_snapshots(connection, job, ready.xact)
+        swap(connection, job, sync, ready.indexes, ready.signature)
+    except TableInUse as error:
+        if not may_merge:
+            raise
+        # A reader that is never done keeps every swap off, and no merge.
+        logger.info("%s; merged, not swapped", str(error).partition(";")[0])
+        return _merge(connection, load, staged)
     return ready.outcome
 
 

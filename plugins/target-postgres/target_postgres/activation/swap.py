@@ -6,6 +6,7 @@ import time
 
 import psycopg
 from psycopg import sql
+from sync_rules.exits import TableInUse
 
 from target_postgres import catalog, ledger
 from target_postgres.activation import dependents
@@ -23,20 +24,20 @@ class Unswappable(Exception):
     """Something came to depend on the live table, or changed on it, since the swap was prepared."""
 
 
-def wait_for_snapshots(connection: Connection, job: Job, xact: str) -> int | None:
+def wait_for_snapshots(connection: Connection, job: Job, xact: str) -> None:
     """Wait until no transaction is left that began before the staged rows were complete.
 
     Such a transaction, in REPEATABLE READ, would find the new table under the old name and see a part of its rows: the
-    rows are committed batch by batch, and its snapshot is older than some. Returns the backend still in the way when
-    `snapshot_wait_seconds` are used up, else None.
+    rows are committed batch by batch, and its snapshot is older than some. Raises TableInUse when one is left after
+    `snapshot_wait_seconds`.
     """
     started = time.monotonic()
-    while True:
-        row = connection.execute(query("dependents.old_snapshots"), {"xact": xact}).fetchone()
-        if row is None:
-            return None
+    while (row := connection.execute(query("dependents.old_snapshots"), {"xact": xact}).fetchone()) is not None:
         if time.monotonic() - started >= job.settings.snapshot_wait_seconds:
-            return int(row[0])
+            raise TableInUse(
+                f"{job.live}: the transaction of backend {row[0]} began before the staged rows were complete and would"
+                " see a part of them (snapshot_wait_seconds); what is staged is kept: run again when it has ended"
+            )
         time.sleep(0.1)
 
 
