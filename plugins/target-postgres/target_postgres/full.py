@@ -110,10 +110,19 @@ class FullLoad:
             raise self.gap("its staging table is gone")
         if any(name not in staging.columns or staging.columns[name].type != kind for name, kind in types.items()):
             raise self.gap("the live table's columns changed since it began")
+        self.check_unsent(sync)
         written = ledger.totals(self._connection, sync).rows_written
         row = self._connection.execute(query("staging.holds_rows", staging=sync.staging.sql)).fetchone()
         if written and row != (True,):
             raise self.gap("its staging table lost its rows")
+
+    def check_unsent(self, sync: Sync) -> None:
+        """Raise LedgerGap where a publication that came since the version began would send its staging table on, too:
+        PostgreSQL may then refuse to change its rows. A new version's is not written to the log."""
+        assert sync.staging is not None
+        names = {"schema": sync.staging.schema, "table": sync.staging.table}
+        if not sync.prepared and self._connection.execute(query("catalog.is_sent"), names).fetchone() == (True,):
+            raise self.gap("a publication came that would send its staging table on")
 
     def gap(self, why: str) -> LedgerGap:
         """The error that makes the next run begin a new version."""

@@ -16,6 +16,8 @@ from sync_rules.exits import ConfigurationError, TargetUnreachable
 from target_postgres import connection
 from target_postgres.catalog import TableName
 from target_postgres.connection import connect
+from target_postgres.errors import LedgerGap
+from target_postgres.full import FullLoad
 from target_postgres.lock import Locks
 from target_postgres.settings import Settings
 from things import WAYS, ids, last_sync, sync, thing, things
@@ -293,6 +295,27 @@ def test_a_staging_table_is_sent_to_no_subscriber(config: Any, db: Db, feed: Fee
     assert db.execute(sent).fetchall() == []
     load(config, feed.full(things(*range(1, 11)), page=5))
     assert db.execute(sent).fetchall() == [("things",)]
+
+
+@pytest.mark.parametrize("when", ["between two runs", "during a run"])
+def test_a_publication_that_comes_during_a_full_sync_makes_it_begin_anew(
+    config: Any, db: Db, feed: Feed, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Of a staging table that is written to the log it would send the rest, and let no row be changed."""
+    sync(config, feed, things(*range(1, 11)), 1)
+    feed.version = 2
+    schema, *lines = feed.full(things(*range(1, 11)), page=5)
+    publish = "CREATE PUBLICATION sent FOR ALL TABLES"
+    load(config, [schema, *lines[:2]])
+    if when == "between two runs":
+        db.execute(publish)
+    else:
+        monkeypatch.setattr(FullLoad, "check_batches", lambda *_: db.execute(publish))
+    with pytest.raises(LedgerGap, match="a publication came"):
+        load(config, [schema, *lines[2:]])
+    monkeypatch.undo()
+    sync(config, feed, things(*range(1, 12)), 3)
+    assert (ids(db), last_sync(db, "activation")) == (list(range(1, 12)), ("merge",))
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])

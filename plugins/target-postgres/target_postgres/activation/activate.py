@@ -38,6 +38,7 @@ def activate(connection: Connection, load: FullLoad, rows: int | None, still_loc
     if sync.prepared:
         staged = load.counts.rows_written
     else:
+        load.check_unsent(sync)
         if rows is not None:
             load.drop_beyond(rows)
         with gathered_beside(job, sync.staging, load.counts.rows_written) as statistics:

@@ -69,5 +69,8 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE puballtables)
     OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace AS p
                JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pnnspid WHERE n.nspname = %(schema)s)
 
+-- name: is_sent
+SELECT EXISTS (SELECT FROM pg_catalog.pg_publication_tables WHERE schemaname = %(schema)s AND tablename = %(table)s)
+
 -- name: schema_exists
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s)
