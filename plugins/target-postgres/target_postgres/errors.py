@@ -19,8 +19,10 @@ _PASSING = re.compile(
     "|iniciándose|apagándose|demasiad[ao]s (clientes|conex)|conexiones restantes|aún no está aceptando"
     "|données se lance|s'arrête|trop de c|cours de restauration|connexions restants|accepte pas encore"
     "|startet|fährt herunter|zu viele Verbindungen|Wiederherstellungsmodus|verbleibenden Verb|nimmt noch keine Verb"
+    "|query_wait_timeout|server_login_retry|pgbouncer cannot connect|max_client_conn|client_connections"
 )
-"""Before it knows who asks, a server speaks the language of its own `lc_messages`."""
+"""Before it knows who asks, a server speaks the language of its own `lc_messages`; at last, PgBouncer's words for a
+server that does not answer it, and for clients that are too many."""
 _LOST = (pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow, pg.ConnectionException, pg.IdleSessionTimeout)
 _SETTINGS = (
     pg.ReadOnlySqlTransaction,

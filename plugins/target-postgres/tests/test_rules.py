@@ -185,10 +185,14 @@ def test_an_error_ends_with_the_code_of_its_kind(error: type[psycopg.Error], kin
         ("le système de base de données s'arrête", TargetUnreachable),
         ("das Datenbanksystem ist im Wiederherstellungsmodus", TargetUnreachable),
         ("die verbleibenden Verbindungen sind für Superuser reserviert", TargetUnreachable),
+        ("query_wait_timeout", TargetUnreachable),
+        ("server login has been failing, try again later (server_login_retry)", TargetUnreachable),
+        ("no more connections allowed (max_client_conn)", TargetUnreachable),
+        ('database "x" is disabled', ConfigurationError),
         ("Passwort-Authentifizierung für Benutzer »x« fehlgeschlagen", ConfigurationError),
         ("no existe la base de datos «x»", ConfigurationError),
     ],
 )
 def test_a_servers_passing_state_is_none_of_the_settings(words: str, kind: type[Exception]) -> None:
-    """Whatever language it speaks."""
+    """Whatever language it speaks, and through PgBouncer."""
     assert type(tell_connecting(psycopg.OperationalError(f"connection failed: FATAL:  {words}"), "")) is kind
