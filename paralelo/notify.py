@@ -16,6 +16,7 @@ from sync_rules.exits import ConfigurationError, SyncError
 from paralelo import project
 from paralelo.redact import Redactor, redactor, secrets
 from paralelo.supervise import Event
+from paralelo.view import counted
 
 URLS = "PARALELO_NOTIFY_URLS"
 WHEN = "PARALELO_NOTIFY_ON"
@@ -122,13 +123,9 @@ def worded(event: Event) -> tuple[str, str]:
     what = f"{event.mode} sync of {event.table}"
     if event.kind == "failed":
         code = f" (exit {int(event.exit)})" if event.exit is not None else ""
-        when = f"after {_times(event.attempt)}" if event.attempt else "before the first attempt"
+        when = f"after {counted(event.attempt, 'attempt', 'attempts')}" if event.attempt else "before the first attempt"
         return f"Paralelo: {what} failed", f"{event.reason}{code}, {when}."
     if event.kind == "recovering":
-        pause = f"{event.pause:.0f} seconds" if event.pause else "no pause"
+        pause = counted(round(event.pause), "second", "seconds") if event.pause else "no pause"
         return f"Paralelo: {what} is restarted", f"{event.reason}. Attempt {event.attempt} begins after {pause}."
-    return f"Paralelo: {what} finished", f"After {_times(event.attempt)}."
-
-
-def _times(attempts: int) -> str:
-    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    return f"Paralelo: {what} finished", f"After {counted(event.attempt, 'attempt', 'attempts')}."

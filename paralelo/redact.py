@@ -45,6 +45,7 @@ _QUOTED = (
 )
 
 _TOKEN_LENGTH = 8
+_HOST = re.compile(r"^(?:(?:\d{1,3}\.){3}\d{1,3}|\[[\da-f:.]+\]|(?:[\w-]+\.)+[a-z]{2,})(?=:|$)", re.IGNORECASE)
 Redactor = Callable[[str], str]
 
 
@@ -73,13 +74,14 @@ def _password(url: str) -> str:
 def _of_url(url: str) -> set[str]:
     """A URL's password, and whatever else before its path or in it is as long as a token and no mere word.
 
-    After an `@` comes a host; without one, what stands there may be a token (`tgram://token/chat`).
+    After an `@` comes a host; without one, what stands there may be a token (`tgram://token/chat`), unless it is
+    spelled as hosts are: an address in numbers, or a name with a dot before its last word.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         return set()
-    before = parts.netloc.rpartition("@")[0] or parts.netloc
+    before = parts.netloc.rpartition("@")[0] or _HOST.sub("", parts.netloc)
     pieces = [unquote(piece) for piece in re.split(r"[/?&=:]", f"{before}/{parts.path}?{parts.query}")]
     tokens = {piece for piece in pieces if len(piece) >= _TOKEN_LENGTH and re.search(r"\d", piece)}
     return {_password(url), *tokens}

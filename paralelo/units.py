@@ -17,12 +17,17 @@ from paralelo.project import MODES, Table
 _ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
     "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *",
     "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
 }
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _ENV = "/usr/bin/env"
+_NAME = re.compile(r"[A-Za-z0-9:_.@-]+")
+"""What systemd takes in a unit's name; a backslash, which it takes too, is for what stands for something else."""
 _PART = re.compile(r"^(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?$")
 
 
@@ -57,6 +62,14 @@ def schedules(root: Path, settings: Mapping[str, str] | None = None) -> list[Sch
     return [schedule for schedule in found if schedule.job not in away]
 
 
+def environment(root: Path, name: str) -> dict[str, str]:
+    """What the schedule of that name sets for its job. Raises ConfigurationError where there is none."""
+    for schedule in schedules(root):
+        if schedule.name == name:
+            return dict(schedule.env)
+    raise ConfigurationError(f"there is no schedule {name} that has a time: see meltano schedule list")
+
+
 def command(schedule: Schedule, tables: Iterable[Table], root: Path, *, plain: bool) -> list[str]:
     """What a schedule runs: its job under recovery, or with `plain`, or for a job that is not ours, Meltano itself."""
     if not plain:
@@ -64,9 +77,9 @@ def command(schedule: Schedule, tables: Iterable[Table], root: Path, *, plain: b
             for mode in MODES:
                 if table.jobs.get(mode) == schedule.job:
                     python = str(root / ".venv" / "bin" / "python")
-                    told = [f"{name}={value}" for name, value in schedule.env]
                     words = [python, str(root / "scripts" / "auto_recovery.py"), mode, table.name, schedule.job]
-                    return [_ENV, *told, *words] if told else words
+                    # By name: what it sets may be secret, and everybody can read units and the process list.
+                    return [*words, "--schedule", schedule.name] if schedule.env else words
     return [str(root / ".venv" / "bin" / "meltano"), "schedule", "run", schedule.name]
 
 
@@ -81,6 +94,10 @@ def systemd(
     }
     files = {}
     for schedule in schedules(root, settings):
+        if not _NAME.fullmatch(schedule.name):
+            raise ConfigurationError(
+                f"systemd takes letters, digits and :_.@- in a unit's name: give the schedule {schedule.name!r} another"
+            )
         start = command(schedule, tables, root, plain=plain)
         if start[0] != _ENV:
             # A program's own name may have no quote and no dollar, and the project's folder may have them.
@@ -104,7 +121,7 @@ def crontab(root: Path, *, plain: bool = False, settings: Mapping[str, str] | No
     lines = []
     for schedule in schedules(root, settings):
         words = shlex.join(command(schedule, tables, root, plain=plain))
-        log = shlex.quote(f"logs/cron-{schedule.name}.log")
+        log = shlex.quote(f"logs/cron-{schedule.name.replace('/', '-')}.log")
         # The log is its owner's alone; metrics beside it are for node_exporter, a user of its own.
         log_is_there = f"mkdir -p logs && (umask 077 && : >> {log})"
         line = f"cd {shlex.quote(str(root))} && {log_is_there} && {words} >> {log} 2>&1"
@@ -120,15 +137,22 @@ def calendars(interval: str) -> list[str]:
     if len(fields) != 5:
         raise ConfigurationError(f"{interval!r} is no cron expression of five fields")
     minute, hour, day, month, weekday = fields
+    month, weekday = _numbered(month, _MONTH_NAMES, 1), _numbered(weekday, _DAYS[:7], 0)
     time = f"{_field(hour, 0, 23)}:{_field(minute, 0, 59)}:00"
     months = _field(month, 1, 12)
     by_day = f"*-{months}-{_field(day, 1, 31)} {time}"
-    by_weekday = f"{_weekdays(weekday)} *-{months}-* {time}" if weekday != "*" else ""
-    if not by_weekday:
+    if weekday == "*":
         return [by_day]
-    if day.startswith("*"):
-        return [f"{_weekdays(weekday)} {by_day}"]
-    return [by_day, by_weekday]
+    weekdays = _weekdays(weekday)
+    if day.startswith("*") or weekday.startswith("*"):
+        return [f"{weekdays} {by_day}"]
+    return [by_day, f"{weekdays} *-{months}-* {time}"]
+
+
+def _numbered(text: str, names: Iterable[str], first: int) -> str:
+    """With numbers where it has names, of months or of days, as cron and Meltano take them."""
+    numbers = {name.lower(): str(number) for number, name in enumerate(names, first)}
+    return re.sub(r"[A-Za-z]+", lambda found: numbers.get(found[0].lower(), found[0]), text)
 
 
 def _field(text: str, lowest: int, highest: int) -> str:
@@ -156,12 +180,13 @@ def _weekdays(text: str) -> str:
     names = []
     for part in text.split(","):
         match = _PART.match(part)
-        if match is None or match[1] is None or match[3]:
+        if match is None:
             raise ConfigurationError(f"{part!r} as a day of the week is not understood")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 0 <= first <= last <= 7:
+        step = int(match[3] or 1)
+        first, last = int(match[1] or 0), int(match[2] or (match[1] if match[1] and not match[3] else 6))
+        if not (0 <= first <= last <= 7 and step):
             raise ConfigurationError(f"{part!r} as a day of the week is out of range")
-        names += [_DAYS[number] for number in range(first, last + 1)]
+        names += [_DAYS[number] for number in range(first, last + 1, step)]
     return ",".join(dict.fromkeys(names))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import psycopg
 from rich.text import Text
 from sync_rules.exits import AlreadyRunning, ConfigurationError, SyncError, TargetUnreachable
 
-from paralelo import history, notify, progress, project, runlock, snapshot, states
+from paralelo import history, notify, progress, project, runlock, snapshot, states, units
 from paralelo.cli.options import Parser, add_recovery, first_line, guarded, policy
 from paralelo.forecast import Forecast, forecast, key_text
 from paralelo.live import terminal_console
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("job", help="its Meltano job: parallel-full-sync-bi-credores")
     made.add_argument("--dry-run", action="store_true", help="say what would happen and run nothing")
     made.add_argument("--json", action="store_true", help="the closing report, or the dry run, as JSON")
+    made.add_argument("--schedule", metavar="NAME", help="with what this schedule's env sets")
     add_recovery(made)
     return made
 
@@ -68,6 +70,8 @@ def _check_parser() -> argparse.ArgumentParser:
 
 def _recover(options: argparse.Namespace) -> int:
     mode: Mode = options.mode
+    if options.schedule is not None:
+        os.environ.update(units.environment(project.root(), options.schedule))
     table = _one(options.table)
     if table.job(mode) != options.job:
         raise ConfigurationError(f"the {mode} job of {table.name} is {table.job(mode)}, not {options.job}")

@@ -82,6 +82,18 @@ def test_a_slip_is_told_in_words_and_is_exit_2(
     assert "Traceback" not in said.err
 
 
+def test_a_schedules_run_takes_what_its_env_sets_from_the_project(
+    here: Toy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (here.root / "meltano.yml").open("a") as file:
+        file.write(f"schedules: [{{name: nightly x, interval: '@daily', job: {FULL}, env: {{PARALELO_STALL: 77}}}}]\n")
+    words = ["full", "toy", FULL, "--dry-run", "--json", "--schedule"]
+    assert recover.main([*words, "nightly x"]) == Exit.FINISHED
+    assert json.loads(capsys.readouterr().out)["policy"]["stall"] == 77
+    assert recover.main([*words, "gone"]) == Exit.CONFIGURATION
+    assert "no schedule gone" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("main", "words"),
     [

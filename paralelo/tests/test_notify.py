@@ -16,7 +16,7 @@ from dataclasses import replace
 import pytest
 from sync_rules.exits import ConfigurationError, Exit
 
-from paralelo.notify import Notifier, from_settings
+from paralelo.notify import Notifier, from_settings, worded
 from paralelo.redact import redactor
 from paralelo.supervise import Event
 
@@ -47,6 +47,11 @@ def test_failures_and_recoveries_are_told_and_hold_no_secret(webhook: tuple[str,
     ]
     assert received[0]["message"] == "login failed with *** (exit 3), after 4 attempts."
     assert received[1]["message"] == "stalled. Attempt 2 begins after 300 seconds."
+
+
+@pytest.mark.parametrize(("pause", "told"), [(1.04, "1 second."), (2.0, "2 seconds."), (0.0, "no pause.")])
+def test_a_pause_is_told_in_words(pause: float, told: str) -> None:
+    assert worded(replace(RECOVERING, pause=pause))[1].endswith(f"begins after {told}")
 
 
 def test_a_refusal_because_another_sync_runs_is_told_nobody() -> None:

@@ -39,6 +39,15 @@ def test_each_url_of_several_and_what_is_secret_in_it() -> None:
 
 
 @pytest.mark.parametrize(
+    "place", ["127.0.0.1:8080", "10.20.30.40", "hooks2026.example.com:8443", "[2001:db8::12]", "notices01.internal"]
+)
+def test_a_notices_host_is_no_secret_and_what_comes_after_it_is(place: str) -> None:
+    redact = redactor(secrets({"PARALELO_NOTIFY_URLS": f"json://{place}/hook/AAbbCC1234"}))
+    assert redact(f"{place} cannot be reached") == f"{place} cannot be reached"
+    assert redact("of AAbbCC1234") == "of ***"
+
+
+@pytest.mark.parametrize(
     "name",
     ["TAP_X_KEY_PASSPHRASE", "TAP_X_PASSWD", "TAP_MSSQL_DSN", "AWS_ACCESS_KEY_ID", "X_API_KEY", "X_APIKEY",
      "X_PRIVATE_KEY", "X_CREDENTIALS", "MELTANO_DATABASE_URI", "client_secret"],

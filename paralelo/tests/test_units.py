@@ -25,6 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
         ("0 0 * * 7", ["Sun *-*-* 00:00:00"]),
         ("0 0 */2 * 1", ["Mon *-*-1..31/2 00:00:00"]),
         ("10/20 * * * *", ["*-*-* *:10..59/20:00"]),
+        ("0 2 * * mon", ["Mon *-*-* 02:00:00"]),
+        ("0 2 1 JAN,jul Mon-fri", ["*-01,07-01 02:00:00", "Mon,Tue,Wed,Thu,Fri *-01,07-* 02:00:00"]),
+        ("0 0 * * 1-5/2", ["Mon,Wed,Fri *-*-* 00:00:00"]),
+        ("0 0 1 * */2", ["Sun,Tue,Thu,Sat *-*-01 00:00:00"]),
     ],
 )
 def test_cron_as_systemd_says_it(cron: str, expected: list[str]) -> None:
@@ -32,7 +36,7 @@ def test_cron_as_systemd_says_it(cron: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "cron", ["", "* * * *", "61 * * * *", "*/0 * * * *", "x * * * *", "0 0 * * mon", "0 0 * * 5-3"]
+    "cron", ["", "* * * *", "61 * * * *", "*/0 * * * *", "x * * * *", "0 0 * * 5-3", "0 0 * * */0", "0 mon * * *"]
 )
 def test_what_cannot_be_said_is_refused(cron: str) -> None:
     with pytest.raises(ConfigurationError):
@@ -85,12 +89,29 @@ def test_a_per_cent_sign_ends_no_crontab_line(tmp_path: Path) -> None:
     assert "%" not in line.replace(r"\%", "")
 
 
-def test_what_a_schedule_sets_reaches_its_job() -> None:
-    [table] = project.named("bi-credores", project.tables(ROOT))
-    schedule = units.Schedule("x", "0 2 * * 0", table.job("full"), (("TAP_MSSQL_PAGE_SIZE", "10 000"),))
-    words = units.command(schedule, [table], ROOT, plain=False)
-    assert words[:2] == ["/usr/bin/env", "TAP_MSSQL_PAGE_SIZE=10 000"]
-    assert words[-1] == table.job("full")
+def test_what_a_schedule_sets_is_in_no_unit_and_in_no_command_line(tmp_path: Path) -> None:
+    for folder in ("extract", "ops"):
+        (tmp_path / folder).symlink_to(ROOT / folder)  # SPEC O3
+    (tmp_path / "meltano.yml").write_text(
+        "schedules: [{name: nightly x, interval: '@daily', job: parallel-full-sync-bi-credores,"
+        " env: {TAP_MSSQL_PASSWORD: a-planted-secret}}]"
+    )
+    [line] = [line for line in units.crontab(tmp_path) if "nightly" in line]
+    assert "a-planted-secret" not in line
+    assert "parallel-full-sync-bi-credores --schedule 'nightly x' >>" in line
+    assert units.environment(tmp_path, "nightly x") == {"TAP_MSSQL_PASSWORD": "a-planted-secret"}
+    with pytest.raises(ConfigurationError, match="no schedule gone"):
+        units.environment(tmp_path, "gone")
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "../x", "a%b", "diária", ""])
+def test_a_schedule_whose_name_no_unit_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    for folder in ("extract", "ops"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    (tmp_path / "meltano.yml").write_text(f"schedules: [{{name: '{name}', interval: '@midnight', job: j}}]")
+    with pytest.raises(ConfigurationError, match="a unit's name"):
+        units.systemd(tmp_path)
+    assert "logs/cron-a-b.log" in "".join(units.crontab(tmp_path)) or name != "a/b"
 
 
 def test_a_schedules_settings_are_read(tmp_path: Path) -> None:
