@@ -41,8 +41,8 @@ class Policy:
             )
         if not (1 <= self.factor < inf and 0 <= self.jitter < 1):
             raise ConfigurationError("the delay's factor is 1 or more, its jitter less than 1")
-        if not (self.stall > 0 and self.activation_stall > 0):
-            raise ConfigurationError("the seconds that are a stall (--stall) are more than 0")
+        if not (0 < self.stall < inf and self.activation_stall > 0):
+            raise ConfigurationError("the seconds that are a stall (--stall) are more than 0, and a number")
 
     def pause(self, restart: int, chance: float) -> float:
         """Seconds before the restart of that number (1, 2, 3); `chance` lies between 0 and 1."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,19 +48,27 @@ class Holder:
 @dataclass(frozen=True)
 class Proof:
     """Whether an earlier run is gone; `why_not` says what speaks against it, `ask_again` in how many seconds that alone
-    might be otherwise."""
+    might be otherwise. `dead` are the ids of the runs that Meltano still holds for running."""
 
     gone: bool
     why_not: str = ""
     ask_again: float = 0.0
+    dead: frozenset[str] = frozenset()
 
 
 def prove_gone(
-    table: Table, mode: Mode, root: Path, env: Mapping[str, str] | None = None, ours: Iterable[str] = ()
+    table: Table,
+    mode: Mode,
+    root: Path,
+    env: Mapping[str, str] | None = None,
+    ours: Iterable[str] = (),
+    ages: MutableMapping[str, float] | None = None,
 ) -> Proof:
     """Whether no run of this table and mode lives anywhere. What cannot be found out counts as living.
 
-    `ours` are ids of runs that the caller has seen end: their last heartbeat may be young.
+    `ours` are ids of runs that the caller has seen end: their last heartbeat may be young. `ages` keeps from one asking
+    to the next how old each heartbeat was: one that lies in the future, since the clock was put back, tells by that
+    alone that it has ceased.
     """
     living = processes_of(table, mode, root)
     if living:
@@ -71,10 +79,17 @@ def prove_gone(
         return Proof(False, f"the target cannot be asked who holds the table's lock: {error}")
     if found:
         return Proof(False, f"its lock in the target is held by {found}")
-    return _prove_silent(table, mode, root, env, {systemdb.plain(run) for run in ours})
+    return _prove_silent(table, mode, root, env, {systemdb.plain(run) for run in ours}, {} if ages is None else ages)
 
 
-def _prove_silent(table: Table, mode: Mode, root: Path, env: Mapping[str, str] | None, ours: set[str]) -> Proof:
+def _prove_silent(
+    table: Table,
+    mode: Mode,
+    root: Path,
+    env: Mapping[str, str] | None,
+    ours: set[str],
+    ages: MutableMapping[str, float],
+) -> Proof:
     settings = progress.settings(env, root)
     state_id = table.state_id(mode, project.environment(settings, root))
     asked = deadline.begin(lambda: systemdb.heartbeats(state_id, root, settings))
@@ -82,9 +97,10 @@ def _prove_silent(table: Table, mode: Mode, root: Path, env: Mapping[str, str] |
         beats = deadline.end(asked, deadline.SECONDS, lambda: TimeoutError("it did not answer"))
     except (SQLAlchemyError, ImportError, OSError, TimeoutError) as error:
         return Proof(False, f"Meltano's database cannot be asked who runs: {type(error).__name__}")
-    youngest = min((age for run, age in beats.items() if run not in ours), default=QUIET_SECONDS)
-    if youngest >= QUIET_SECONDS:
-        return Proof(True)
+    silent = {run for run, age in beats.items() if max(age, age - ages.setdefault(run, age)) >= QUIET_SECONDS}
+    youngest = min((age for run, age in beats.items() if run not in ours | silent), default=None)
+    if youngest is None:
+        return Proof(True, dead=frozenset(beats))
     why = f"Meltano heard of a run of it {max(0.0, youngest):.0f} seconds ago, on this machine or another"
     return Proof(False, why, ask_again=QUIET_SECONDS)
 
@@ -169,7 +185,8 @@ def _runs(process: psutil.Process, words: Iterable[str], job: str, extractor: st
 def release(
     state_id: str, before: datetime, root: Path, env: Mapping[str, str] | None = None, ours: Iterable[str] = ()
 ) -> subprocess.Popen[bytes]:
-    """Begin to mark the runs of this state id that started before then as failed. Only after `prove_gone`.
+    """Begin to mark the runs of this state id that started before then as failed, and those of `ours`, which are known
+    to be dead. Only after `prove_gone`.
 
     Runs in a process of its own, for it needs all of Meltano, which takes seconds to load.
     """
@@ -196,7 +213,7 @@ def _release_here(state_id: str, before: datetime, ours: Iterable[str]) -> int:
         for run in JobFinder(state_id).running(session).with_for_update():
             beat = run.last_heartbeat_at or run.started_at
             silent = (systemdb.now(session.connection()) - beat.replace(tzinfo=None)).total_seconds()
-            if run.started_at < before and (systemdb.plain(run.run_id) in seen_ended or silent >= QUIET_SECONDS):
+            if systemdb.plain(run.run_id) in seen_ended or (run.started_at < before and silent >= QUIET_SECONDS):
                 run.fail("Its processes were proven gone; paralelo cleared the run lock.")
         session.commit()
     return 0

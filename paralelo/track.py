@@ -8,7 +8,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -72,19 +72,26 @@ class Track:
 
     def __init__(self, run: Context, table: Table) -> None:
         self.run, self.table, self.mode = run, table, run.plan.mode
-        self.began: datetime | None = None
-        self._began_at = 0.0
+        self._began_at: float | None = None
         self._ended_at: float | None = None
         self.job: jobs.RunningJob | None = None
         self.recoveries: Counter[str] = Counter()
         self.meter = usage.Meter()
         self._roles: frozenset[str] = frozenset()
         self._run_ids: list[str] = []
+        self._ages: dict[str, float] = {}
         self.log_path = run.folder / f"{table.name}-{self.mode}.jsonl"
         context = {"run": run.id, "table": table.name, "mode": self.mode, "job": table.job(self.mode)}
         self.log = RunLog(self.log_path, run.redact, context)
         ports = Ports(self._start, self._sign, self._prove_gone, self._clean, self._tell, random.random)
         self.supervisor = Supervisor(table.name, self.mode, run.plan.policy, ports, run.clock)
+
+    @property
+    def began(self) -> datetime | None:
+        """When it began, by this machine's clock as it is set now."""
+        if self._began_at is None:
+            return None
+        return self.run.clock.now() - timedelta(seconds=self.run.clock.monotonic() - self._began_at)
 
     @property
     def busy(self) -> bool:
@@ -104,7 +111,7 @@ class Track:
 
     def begin(self) -> None:
         """Start it, and write down that it began."""
-        self.began, self._began_at = self.run.clock.now(), self.run.clock.monotonic()
+        self._began_at = self.run.clock.monotonic()
         self._remember("begin")
         self.supervisor.begin()
 
@@ -118,7 +125,8 @@ class Track:
     def line(self) -> Line:
         """Its line of the live view."""
         supervisor = self.supervisor
-        if self.began is None or (self.job is None and not supervisor.over):
+        began = self.began
+        if began is None or (self.job is None and not supervisor.over):
             return Line(self.table.name, self.mode, supervisor.phase)
         left = supervisor.pause_left
         note = f"next attempt in {span(left)}: {supervisor.attempts[-1].reason}" if left is not None else ""
@@ -129,7 +137,7 @@ class Track:
         return self.run.view.line(
             self.table,
             self.mode,
-            self.began,
+            began,
             ended=None if self.busy else supervisor.phase,
             alive=self._roles,
             attempt=max(1, supervisor.attempt),
@@ -152,11 +160,11 @@ class Track:
 
     def report(self) -> TableReport:
         """Its part of the report."""
-        supervisor, began = self.supervisor, self.began or self.run.began
+        supervisor, began = self.supervisor, self.began
         outcome = supervisor.outcome
-        found = self.run.view.entry(self.table, self.mode, began) if self.began and not self.refused else None
+        found = self.run.view.entry(self.table, self.mode, began) if began and not self.refused else None
         until = self.run.clock.monotonic() if self._ended_at is None else self._ended_at
-        seconds = until - self._began_at if self.began else 0.0
+        seconds = until - self._began_at if self._began_at is not None else 0.0
         counts = report.counts(found)
         rate = counts["read"] / seconds if counts and seconds > 0 else None
         ended = {"done": "finished", "stopped": "stopped"}.get(supervisor.phase, "failed")
@@ -193,7 +201,10 @@ class Track:
         return Sign("reading" if line.phase == "loading" else line.phase, line.committed, not self.run.view.trouble)
 
     def _prove_gone(self) -> runlock.Proof:
-        return runlock.prove_gone(self.table, self.mode, self.run.plan.root, self.run.plan.env, self._run_ids)
+        plan = self.run.plan
+        proof = runlock.prove_gone(self.table, self.mode, plan.root, plan.env, self._run_ids, self._ages)
+        self._run_ids += proof.dead
+        return proof
 
     def _clean(self, proven: bool) -> None:
         plan = self.run.plan
@@ -235,8 +246,8 @@ class Track:
         self.run.console.print(text, style="yellow")
 
     def _refresh_and_remember(self) -> None:
-        if self.began is not None:
-            self.run.view.refresh(self.began)
+        if began := self.began:
+            self.run.view.refresh(began)
             self._remember("end")
 
     def _remember(self, statement: str, reason: str = "") -> None:

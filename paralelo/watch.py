@@ -120,7 +120,8 @@ class LedgerView:
         try:
             if connection is None or connection.closed:
                 self._connection = connection = ledger.connect(self.env)
-                self._offset = ledger.clock(connection) - datetime.now(timezone.utc)
+            # At each look: the connection of a monitor outlives many a setting of the clock.
+            self._offset = ledger.clock(connection) - datetime.now(timezone.utc)
             entries = ledger.newest(connection, since=since + self._offset, window=self.window)
             return entries, ledger.covered(connection)
         except psycopg.Error:

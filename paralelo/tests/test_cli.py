@@ -48,6 +48,7 @@ def here(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
         (run.main, "full toy true --jobs 0", "--jobs"),
         (run.main, "full toy false --jobs 2", "--jobs"),
         (run.main, "full toy true --stall nan", "--stall"),
+        (recover.main, f"full toy {FULL} --dry-run --stall inf", "--stall"),
         (run.main, "full toy true --restart-delay -1", "--restart-delay"),
         (run.main, "full toy true --metrics-port 70000", "70000"),
         (recover.main, "full all x", "one table"),

@@ -5,13 +5,24 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
+import psycopg
 import pytest
+from rich.console import Console
 
-from paralelo import jobs, leftovers, status
+from paralelo import jobs, leftovers, status, watch
+from paralelo.clock import SystemClock
+from paralelo.run import Run
 from paralelo.runlog import forget_old
+from paralelo.track import Plan
+from paralelo.watch import LedgerView
+
+from .conftest import Toy
 
 
 def set_clock(seconds: int, proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +56,68 @@ def test_logs_of_the_future_do_not_take_the_place_of_todays(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
     forget_old(tmp_path, keep=2)
     assert sorted(path.name[:8] for path in tmp_path.iterdir()) == ["20250101", "20250102"]
+
+
+@dataclass(frozen=True)
+class SetClock(SystemClock):
+    """This machine's, while the target's and the seconds that pass stay what they are."""
+
+    by: list[timedelta]
+
+    def now(self) -> datetime:
+        return super().now() + self.by[-1]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    set_ = SetClock([timedelta(0)])
+
+    class Moment(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return set_.now().astimezone(tz)
+
+    monkeypatch.setattr(watch, "datetime", Moment)
+    return set_
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_what_begins_after_the_clock_was_set_is_seen(
+    env: dict[str, str], db: psycopg.Connection[Any], toy: Toy, clock: SetClock, hours: int
+) -> None:
+    view = LedgerView(env)
+    view.refresh(clock.now())
+    write_sync(db)
+    clock.by.append(timedelta(hours=hours))
+    began = clock.now() - timedelta(seconds=30)
+    view.refresh(began)
+    found = view.entry(toy.table, "incremental", began)
+    assert found is not None
+    assert found.committed == 7
+    assert view.line(toy.table, "incremental", began).seconds < 3_000
+    view.close()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_sync_under_way_when_the_clock_is_set_goes_on_to_be_seen(
+    db: psycopg.Connection[Any], toy: Toy, clock: SetClock, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(Plan("full", (toy.table,), 1, env=toy.env, root=toy.root), Console(), clock)
+    [track] = run.tracks
+    monkeypatch.setattr(track.supervisor, "begin", lambda: None)
+    track.begin()
+    write_sync(db)
+    clock.by.append(timedelta(hours=hours))
+    assert track.began is not None
+    run.view.refresh(track.began)
+    found = run.view.entry(toy.table, "incremental", track.began)
+    assert found is not None
+    assert run.view.line(toy.table, "incremental", track.began).seconds < 3_000
+    run.view.close()
+
+
+def write_sync(db: psycopg.Connection[Any]) -> None:
+    db.execute(
+        "INSERT INTO paralelo.sync (table_schema, table_name, stream, mode, status, rows_read, created_at, updated_at)"
+        " VALUES ('public', 'toy', 'toy', 'incremental', 'running', 7, clock_timestamp(), clock_timestamp())"
+    )

@@ -64,6 +64,30 @@ def test_a_run_that_gave_no_sign_for_long_is_gone(held: Toy) -> None:
     assert runlock.prove_gone(held.table, "full", held.root, held.env).gone
 
 
+def test_a_dead_run_does_not_block_its_table_until_the_time_that_a_wrong_clock_gave_it(held: Toy) -> None:
+    dead, ages = beat(held, -3_600), dict[str, float]()
+    assert runlock.prove_gone(held.table, "full", held.root, held.env, ages=ages).ask_again > 0
+    assert not runlock.prove_gone(held.table, "full", held.root, held.env, ages=ages).gone
+    ages = {run: age - runlock.QUIET_SECONDS for run, age in ages.items()}  # as long ago as it is asked again
+    proof = runlock.prove_gone(held.table, "full", held.root, held.env, ages=ages)
+    assert proof.gone
+    assert proof.dead == {systemdb.plain(dead)}
+    state_id = held.table.state_id("full", "dev")
+    assert runlock.release(state_id, datetime.now(timezone.utc), held.root, held.env, proof.dead).wait(timeout=120) == 0
+    assert states(held) == ["FAIL"]
+
+
+def test_a_run_whose_clock_is_ahead_lives_as_long_as_its_heart_beats(held: Toy) -> None:
+    beat(held, -60)
+    ages = dict[str, float]()
+    runlock.prove_gone(held.table, "full", held.root, held.env, ages=ages)
+    with sqlite3.connect(held.root / ".meltano" / "meltano.db") as database:
+        ahead = datetime.now(timezone.utc) + timedelta(seconds=60 + runlock.QUIET_SECONDS)
+        database.execute("UPDATE runs SET last_heartbeat_at = ?", [f"{ahead:%F %T}.000000"])
+    ages = {run: age - runlock.QUIET_SECONDS for run, age in ages.items()}
+    assert not runlock.prove_gone(held.table, "full", held.root, held.env, ages=ages).gone
+
+
 def test_whoever_waits_for_the_lock_does_not_hold_it_nor_does_another_database(
     held: Toy, db: psycopg.Connection[Any]
 ) -> None:
@@ -117,7 +141,7 @@ def test_a_lock_is_released_for_the_dead_alone(held: Toy) -> None:
     mine = beat(held, 0)
     state_id, now = held.table.state_id("full", "dev"), datetime.now(timezone.utc)
     earlier = now - timedelta(hours=1)
-    assert runlock.release(state_id, earlier, held.root, held.env, [mine]).wait(timeout=120) == 0
+    assert runlock.release(state_id, earlier, held.root, held.env).wait(timeout=120) == 0
     assert states(held) == ["RUNNING"] * 3, "they began after the proof"
     assert runlock.release(state_id, now, held.root, held.env, [mine]).wait(timeout=120) == 0
     assert states(held) == ["FAIL", "RUNNING", "FAIL"]
