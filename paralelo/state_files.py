@@ -7,8 +7,9 @@ state, and every later run fails on it. Layout and names are the same, so `file:
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,6 +42,17 @@ class AtomicFileStateStoreManager(LocalFilesystemStateStoreManager):  # type: ig
         except OSError as error:  # of one with a number Meltano tells the number alone
             raise OSError(f"{self.get_state_path(state_id)} cannot be read: {error.strerror}") from error
         return found
+
+    def is_locked(self, state_id: str) -> bool:
+        """Whether somebody reads or writes the state now. A lock of the future is a dead run's, from before the clock
+        was put back: it would hold until the clock is there again."""
+        locked: bool = super().is_locked(state_id)
+        path = Path(self.get_lock_path(state_id))
+        with suppress(FileNotFoundError):
+            if locked and float(path.read_text(encoding="utf-8")) > time.time() + self.lock_timeout_seconds:
+                path.unlink()
+                return False
+        return locked
 
     @contextmanager
     def get_reader(self, path: str) -> Generator[TextIO, None, None]:

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def test_a_state_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monkey
     with store.acquire_lock(STATE_ID, retry_seconds=1):
         store.set(state(1))
     assert len(done) > 0
+
+
+def test_a_lock_that_a_dead_run_left_before_the_clock_was_put_back_holds_nobody_up(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    with store.acquire_lock(STATE_ID, retry_seconds=1):
+        assert store.is_locked(STATE_ID)
+        Path(store.get_lock_path(STATE_ID)).write_text(str(time.time() + 3_600))
+        assert not store.is_locked(STATE_ID)
+        Path(store.get_lock_path(STATE_ID)).write_text(str(time.time() + 5))
+        assert store.is_locked(STATE_ID), "of a machine whose clock is a little ahead"
 
 
 @pytest.mark.parametrize("name", ["state", "a folder", "a#b?c", "[ação]"])
