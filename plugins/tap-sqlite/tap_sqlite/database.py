@@ -46,6 +46,7 @@ class Database:
             _check_nobody_writes(self.path)
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         self.real = self.path.resolve()
+        self._is_held = False
         address = f"file:{quote(str(self.real))}?{mode}"
         found = _device_and_inode(self.path)
         try:
@@ -64,6 +65,9 @@ class Database:
             raise self.damaged("its end is cut off")
         self.inode = found[1]
         """Of the file that is open, whatever stands at its path by now."""
+        self._as_found = self._stamp()
+        # Beside a WAL a checkpoint writes to the file, as it may.
+        self._is_held = immutable or self.value("PRAGMA journal_mode") != "wal"
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Every row of a small result."""
@@ -90,7 +94,9 @@ class Database:
             with self._connection.cursor() as cursor:
                 cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(rows)})
                 with _answer(cursor, sql, values) as reader:
-                    yield from reader
+                    for batch in reader:
+                        self._check_untouched()
+                        yield batch
         except DriverError as error:
             raise self._told(error, "reading failed") from error
         except pa.ArrowException as error:
@@ -121,11 +127,29 @@ class Database:
     def _all(self, sql: str, values: Sequence[Any]) -> tuple[list[pa.RecordBatch], pa.Schema]:
         try:
             with self._connection.cursor() as cursor, _answer(cursor, sql, values) as reader:
-                return list(reader), reader.schema
+                found = list(reader), reader.schema
         except DriverError as error:
             raise self._told(error, "reading failed") from error
         except OSError as error:
             raise self._stream_error(error) from error
+        self._check_untouched()
+        return found
+
+    def _check_untouched(self) -> None:
+        """Raise SourceUnreachable where the file was written to although a read lock is held: pages of two moments, or
+        of two files, would be read as one."""
+        if self._is_held and self._stamp() not in (self._as_found, None):
+            raise SourceUnreachable(
+                f"{self.path}: something that heeds no locks wrote to it while it was read (cp does): run again"
+            )
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """When the open file was last written to, and its size; None where its path leads elsewhere by now."""
+        try:
+            found = self.real.stat()
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_size) if found.st_ino == self.inode else None
 
     def _stream_error(self, error: OSError) -> SyncError:
         """Told apart by words: the stream carries no codes."""

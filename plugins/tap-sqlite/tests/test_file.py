@@ -64,6 +64,30 @@ except ConfigurationError as error:
     assert (run.returncode, "the file is damaged" in run.stdout) == (0, True), run.stderr
 
 
+@pytest.mark.parametrize("immutable", [False, True])
+def test_what_is_copied_over_the_file_while_it_is_read_is_told(immutable: bool, file: Callable[..., Path]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, 1) for i in range(5000)]})
+    other = file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, 2) for i in range(5000)]}, name="b.db")
+    database = Database(path, immutable=immutable)
+    assert database.value("SELECT n FROM t LIMIT 1") == 1
+    path.write_bytes(other.read_bytes())
+    os.utime(path, (1_000_000_000, 1_000_000_000))  # as `cp -p` leaves it
+    for read in (lambda sql: database.value(sql), lambda sql: list(database.batches(sql, (), 10))):
+        with pytest.raises(SourceUnreachable, match="something that heeds no locks wrote to it"):
+            read("SELECT n FROM t ORDER BY id DESC")
+    database.close()
+
+
+def test_a_file_that_is_moved_over_the_open_one_is_none_of_its_business(file: Callable[..., Path]) -> None:
+    path = file("CREATE TABLE t (id INTEGER PRIMARY KEY, n INT)", {"t": [(i, 1) for i in range(5000)]})
+    database = Database(path)
+    file("CREATE TABLE t (n INT)", {"t": [(2,)]}, name="b.db").replace(path)
+    assert database.rows("SELECT count(*), max(n) FROM t") == [(5000, 1)]
+    path.unlink()
+    assert database.rows("SELECT count(*), max(n) FROM t") == [(5000, 1)]
+    database.close()
+
+
 @pytest.mark.parametrize(("whole", "words"), [(False, "its end is cut off"), (True, "in the order of its key")])
 def test_the_end_of_a_file_that_is_cut_off_is_no_row_of_zeros(
     whole: bool, words: str, file: Callable[..., Path], tap: Callable[..., Any]
