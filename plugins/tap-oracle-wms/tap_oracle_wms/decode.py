@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from sync_rules.singer.source import arrow_schema
 from tap_oracle_wms.broken_text import mended
 from tap_oracle_wms.errors import BadAnswer, Passing
 from tap_oracle_wms.fields import Part, WireField
-from tap_oracle_wms.patient import Losses, is_storable, patient_arrays, raw_text
+from tap_oracle_wms.patient import Losses, is_storable, number, patient_arrays, raw_text
 
 
 class Relation(msgspec.Struct, gc=False):
@@ -58,7 +58,7 @@ _WIRE_TYPES: dict[str, Any] = {
     "pk": int,
     "integer": int | None,
     "text": str | None,
-    "decimal": Decimal | None,
+    "decimal": Any,  # a number's digits become a Decimal; a text that msgspec made one of might be 1_000
     "boolean": bool | None,
     "datetime": str | None,
     "date": str | None,
@@ -99,7 +99,7 @@ class PageDecoder:
         # The interpreter lets one thread work at a time anyway, and a page's values as Python objects take many times
         # what its columns do: those of one page are held, not of one for each thread.
         self._one = threading.Lock()
-        self._fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
+        self._fast: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page, float_hook=Decimal)
         self._slow = msgspec.json.Decoder(_PatientPage)
         # Fields that every row so far had (None before the first), and those that a page had in none of its rows.
         self._always: set[str] | None = None
@@ -138,7 +138,7 @@ class PageDecoder:
             return self._decode_patiently(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise
-        except (ValueError, pa.ArrowTypeError, OverflowError):  # ArrowInvalid is a ValueError
+        except (ValueError, pa.ArrowTypeError, OverflowError, InvalidOperation):  # ArrowInvalid is a ValueError
             return self._decode_patiently(body)
         if page.results:
             self._check_gone(self._lacked)
@@ -220,8 +220,10 @@ def _array(part: Part, values: Sequence[Any]) -> pa.Array:
         return pa.array([raw_text(value) for value in values], kind)
     if part.field.kind in ("datetime", "date"):
         return pa.array(values, pa.string()).cast(kind)
-    if part.field.kind == "decimal" and not all(value is None or is_storable(value) for value in values):
-        raise ValueError("a number of too many digits")  # the patient way tells
+    if part.field.kind == "decimal":
+        values = [value if value is None or type(value) in (Decimal, int) else number(value) for value in values]
+        if not all(type(value) is not Decimal or is_storable(value) for value in values):
+            raise ValueError("a number of too many digits")  # the patient way tells
     if part.field.kind == "time":
         return pa.array([None if value is None else _clock(value) for value in values], kind)
     return pa.array(values, kind)

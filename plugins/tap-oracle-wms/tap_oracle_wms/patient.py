@@ -77,6 +77,19 @@ def _advice(entity: str, part: Part) -> str:
     return wider
 
 
+def number(value: object) -> Decimal:
+    """A number, or the text of one. Raises ValueError for what is none, such as 1_000, which Python would take too."""
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, bool) or not isinstance(text, (str, int, Decimal)):
+        raise ValueError("no number")
+    if isinstance(text, str) and not _NUMBER.fullmatch(text):
+        raise ValueError("the text of no number")
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:  # an exponent of twenty digits
+        raise ValueError("a number out of reach") from error
+
+
 def is_storable(number: Decimal) -> bool:
     """Whether its exponent is in reason. 1e-999999999, a few bytes of JSON, brings Arrow down; 1e999999999 as an
     integer takes all memory."""
@@ -97,7 +110,7 @@ def _parsed(raw: msgspec.Raw) -> Any:
     """The JSON value; a number as a Decimal, which keeps how it was written."""
     written = bytes(raw)
     if written[:1] in b"-0123456789":
-        return Decimal(written.decode())
+        return _decimal(written.decode())
     return msgspec.json.decode(written)
 
 
@@ -152,17 +165,13 @@ def _integer(value: Any) -> int:
 
 
 def _decimal(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
-        raise _Unfit
-    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
-        raise _Unfit  # Python would take 1_000 too
     try:
-        number = Decimal(value.strip() if isinstance(value, str) else value)
-    except InvalidOperation as error:
+        found = number(value)
+    except ValueError as error:
         raise _Unfit from error
-    if not is_storable(number):
+    if not is_storable(found):
         raise _Unfit
-    return number
+    return found
 
 
 def _moment(part: Part, value: Any, losses: Losses) -> datetime | date | time:

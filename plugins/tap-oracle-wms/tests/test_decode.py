@@ -275,7 +275,8 @@ def test_a_relations_key_that_is_a_number_keeps_its_digits(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["1e-999999999", "1e-2147483647", "1e999999999", "1e3000000", "1e80000000", "0e-999999"]
+    "number",
+    ["1e-999999999", "1e-2147483647", "1e999999999", "1e3000000", "1e80000000", "0e-999999", "1e99999999999999999999"],
 )
 @pytest.mark.parametrize("field", ["qty", "count", "line_set", "item_id"])
 def test_an_exponent_beyond_reason_is_refused(field: str, number: str) -> None:
@@ -286,10 +287,17 @@ def test_an_exponent_beyond_reason_is_refused(field: str, number: str) -> None:
             decoded(body)
 
 
-@pytest.mark.parametrize("field", ["count", "line_set"])
-def test_a_number_with_underscores_is_none(field: str) -> None:
+@pytest.mark.parametrize("field", ["qty", "count", "line_set"])
+@pytest.mark.parametrize("text", ["1_000", "\N{ARABIC-INDIC DIGIT ONE}", "Infinity"])
+def test_what_only_python_takes_for_a_number_is_none(text: str, field: str) -> None:
     with pytest.raises(DataRefused):
-        decoded([{**FULL, field: "1_000"}])
+        decoded([{**FULL, field: text}])
+
+
+@pytest.mark.parametrize("qty", [True, [1], {"a": 1}])
+def test_what_is_no_number_is_none(qty: object) -> None:
+    with pytest.raises(DataRefused):
+        decoded([{**FULL, "qty": qty}])
 
 
 def test_json_without_a_bottom_is_no_page() -> None:
