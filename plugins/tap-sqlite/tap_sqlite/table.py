@@ -18,7 +18,7 @@ from sync_rules.incremental import Clock, CursorPage, Window
 from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
 
 from tap_sqlite import values
-from tap_sqlite.catalog import ROWID_COLUMN, TableDescription
+from tap_sqlite.catalog import ROWID, ROWID_COLUMN, TableDescription
 from tap_sqlite.choices import Choices
 from tap_sqlite.cursors import Cursor, cursor_of
 from tap_sqlite.database import Database, MixedTypes
@@ -348,7 +348,8 @@ class SqliteTable:
     def _another_key(self) -> str:
         """What to set where the key is none to go by."""
         has_rowid = self.description.rowid is not None and self.description.column(ROWID_COLUMN) is None
-        return "set key_columns: " + ("[rowid]" if has_rowid else "[], which reads it in one pass")
+        rowid = ROWID if self.description.column(ROWID) is None else ROWID_COLUMN  # a column of its own comes first
+        return "set key_columns: " + (f"[{rowid}]" if has_rowid else "[], which reads it in one pass")
 
     def _key(self, found: Sequence[Any]) -> Key:
         for value in found:

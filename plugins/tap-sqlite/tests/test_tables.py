@@ -92,13 +92,15 @@ def test_a_key_that_is_null_or_twice_is_refused(key: str, file: Callable[..., Pa
         ("seen", "rowid", "has no rowid"),
         ("plain", "nothing", "which the table does not have"),
         ("measured", "m", "cannot be a key: it holds double precision; set key_columns: [rowid]"),
+        ("hidden", "rowid", "cannot be a key: it holds double precision; set key_columns: [_rowid]"),
         ("own", "v", "cannot be a key: it holds varbinary; set key_columns: [], which reads it in one pass"),
     ],
 )
 def test_a_key_that_cannot_be_had_is_refused_in_words(
     table: str, key: str, words: str, file: Callable[..., Path], tap: Callable[..., Any]
 ) -> None:
-    run = tap(file(KINDS + "CREATE TABLE measured (m REAL UNIQUE);"), tables=[table], key_columns=[key])
+    more = "CREATE TABLE measured (m REAL UNIQUE); CREATE TABLE hidden (rowid REAL);"
+    run = tap(file(KINDS + more), tables=[table], key_columns=[key])
     assert (run.code, run.of("BATCH"), words in run.log) == (2, [], True), run.log
 
 
