@@ -61,7 +61,7 @@ class TableStream(PagedStream):
         if not choices.key and natural and self.config.get("key_columns") is None:
             why = f"rows cannot be paged by the key ({natural})"
         if why:
-            self.logger.warning("%s: %s: read without a key, which cannot be resumed", description.name, why)
+            self.logger.warning("%s: %s: read without a key", description.name, why)
             table = self._table(description, replace(choices, key=(), guessed=False), connection)
         if not table.key:
             self._config["sync_limit_seconds"] = None  # cut short, it would begin anew, and be cut short again

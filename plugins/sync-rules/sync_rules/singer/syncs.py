@@ -82,8 +82,8 @@ class IncrementalPlan:
 
 def plan_full(source: Source, saved: FullBookmark | None, log: logging.Logger) -> FullPlan:
     """Go on from the saved bookmark, or begin a version."""
-    if saved is not None and not source.key and not saved.done:
-        log.info("%s: has no key, so the unfinished sync cannot be resumed and begins anew", source.name)
+    if not source.key:
+        log.warning("%s: is read in one pass, without a key: such a sync cannot be resumed", source.name)
     bookmark, reason = full.begin(saved, source.fingerprint, source.begin)
     log.info("%s: full sync, version %s %s", source.name, bookmark.version, reason)
     return FullPlan(bookmark, bool(source.key))

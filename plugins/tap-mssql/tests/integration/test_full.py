@@ -135,6 +135,7 @@ def test_a_table_without_a_key_is_read_whole(source: Any, table: Make) -> None:
     assert sorted(str(record["name"]) for record in run.records) == ["None", "a", "a"]
     assert run.of("SCHEMA")[0]["key_properties"] == []
     assert run.schema["x-paralelo"]["resumable"] is False
+    assert run.log.count("cannot be resumed") == 1
 
 
 def test_a_table_without_a_key_may_have_large_values(source: Any, table: Make) -> None:
@@ -217,6 +218,7 @@ def test_a_key_that_rows_cannot_be_paged_by_is_not_used(source: Any, table: Make
     run = source.tap(tables=["dbo.variants"])
     assert run.exit_code == 0, run.log
     assert "dbo.variants: rows cannot be paged by the key (code): read without a key" in run.log
+    assert run.log.count("cannot be resumed") == 1
     assert sorted(record["name"] for record in run.records) == ["a", "b"]
     assert source.tap(tables=["dbo.variants"], key_columns=["code"]).exit_code == 2
 
