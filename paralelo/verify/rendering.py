@@ -63,9 +63,9 @@ def masked(column: Column, text: str | None) -> str | None:
     return f"({_KINDS[column.family]})"
 
 
-def shown_key(column: Column, text: str | None, *, show_values: bool) -> str | None:
-    """A key's value as a report shows it."""
-    return text if show_values or column.family in _OPEN_KEYS else masked(column, text)
+def shown_key(column: Column, text: str | None) -> str | None:
+    """A key's value as a report shows it where values are masked."""
+    return text if column.family in _OPEN_KEYS else masked(column, text)
 
 
 def _decimal_text(value: Any) -> str:

@@ -370,13 +370,19 @@ def _whole(text: str | None) -> int:
 
 
 def _shown(table: TablePair, found: Difference, show: bool) -> Difference:
+    """The difference as a report has it: its values masked, unless they are to be shown."""
+    if show:
+        return found
     by_name = {column.target: column for column in table.columns}
-    hide: Callable[[str, str | None], str | None] = lambda name, text: text if show else masked(by_name[name], text)  # noqa: E731
     return replace(
         found,
-        key=tuple(shown_key(column, text, show_values=show) for column, text in zip(table.key, found.key, strict=True)),
+        key=tuple(shown_key(column, text) for column, text in zip(table.key, found.key, strict=True)),
         cells=tuple(
-            replace(cell, source=hide(cell.column, cell.source), target=hide(cell.column, cell.target))
+            replace(
+                cell,
+                source=masked(by_name[cell.column], cell.source),
+                target=masked(by_name[cell.column], cell.target),
+            )
             for cell in found.cells
         ),
     )

@@ -158,10 +158,11 @@ class Tally:
 
     def _tell(self, found: Compared) -> None:
         key = self.table.key
-        for kind, rows in (("missing", found.missing), ("extra", found.extra)):
-            for row in range(self._room(kind, rows.num_rows)):  # type: ignore[arg-type]  # the two are kinds
+        one_sided: tuple[tuple[Kind, pa.Table], ...] = (("missing", found.missing), ("extra", found.extra))
+        for kind, rows in one_sided:
+            for row in range(self._room(kind, rows.num_rows)):
                 cells = () if key else tuple(_one_sided(column, rows, row, kind) for column in self.table.columns)
-                self.differences.append(Difference(kind, self._key(rows, row), cells))  # type: ignore[arg-type]
+                self.differences.append(Difference(kind, self._key(rows, row), cells))
         for row in range(self._room("different", found.source.num_rows)):
             cells = tuple(
                 Cell(
