@@ -293,13 +293,12 @@ def _settled(source: Source, table: TablePair, options: Options) -> int | None:
     if not options.settle_seconds:
         return None
     zone = "utc" if table.cursor.family == "instant" else options.cursor_clock
-    now = datetime.fromisoformat(source.clock(zone)[:26])
-    return position(now - timedelta(seconds=options.settle_seconds))
+    return position(moment_of(source.clock(zone)) - timedelta(seconds=options.settle_seconds))
 
 
 def _now(source: Source) -> int:
     """The source's time now. Which of its clocks stamps the cursor may have been left unsaid: the later one."""
-    return max(position(datetime.fromisoformat(source.clock(zone)[:26])) for zone in ("local", "utc"))
+    return max(position(moment_of(source.clock(zone))) for zone in ("local", "utc"))
 
 
 def _few_unsettled(tally: Tally, rows: int) -> bool:
