@@ -214,7 +214,8 @@ class MssqlTable:
             f"{self.name}: it was altered, or another table took its name, while it was read; the next run begins anew"
         )
         try:
-            now = describe_one(self._connection, self._description.name)
+            with self._readers.one() as reader:  # the one used last: another may have been idle for too long
+                now = describe_one(reader.connection, self._description.name)
         except ConfigurationError as error:
             raise replaced from error
         if now.number != self._description.number or not {*self._queries.columns} <= {*now.columns}:
