@@ -125,7 +125,7 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
         if "cannot open database" in low:
             return NoDatabase(_no_database(server, database, user))
         if "login failed" not in low:  # before the session begins the server speaks its own language
-            return ConfigurationError(f"{server}: user {user} was not let in: {_short(text)}")
+            return NoDatabase(f"{server}: user {user} was not let in: {_short(text)}")
         if reason := re.search(r"(?:reason:|because) *(.+)", text, re.IGNORECASE):
             return ConfigurationError(f"{server}: login failed for user {user}: {_short(reason[1])}")
         # Of the two errors for a database that cannot be opened, mssql-python 1.16 tells the other: "Login failed".

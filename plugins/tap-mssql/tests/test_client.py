@@ -48,10 +48,11 @@ class Refusing:
     """
 
     state: ClassVar[tuple[str | None, ...]] = ()
+    words: ClassVar[str] = "Login failed for user 'sa'."
 
     def __init__(self, config: dict[str, Any]) -> None:
         if config["database"] != "master":
-            words = "[Microsoft][SQL Server]Login failed for user 'sa'."
+            words = f"[Microsoft][SQL Server]{self.words}"
             raise mssql_python.OperationalError(driver_error="Invalid authorization specification", ddbc_error=words)
 
     def rows(self, sql: str, values: list[str]) -> list[tuple[str]]:
@@ -84,6 +85,17 @@ def test_a_database_that_is_not_open_is_no_wrong_password(
     monkeypatch.setattr(Refusing, "state", state)
     with pytest.raises(error, match=words):
         client.connect({**CONFIG, "database": "X", "user": "sa"}, logging.getLogger())
+
+
+def test_a_server_of_another_language_is_asked_for_the_database_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the session begins it speaks the login's language."""
+    monkeypatch.setattr(Refusing, "words", "Falha de logon do usu\u00e1rio 'sa'.")
+    test_a_database_that_is_not_open_is_no_wrong_password(
+        monkeypatch, ("RECOVERING", "MULTI_USER", None), SourceUnreachable, "it is RECOVERING"
+    )
+    test_a_database_that_is_not_open_is_no_wrong_password(
+        monkeypatch, ("ONLINE", "MULTI_USER", "Latin1_General_BIN2"), ConfigurationError, "Falha de logon"
+    )
 
 
 @pytest.mark.parametrize("host", [".", "sql\\instance", "sql.invalid,1433", "a" * 64 + ".invalid"])
