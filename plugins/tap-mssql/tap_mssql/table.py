@@ -144,6 +144,11 @@ class MssqlTable:
                 choices.cursor,
                 gap,
             )
+        cut = [column.name for column in self._queries.key if column.lost_digits]
+        if choices.needs_cursor and cut:
+            log.warning(
+                "%s: rows whose key differs in the seventh digit of %s alone become one", self.name, ", ".join(cut)
+            )
         self._zone = clocks.zone_of(
             connection, description.name.quoted, self._queries.cursor, str(config["cursor_clock"])
         )

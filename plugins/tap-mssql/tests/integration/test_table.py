@@ -200,6 +200,16 @@ def test_a_cursor_that_may_leave_rows_behind_is_told(
     assert ("a row committed after a higher one was read is left to the next full sync" in caplog.text) == warned
 
 
+@pytest.mark.parametrize(("declared", "warned"), [("datetime2(7)", True), ("datetime2(6)", False)])
+def test_keys_that_may_become_one_are_told(
+    table: Make, opened: Any, caplog: pytest.LogCaptureFixture, declared: str, warned: bool
+) -> None:
+    """A full sync is refused where two did; an incremental one keeps the row that was changed last."""
+    table("dbo.measured", f"at {declared} NOT NULL PRIMARY KEY, mod_ts datetime2(7) NOT NULL")
+    opened("dbo.measured", sync_mode="incremental")
+    assert ("rows whose key differs in the seventh digit of at alone become one" in caplog.text) == warned
+
+
 def test_an_answer_without_columns_is_no_empty_page(source: Any) -> None:
     """It would be taken for the table's end."""
     connection = TapMssql(config=source.config).connection()
