@@ -93,7 +93,7 @@ def _measures_of(table: TablePair) -> tuple[Measure, ...]:
     for column in table.columns:
         # SQL Server counts no `text`, `ntext` or `image`; a value that is there has a length.
         large = column.family in ("text", "binary") and column.kind.length is None
-        here = number_of(column).source if large else bracket(column.source)
+        here = f"DATALENGTH({bracket(column.source)})" if large else bracket(column.source)
         found.append(Measure(column.target, "values", f"COUNT_BIG({here})", f"count({quote(column.target)})"))
         found.extend(_sums(column))
     folded = f"SUM(CAST(({ROW} * {ROW}) % {PRIME} AS bigint))"
