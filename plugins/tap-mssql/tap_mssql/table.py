@@ -213,7 +213,7 @@ class MssqlTable:
         """Raise SourceChanged for a table that is not the one the sync began with: pages may be of both.
 
         Warn where fewer rows came than the catalog counts, then and now: it counts those that a policy hides, too. Few
-        logins are told of a policy. In a table in use some rows are deleted before they are read.
+        logins are told of a policy.
         """
         replaced = SourceChanged(
             f"{self.name}: it was altered, or another table took its name, while it was read; the next run begins anew"
@@ -228,8 +228,8 @@ class MssqlTable:
         counted = min(bookmark.estimate or 0, now.rows or 0)
         if bookmark.rows < counted * _LEAST_SHARE:
             self._log.warning(
-                "%s: %d rows came where the catalog counts %d: a security policy may hide rows from this login, and"
-                " those count as deleted",
+                "%s: %d rows came where the catalog counts %d: unless the others were deleted before they were read, a"
+                " security policy may hide them from this login, and they count as deleted",
                 self.name,
                 bookmark.rows,
                 counted,
