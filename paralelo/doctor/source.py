@@ -142,7 +142,7 @@ def _table(connection: Connection, table: Table) -> Iterator[Finding]:
     found = [
         *_indexes(check, table, looked, chosen.key, chosen.cursor),
         *_collations(check, looked, chosen.key),
-        *_policies(check, hidden.policies(connection, description.name)),
+        *_hidden(check, hidden.doubts(connection, description.name)),
     ]
     yield from found
     if not found:
@@ -166,10 +166,9 @@ def _indexes(check: str, table: Table, looked: Looked, key: Sequence[str], curso
         yield warning(check, f"no index begins with the cursor {cursor}: each incremental sync scans the table", fix)
 
 
-def _policies(check: str, policies: Sequence[str]) -> Iterator[Finding]:
-    for policy in policies:
-        fix = "have the policy let this login see every row"
-        yield warning(check, f"the security policy {policy} filters its rows: those it hides count as deleted", fix)
+def _hidden(check: str, doubts: Sequence[str]) -> Iterator[Finding]:
+    for doubt in doubts:
+        yield warning(check, doubt, "have the policy let this login see every row, or grant it UNMASK")
 
 
 def _collations(check: str, looked: Looked, key: Sequence[str]) -> Iterator[Finding]:

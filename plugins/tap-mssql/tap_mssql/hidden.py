@@ -15,6 +15,12 @@ from tap_mssql.client import Connection
 from tap_mssql.discovery import TableName, optional
 
 _MASKED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.is_masked = 1"
+_MASKED_ELSEWHERE = """
+SELECT s.name, o.name, c.name
+FROM sys.columns c JOIN sys.objects o ON o.object_id = c.object_id JOIN sys.schemas s ON s.schema_id = o.schema_id
+WHERE c.is_masked = 1 AND OBJECTPROPERTY(OBJECT_ID(?), 'IsView') = 1
+"""
+"""What a view reads is told only to those who may see the database's definitions."""
 _COMPUTED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.is_computed = 1"
 _ENCRYPTED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.encryption_type IS NOT NULL"
 _MAY_UNMASK = (
@@ -31,13 +37,25 @@ WHERE p.is_enabled = 1 AND d.predicate_type_desc = 'FILTER' AND d.target_object_
 def check(connection: Connection, table: TableName, columns: Sequence[str], log: logging.Logger) -> None:
     """Raise ConfigurationError for what this login gets masked or encrypted; warn of a policy that may hide rows."""
     refuse(connection, table, columns)
-    for policy in policies(connection, table):
-        log.warning("%s: the security policy %s filters its rows: those it hides count as deleted", table, policy)
+    for doubt in doubts(connection, table):
+        log.warning("%s: %s", table, doubt)
 
 
-def policies(connection: Connection, table: TableName) -> list[str]:
-    """The security policies that filter the table's rows, as far as this login may know of them."""
-    return _named(connection, _FILTERED, table)
+def doubts(connection: Connection, table: TableName) -> list[str]:
+    """What may keep rows or values from this login, as far as it may know of it."""
+    found = [
+        f"the security policy {policy} filters its rows: those it hides count as deleted"
+        for policy in _named(connection, _FILTERED, table)
+    ]
+    elsewhere = optional(connection, _MASKED_ELSEWHERE, [table.quoted], quietly=True)
+    masked = [
+        f"{schema}.{name}.{column}"
+        for schema, name, column in elsewhere
+        if not _may_unmask(connection, TableName(schema, name), column)
+    ]
+    if masked:
+        found.append(f"masks are copied instead of values where this view reads {', '.join(masked)}")
+    return found
 
 
 def refuse(connection: Connection, table: TableName, columns: Sequence[str]) -> None:

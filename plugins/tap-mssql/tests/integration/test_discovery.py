@@ -271,6 +271,8 @@ class Hiding:
 
     def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
         del table
+        if "IsView" in sql:
+            return []
         if "is_masked" in sql:
             return [("CPF",)]
         if "HAS_PERMS_BY_NAME" in sql:  # of a column it takes the plain name: one in brackets is none
@@ -294,6 +296,23 @@ def test_a_login_that_may_unmask_reads_it(unmask: tuple[int | None, ...], caplog
     assert "the security policy by_region filters its rows" in caplog.text
 
 
+@pytest.mark.parametrize("unmask", [0, 1])
+def test_a_view_that_may_read_what_is_masked_is_told(caplog: pytest.LogCaptureFixture, unmask: int) -> None:
+    """Its columns are not listed as masked."""
+    answers = {"IsView": [("dbo", "people", "CPF")], "HAS_PERMS_BY_NAME": [(unmask, None, None)]}
+
+    class Viewing:
+        def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
+            del values, table
+            return next((answer for words, answer in answers.items() if words in sql), [])
+
+    server: Any = Viewing()
+    hidden.check(server, TableName("dbo", "v"), ["id"], logging.getLogger())
+    assert ("dbo.v: masks are copied instead of values where this view reads dbo.people.CPF" in caplog.text) == (
+        not unmask
+    )
+
+
 class Keeping:
     """A server with a masked, a computed and an encrypted column, as its catalog lists them."""
 
@@ -302,6 +321,8 @@ class Keeping:
 
     def rows(self, sql: str, values: Sequence[Any] = (), *, table: str = "catalog") -> list[tuple[Any, ...]]:
         del values, table
+        if "IsView" in sql:
+            return []
         kinds = {"is_masked": self._masked, "is_computed": "initials", "encryption_type": "salary"}
         return [(name,) for kind, name in kinds.items() if kind in sql and name]
 
