@@ -143,7 +143,7 @@ class TableDescription:
     columns: tuple[SqlColumn, ...]
     indexes: tuple[Index, ...] = ()
     rows: int | None = None
-    number: int | None = None
+    number: str | None = None
 
     def column(self, name: str) -> SqlColumn | None:
         """The column of that name, by its exact spelling, else whatever the case."""
@@ -188,7 +188,7 @@ def describe(
     """The wanted tables, or all of the given schemas, or all. Raises ConfigurationError for one that is not there."""
     columns: dict[TableName, list[SqlColumn]] = {}
     views: set[TableName] = set()
-    numbers: dict[TableName, int | None] = {}
+    numbers: dict[TableName, str | None] = {}
     listed, standard = _columns(connection, wanted, schemas)
     for schema, table, kind, name, base, length, precision, scale, nullable, collation, number in listed:
         if table in _SYSTEM_TABLES or schema.lower() in _SYSTEM_SCHEMAS or _GRAPH_INTERNAL.fullmatch(name):
@@ -212,7 +212,7 @@ def describe(
         if any(one.name == name for one in members):
             raise ConfigurationError(f"{owner}: the server lists its column {name} twice, and not as the same")
         members.append(column)
-        numbers[owner] = number
+        numbers[owner] = None if number is None else str(number)  # some servers have other kinds of numbers
         if kind.strip() == "V":
             views.add(owner)
     there = {_folded(name) for name in columns}
