@@ -170,6 +170,8 @@ def test_connecting(error: Exception, exit_code: int, words: str) -> None:
         (snapshot("because the ALTER DATABASE command which enables it has not finished yet."), 3, "altered"),
         (snapshot("because the database did not allow snapshot isolation when it started"), 3, "altered"),
         (theirs("42000", "Transaction aborted when accessing versioned row in table 'dbo.t'.", 3958), 3, "tempdb"),
+        (theirs("42000", "Transaction is rolled back when accessing version store.", 3966), 3, "tempdb"),
+        (theirs("42000", "Insufficient space in tempdb to hold row versions.", 3967), 3, "tempdb"),
         (theirs("HY000", "Cannot continue the execution because the session is in the kill state.", 596), 3, "killed"),
         (theirs("HYT00", "Lock request time out period exceeded.", 1222), 3, "LOCK_TIMEOUT"),
         (
