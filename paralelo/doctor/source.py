@@ -168,7 +168,7 @@ def _indexes(check: str, table: Table, looked: Looked, key: Sequence[str], curso
 
 def _hidden(check: str, doubts: Sequence[str]) -> Iterator[Finding]:
     for doubt in doubts:
-        yield warning(check, doubt, "have the policy let this login see every row, or grant it UNMASK")
+        yield warning(check, doubt, "exempt this login from the policy, grant it UNMASK, or mend the view")
 
 
 def _collations(check: str, looked: Looked, key: Sequence[str]) -> Iterator[Finding]:

@@ -21,6 +21,10 @@ FROM sys.columns c JOIN sys.objects o ON o.object_id = c.object_id JOIN sys.sche
 WHERE c.is_masked = 1 AND OBJECTPROPERTY(OBJECT_ID(?), 'IsView') = 1
 """
 """What a view reads is told only to those who may see the database's definitions."""
+_DIRTY = """
+SELECT 1 FROM sys.sql_modules m WHERE m.object_id = OBJECT_ID(?)
+  AND (UPPER(m.definition) LIKE '%NOLOCK%' OR UPPER(m.definition) LIKE '%READUNCOMMITTED%')
+"""
 _COMPUTED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.is_computed = 1"
 _ENCRYPTED = "SELECT c.name FROM sys.columns c WHERE c.object_id = OBJECT_ID(?) AND c.encryption_type IS NOT NULL"
 _MAY_UNMASK = (
@@ -42,7 +46,7 @@ def check(connection: Connection, table: TableName, columns: Sequence[str], log:
 
 
 def doubts(connection: Connection, table: TableName) -> list[str]:
-    """What may keep rows or values from this login, as far as it may know of it."""
+    """Why what this login reads may not be what is there, as far as it may know of it."""
     found = [
         f"the security policy {policy} filters its rows: those it hides count as deleted"
         for policy in _named(connection, _FILTERED, table)
@@ -55,6 +59,8 @@ def doubts(connection: Connection, table: TableName) -> list[str]:
     ]
     if masked:
         found.append(f"masks are copied instead of values where this view reads {', '.join(masked)}")
+    if _named(connection, _DIRTY, table):
+        found.append("its definition says NOLOCK, which skips rows, meets others twice and reads what is not committed")
     return found
 
 

@@ -313,6 +313,24 @@ def test_a_view_that_may_read_what_is_masked_is_told(caplog: pytest.LogCaptureFi
     )
 
 
+@pytest.mark.parametrize(("hint", "told"), [(" WITH (NoLock)", True), ("", False)])
+def test_a_view_that_reads_what_is_not_committed_is_told(
+    source: Any, table: Any, caplog: pytest.LogCaptureFixture, hint: str, told: bool
+) -> None:
+    """Its own hint has the last word, whatever isolation is set."""
+    table("dbo.dirty", "id int NOT NULL PRIMARY KEY")
+    source.execute("DROP VIEW IF EXISTS dbo.hasty", f"CREATE VIEW dbo.hasty AS SELECT id FROM dbo.dirty{hint}")
+    opened = connect(TapMssql(config=source.config).config, logging.getLogger())
+    try:
+        hidden.check(opened, TableName("dbo", "hasty"), ["id"], logging.getLogger())
+        hidden.check(opened, TableName("dbo", "dirty"), ["id"], logging.getLogger())
+    finally:
+        opened.close()
+        source.execute("DROP VIEW dbo.hasty")
+    assert ("dbo.hasty: its definition says NOLOCK" in caplog.text) == told
+    assert "dbo.dirty: " not in caplog.text
+
+
 class Keeping:
     """A server with a masked, a computed and an encrypted column, as its catalog lists them."""
 
