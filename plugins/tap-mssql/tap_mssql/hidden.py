@@ -1,7 +1,8 @@
 """What the server hides from this login and never says: masked values, encrypted ones, filtered rows.
 
 A mask looks like a value: copied, it would replace the right one, and a comparison that reads with the same login
-would find both sides equal. Rows that a security policy filters would be taken for deleted ones.
+would find both sides equal. Rows that a security policy filters would be taken for deleted ones, and a view's own
+NOLOCK reads others than are there.
 """
 
 from __future__ import annotations
