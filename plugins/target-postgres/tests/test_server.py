@@ -269,6 +269,31 @@ def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, fe
     db.execute("DROP TABLESPACE IF EXISTS slow")
 
 
+# SPEC A6
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE STATISTICS theirs.together ON name, status FROM things",
+        "CREATE INDEX by_half ON things (theirs.half(status))",
+        "CREATE POLICY few ON things USING (theirs.half(status) = 1); ALTER TABLE things ENABLE ROW LEVEL SECURITY",
+    ],
+    ids=lambda made: made.split()[1].lower(),
+)
+def test_what_the_role_may_not_make_again_makes_it_merge(config: Any, db: Db, feed: Feed, made: str) -> None:
+    db.execute("DROP ROLE IF EXISTS loader; CREATE ROLE loader LOGIN PASSWORD 'loader'")
+    db.execute(f"GRANT ALL ON DATABASE {db.info.dbname} TO loader; GRANT ALL ON SCHEMA public TO loader")
+    ordinary = {**config, "user": "loader", "password": "loader"}
+    sync(ordinary, feed, things(*range(1, 11)), 1)
+    db.execute("CREATE SCHEMA theirs")
+    db.execute("CREATE FUNCTION theirs.half(integer) RETURNS integer IMMUTABLE LANGUAGE sql AS 'SELECT $1 / 2'")
+    db.execute(made)  # type: ignore[arg-type]
+    sync(ordinary, feed, things(*range(2, 13)), 2)
+    assert (ids(db), last_sync(db, "activation")) == (list(range(2, 13)), ("merge",))
+    with pytest.raises(ConfigurationError, match="permission denied for schema theirs"):
+        sync(ordinary, feed, things(*range(2, 13)), 3, activation="swap")
+    db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
+
+
 @pytest.mark.parametrize("mode", ["full", "incremental"])
 def test_a_role_that_is_not_shown_all_rows_is_refused(config: Any, db: Db, feed: Feed, mode: str) -> None:
     """It would take the rest for rows that are missing, and a shrunken table for a whole one."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from sync_rules.exits import TableInUse
+import psycopg
+from sync_rules.exits import ConfigurationError, TableInUse
 
 from target_postgres import catalog, ledger
 from target_postgres.activation import checks, dependents, proof
@@ -14,6 +15,7 @@ from target_postgres.activation.prepare import prepare
 from target_postgres.activation.statistics import gathered_beside
 from target_postgres.activation.swap import Unswappable, swap, wait_for_snapshots
 from target_postgres.connection import Connection
+from target_postgres.errors import tell
 from target_postgres.full import FullLoad
 from target_postgres.ledger import Outcome
 from target_postgres.shape import changes
@@ -84,11 +86,12 @@ def _take_effect(connection: Connection, load: FullLoad, staged: int, *, known: 
         if live is not None:
             wait_for_snapshots(connection, job, ready.xact)
         swap(connection, job, sync, ready.indexes, ready.signature)
-    except TableInUse as error:
-        if not may_merge:
+    except (TableInUse, psycopg.Error) as error:
+        why = tell(error, str(job.live)) if isinstance(error, psycopg.Error) else error
+        if not may_merge or not isinstance(why, TableInUse | ConfigurationError):
             raise
-        # A reader that is never done keeps every swap off, and no merge.
-        logger.info("%s; merged, not swapped", str(error).partition(";")[0])
+        # A reader that is never done, or a right that the role lacks, keeps every swap off, and no merge.
+        logger.info("%s; merged, not swapped", str(why).partition(";")[0])
         return _merge(connection, load, staged)
     return ready.outcome
 
