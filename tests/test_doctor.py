@@ -300,6 +300,16 @@ def test_a_disk_that_is_nearly_full_is_told(
     assert {one.level for one in machine.disk(tmp_path, {})} == {level}
 
 
+@pytest.mark.parametrize(
+    ("published", "ledger", "levels"), [(True, False, ["warning"]), (True, True, []), (False, False, [])]
+)
+def test_a_publication_of_all_tables_is_told_before_the_ledger_is_there(
+    published: bool, ledger: bool, levels: list[str]
+) -> None:
+    found = target._publications({"all_published": published, "ledger_there": ledger})
+    assert [one.level for one in found] == levels
+
+
 def test_a_slot_that_nobody_reads_and_a_target_without_room_are_told(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

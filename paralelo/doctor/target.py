@@ -96,8 +96,19 @@ def _rights(connection: progress.Connection, schema: str) -> Iterator[Finding]:
         missing.append((f"{role} may not create temporary tables", f"GRANT TEMPORARY ON DATABASE ... TO {role}"))
     for said, fix in missing:
         yield problem("target rights", said, fix)
+    yield from _publications(found)
     if not missing:
         yield ok("target rights", f"{role} may create in {schema} and keep the ledger")
+
+
+def _publications(found: Mapping[str, Any]) -> Iterator[Finding]:
+    """One of all tables has the ledger's, too, from the first sync on."""
+    if found["all_published"] and not found["ledger_there"]:
+        yield warning(
+            "publications",
+            "one is FOR ALL TABLES: subscribers stop at the first row of the ledger, which they do not have",
+            "after the first sync has begun: pg_dump --schema-only -n paralelo, and run that at each of them",
+        )
 
 
 def _table(connection: progress.Connection, schema: str, table: Table) -> Iterator[Finding]:

@@ -19,7 +19,8 @@ SELECT current_user AS role,
            AND coalesce(has_schema_privilege(to_regnamespace(quote_ident(%(schema)s)), 'USAGE'), false) AS schema_usable,
        to_regnamespace('paralelo') IS NOT NULL AS ledger_there,
        coalesce(has_schema_privilege(to_regnamespace('paralelo'), 'CREATE'), false)
-           AND coalesce(has_schema_privilege(to_regnamespace('paralelo'), 'USAGE'), false) AS ledger_usable
+           AND coalesce(has_schema_privilege(to_regnamespace('paralelo'), 'USAGE'), false) AS ledger_usable,
+       EXISTS (SELECT FROM pg_catalog.pg_publication WHERE puballtables) AS all_published
 
 -- name: table_rights
 SELECT c.oid::bigint AS oid,
