@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from sync_rules.exits import ConfigurationError
 
@@ -48,18 +50,27 @@ def schedules(root: Path, settings: Mapping[str, str] | None = None) -> list[Sch
     of an hour. Where no source has any, nothing is known yet and none is left out.
     """
     contents = [project.main_file(root), *project.files(root)]
-    found = []
-    for content in contents:
-        for entry in content.get("schedules") or []:
-            interval = _ALIASES.get(entry.get("interval", ""), entry.get("interval", ""))
-            if entry.get("job") and interval and interval not in ("@once", "@manual", "@none"):
-                env = tuple((str(name), str(value)) for name, value in (entry.get("env") or {}).items())
-                found.append(Schedule(entry["name"], interval, entry["job"], env))
+    try:
+        found = [one for content in contents for one in map(_schedule, content.get("schedules") or []) if one]
+    except (AttributeError, KeyError, TypeError) as error:
+        told = "a schedule in meltano.yml or below extract/ is not as the others are"
+        raise ConfigurationError(f"{told}, with a name, an interval and a job: {error}") from error
+    if twice := [name for name, count in Counter(schedule.name for schedule in found).items() if count > 1]:
+        raise ConfigurationError(f"two schedules are called {twice[0]}, and only one of them would run: rename one")
     tables = project.tables(root)
     away = {job for table in tables if not table.configured(settings or {}) for job in table.jobs.values()}
     if settings is None or not any(table.configured(settings) for table in tables):
         return found
     return [schedule for schedule in found if schedule.job not in away]
+
+
+def _schedule(entry: Mapping[str, Any]) -> Schedule | None:
+    """A schedule that runs a job at a time, as a file has it; None for another."""
+    interval = str(entry.get("interval") or "")
+    if not entry.get("job") or interval in ("", "@once", "@manual", "@none"):
+        return None
+    env = tuple((str(name), str(value)) for name, value in (entry.get("env") or {}).items())
+    return Schedule(str(entry["name"]), _ALIASES.get(interval, interval), str(entry["job"]), env)
 
 
 def environment(root: Path, name: str) -> dict[str, str]:

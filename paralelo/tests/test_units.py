@@ -122,6 +122,24 @@ def test_a_schedules_settings_are_read(tmp_path: Path) -> None:
     assert units.schedules(tmp_path) == [units.Schedule("x", "0 0 * * *", "j", (("A", "1"),))]
 
 
+@pytest.mark.parametrize(
+    "written", ["[{interval: '@daily', job: j}]", "[{name: x, interval: '@daily', job: j, env: [a]}]", "{a: b}", "[x]"]
+)
+def test_a_schedule_that_is_none_is_a_setting_to_mend(tmp_path: Path, written: str) -> None:
+    (tmp_path / "extract").mkdir()
+    (tmp_path / "meltano.yml").write_text(f"schedules: {written}")
+    with pytest.raises(ConfigurationError, match="a schedule in"):
+        units.schedules(tmp_path)
+
+
+def test_of_two_schedules_of_one_name_none_is_lost_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "extract").mkdir()
+    (tmp_path / "meltano.yml").write_text("schedules: [{name: x, interval: '@daily', job: j}]")
+    (tmp_path / "extract" / "t.meltano.yml").write_text("schedules: [{name: x, interval: '@hourly', job: k}]")
+    with pytest.raises(ConfigurationError, match="two schedules are called x"):
+        units.schedules(tmp_path)
+
+
 def test_units_of_no_schedule_any_more_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "paralelo-gone.timer").touch()
     assert units_command.main(["--to", str(tmp_path)]) == 0
