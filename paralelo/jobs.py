@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -119,6 +120,11 @@ def start(
     command = [str(meltano()), "run", *(["--force"] if force else []), job]
     # Meltano keeps an unredacted copy of its log below the user's state folder: it goes where we can remove it.
     (root / SCRATCH).mkdir(parents=True, exist_ok=True)
+    # As `make setup` leaves it, also where somebody tidied up since: plugins' settings go there, passwords and all.
+    settings = root / ".meltano" / "run"
+    settings.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # another user's: theirs to close
+        settings.chmod(0o700)
     scratch = Path(tempfile.mkdtemp(prefix=f"{owner()}-", dir=root / SCRATCH))
     environ = {
         # Meltano cannot start a plugin without one, and a bare environment has none.

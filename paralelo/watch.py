@@ -111,6 +111,8 @@ class LedgerView:
             return
         self.trouble = ""
         self._entries = shots.by_table(entries)
+        # Of the newest syncs alone: a monitor runs for months, and sees a new one every few minutes.
+        self._history = {entry.sync_id: self._history.get(entry.sync_id, []) for entry in entries}
         for entry in entries:
             self._remember(entry)
 
@@ -135,7 +137,7 @@ class LedgerView:
         return ledger.unanswered(self.patience)
 
     def _remember(self, entry: Progress) -> None:
-        kept = self._history.setdefault(entry.sync_id, [])
+        kept = self._history[entry.sync_id]
         kept.append(entry)
         while len(kept) > 2 and entry.now and kept[1].now and entry.now - kept[1].now > self.window:
             kept.pop(0)

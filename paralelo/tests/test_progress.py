@@ -10,6 +10,7 @@ import pytest
 from sync_rules.exits import ConfigurationError
 
 from paralelo import progress
+from paralelo.watch import LedgerView
 
 
 @pytest.mark.usefixtures("db")
@@ -42,3 +43,17 @@ def test_a_table_is_covered_by_syncs_that_took_effect_alone(env: dict[str, str],
         )
     with progress.connect(env) as connection:
         assert progress.covered(connection)["public", "toy"].covered_until == began[1]
+
+
+def test_of_a_sync_that_is_not_the_newest_any_more_a_monitor_keeps_nothing(
+    env: dict[str, str], db: psycopg.Connection[Any]
+) -> None:
+    view = LedgerView(env)
+    for _ in range(5):
+        db.execute(
+            "INSERT INTO paralelo.sync (table_schema, table_name, stream, mode, status)"
+            " VALUES ('public', 'toy', 'toy', 'incremental', 'running')"
+        )
+        view.refresh(datetime.now(timezone.utc))
+    assert len(view._history) == 1
+    view.close()

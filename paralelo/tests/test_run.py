@@ -242,12 +242,14 @@ def test_no_secret_and_no_row_value_in_anything_a_run_wrote(toy: Toy, db: psycop
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 seen.append(" ".join(process.cmdline()))
+        seen.append(f"mode {(toy.root / '.meltano' / 'run').stat().st_mode & 0o777:o}")
 
     watcher = meanwhile(toy, db, 1, look_at_processes)
     found, output = run(toy, pages=30, seconds=0.25, die_at=28, shout=ROW)
     watcher.join(timeout=30)
     assert found.exit_code == 0
     assert any("tap-toy" in line for line in seen)
+    assert "mode 700" in seen
     texts = {"terminal": output, "process list": "\n".join(seen)}
     for path in toy.root.rglob("*"):
         if path.is_file():
