@@ -58,15 +58,34 @@ class Record:
 
 def ensure(connection: progress.Connection) -> None:
     """Create the table where it is missing."""
-    if _there(connection):
-        return
+    if not _there(connection):
+        _create(connection)
+    if not _there(connection, "history.indexed"):
+        _index(connection)
+
+
+# Two runs that start at once would both find nothing there, and one of them would fail to create it.
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('paralelo:ledger', 0))"
+
+
+def _create(connection: progress.Connection) -> None:
     with connection.transaction():
-        # Two runs that start at once would both find no table, and one of them would fail to create it.
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('paralelo:ledger', 0))")
+        connection.execute(_ONE_AT_A_TIME)
         if not _there(connection, "history.schema_exists"):
             # Asked first: it takes CREATE in the database, which a role need not have once the schema is there.
             connection.execute(query("history.create_schema"))
         connection.execute(query("history.create"))
+
+
+def _index(connection: progress.Connection) -> None:
+    """Of a history or a ledger that has none, an older version's maybe. Whoever writes to it waits meanwhile, so each
+    by itself, and none behind a sync that keeps it: a later run tries again."""
+    names = ["run_by_name", "run_by_table", *(["sync_by_mode"] if progress.ledger_exists(connection) else [])]
+    for name in names:
+        with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = '1s'")
+            connection.execute(_ONE_AT_A_TIME)
+            connection.execute(query(f"history.{name}"))
 
 
 def write(statement: str, record: Record, env: Mapping[str, str] | None = None) -> str | None:

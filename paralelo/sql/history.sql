@@ -38,6 +38,22 @@ CREATE TABLE IF NOT EXISTS paralelo.run (
     UNIQUE (run, name, mode)
 )
 
+-- name: indexed
+-- Whether what is asked again and again is found by an index, or the role may make none.
+SELECT to_regclass('paralelo.run_by_name') IS NOT NULL AND to_regclass('paralelo.run_by_table') IS NOT NULL
+       AND (to_regclass('paralelo.sync') IS NULL OR to_regclass('paralelo.sync_by_mode') IS NOT NULL)
+    OR NOT (SELECT bool_and(pg_catalog.pg_has_role(relowner, 'USAGE')) FROM pg_catalog.pg_class
+            WHERE oid IN (to_regclass('paralelo.run'), to_regclass('paralelo.sync'))) AS there
+
+-- name: run_by_name
+CREATE INDEX IF NOT EXISTS run_by_name ON paralelo.run (name, mode, began_at)
+
+-- name: run_by_table
+CREATE INDEX IF NOT EXISTS run_by_table ON paralelo.run (table_schema, table_name, mode, began_at)
+
+-- name: sync_by_mode
+CREATE INDEX IF NOT EXISTS sync_by_mode ON paralelo.sync (table_schema, table_name, mode, id)
+
 -- name: begin
 INSERT INTO paralelo.run (run, name, table_schema, table_name, mode, job, environment, host)
 VALUES (%(run)s, %(name)s, %(table_schema)s, %(table_name)s, %(mode)s, %(job)s, %(environment)s, %(host)s)
@@ -66,11 +82,17 @@ WHERE run = ANY (%(runs)s) AND outcome = 'running'
 DELETE FROM paralelo.run WHERE began_at < now() - make_interval(days => %(days)s)
 
 -- name: list
--- Supervised runs, and the syncs that some other hand started (a schedule that runs Meltano itself).
-SELECT * FROM (
+-- Supervised runs, and the syncs that some other hand started (a schedule that runs Meltano itself): of these, those alone
+-- that are young enough to be shown beside the runs. One belongs to a run that had begun, not longer than 30 days before.
+WITH runs AS (
     SELECT run, name, table_schema, table_name, mode, began_at, ended_at, outcome, exit, reason, attempts, recoveries,
            rows_read, rows_written, rows_unchanged, rows_stale, rows_rejected, seconds, peak_memory
     FROM paralelo.run
+    WHERE (%(name)s::text IS NULL OR name = %(name)s) AND (%(mode)s::text IS NULL OR mode = %(mode)s)
+    ORDER BY began_at DESC, name
+    LIMIT %(limit)s)
+SELECT * FROM (
+    SELECT * FROM runs
     UNION ALL
     SELECT NULL, replace(s.table_name, '_', '-'), s.table_schema, s.table_name, s.mode, s.created_at, s.ended_at,
            CASE s.status WHEN 'activated' THEN 'finished' WHEN 'abandoned' THEN 'failed'
@@ -78,11 +100,15 @@ SELECT * FROM (
            NULL, NULL, NULL, NULL, s.rows_read, s.rows_written, s.rows_unchanged, s.rows_stale, s.rows_rejected,
            extract(epoch FROM coalesce(s.ended_at, s.updated_at) - s.created_at)::double precision, NULL
     FROM paralelo.sync AS s
-    WHERE NOT EXISTS (SELECT FROM paralelo.run AS r
-                      WHERE (r.table_schema, r.table_name, r.mode) = (s.table_schema, s.table_name, s.mode)
-                        AND s.updated_at >= r.began_at AND s.created_at <= coalesce(r.ended_at, 'infinity'))
+    WHERE (%(name)s::text IS NULL OR replace(s.table_name, '_', '-') = %(name)s)
+      AND (%(mode)s::text IS NULL OR s.mode = %(mode)s)
+      AND s.created_at >= (SELECT CASE WHEN count(*) < %(limit)s THEN '-infinity' ELSE min(began_at) END FROM runs)
+      AND (SELECT r.id FROM paralelo.run AS r
+           WHERE (r.table_schema, r.table_name, r.mode) = (s.table_schema, s.table_name, s.mode)
+             AND r.began_at BETWEEN s.created_at - interval '30 days' AND s.updated_at
+             AND s.created_at <= coalesce(r.ended_at, 'infinity')
+           ORDER BY r.began_at DESC LIMIT 1) IS NULL
 ) AS everything
-WHERE (%(name)s::text IS NULL OR name = %(name)s) AND (%(mode)s::text IS NULL OR mode = %(mode)s)
 ORDER BY began_at DESC, name
 LIMIT %(limit)s
 
@@ -98,7 +124,7 @@ LIMIT %(limit)s
 -- name: recoveries
 -- Counted over all that is remembered, so that a counter does not fall when a run ends.
 SELECT r.name, r.mode, e.key AS reason, sum(e.value::bigint)::bigint AS count
-FROM paralelo.run AS r CROSS JOIN LATERAL jsonb_each_text(r.recoveries) AS e
+FROM (SELECT * FROM paralelo.run WHERE recoveries <> '{}') AS r CROSS JOIN LATERAL jsonb_each_text(r.recoveries) AS e
 GROUP BY r.name, r.mode, e.key
 
 -- name: pace

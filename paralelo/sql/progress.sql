@@ -11,6 +11,15 @@ SELECT clock_timestamp() AS now
 -- its running counts into its own row, and each attempt is a sync of its own: those that began since `since` are summed.
 -- `rows_before` is what was committed when the window began, `rows_earlier` what was committed before this run began: a
 -- resumed sync has both.
+-- Asked every second, of a ledger that may have a million entries: from table to table, and of each the newest alone. A run
+-- has 101 attempts at most.
+WITH RECURSIVE tables AS (
+    (SELECT table_schema, table_name FROM paralelo.sync ORDER BY table_schema, table_name LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM tables AS t CROSS JOIN LATERAL (
+        SELECT x.table_schema, x.table_name FROM paralelo.sync AS x
+        WHERE (x.table_schema, x.table_name) > (t.table_schema, t.table_name)
+        ORDER BY x.table_schema, x.table_name LIMIT 1) AS n)
 SELECT s.id,
        s.table_schema,
        s.table_name,
@@ -35,10 +44,12 @@ SELECT s.id,
        coalesce(b.last_commit, CASE WHEN s.rows_read > 0 THEN s.updated_at END) AS last_commit,
        b.batches,
        clock_timestamp() AS now
-FROM (SELECT DISTINCT ON (table_schema, table_name, mode) *
-      FROM paralelo.sync
-      WHERE mode = ANY (%(modes)s)
-      ORDER BY table_schema, table_name, mode, id DESC) AS s
+FROM tables AS n
+CROSS JOIN unnest(%(modes)s::text[]) AS m (mode)
+CROSS JOIN LATERAL (
+    SELECT * FROM paralelo.sync AS x
+    WHERE x.table_schema = n.table_schema AND x.table_name = n.table_name AND x.mode = m.mode
+    ORDER BY x.id DESC LIMIT 1) AS s
 CROSS JOIN LATERAL (
     SELECT sum(a.rows_read)::bigint AS rows_read,
            sum(a.rows_written)::bigint AS rows_written,
@@ -47,10 +58,10 @@ CROSS JOIN LATERAL (
            sum(a.rows_unchanged)::bigint AS rows_unchanged,
            sum(a.rows_stale)::bigint AS rows_stale,
            sum(a.rows_rejected)::bigint AS rows_rejected
-    FROM paralelo.sync AS a
-    WHERE a.id = s.id
-       OR (s.mode <> 'full' AND (a.table_schema, a.table_name, a.mode) = (s.table_schema, s.table_name, s.mode)
-           AND a.created_at >= %(since)s::timestamptz)) AS t
+    FROM (SELECT * FROM paralelo.sync AS x
+          WHERE x.table_schema = s.table_schema AND x.table_name = s.table_name AND x.mode = s.mode
+          ORDER BY x.id DESC LIMIT 200) AS a
+    WHERE a.id = s.id OR (s.mode <> 'full' AND a.created_at >= %(since)s::timestamptz)) AS t
 CROSS JOIN LATERAL (
     SELECT count(*) AS batches,
            sum(rows)::bigint AS rows,
@@ -65,11 +76,23 @@ ORDER BY s.table_schema, s.table_name, s.mode
 
 -- name: covered_until
 -- The source's clock up to which each table is known to be in the target: when its newest whole sync began.
-SELECT table_schema, table_name, max(started_at) AS covered_until, max(ended_at) AS last_success,
+WITH RECURSIVE tables AS (
+    (SELECT table_schema, table_name FROM paralelo.sync ORDER BY table_schema, table_name LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM tables AS t CROSS JOIN LATERAL (
+        SELECT x.table_schema, x.table_name FROM paralelo.sync AS x
+        WHERE (x.table_schema, x.table_name) > (t.table_schema, t.table_name)
+        ORDER BY x.table_schema, x.table_name LIMIT 1) AS n)
+SELECT n.table_schema, n.table_name, max(s.started_at) AS covered_until, max(s.ended_at) AS last_success,
        clock_timestamp() AS now
-FROM paralelo.sync
-WHERE status IN ('activated', 'finished') AND mode IN ('full', 'incremental')
-GROUP BY table_schema, table_name
+FROM tables AS n
+CROSS JOIN (VALUES ('full'), ('incremental')) AS m (mode)
+CROSS JOIN LATERAL (
+    SELECT x.started_at, x.ended_at FROM paralelo.sync AS x
+    WHERE x.table_schema = n.table_schema AND x.table_name = n.table_name AND x.mode = m.mode
+      AND x.status IN ('activated', 'finished')
+    ORDER BY x.id DESC LIMIT 1) AS s
+GROUP BY n.table_schema, n.table_name
 
 -- name: size
 -- Bytes of the live table and of its staging tables.

@@ -112,6 +112,7 @@ def ensure(connection: Connection) -> None:
             connection.execute(query("ledger.create_schema"))
         for table in ("sync", "batch", "reject"):
             connection.execute(query(f"ledger.create_{table}"))
+        connection.execute(query("ledger.index_sync"))
 
 
 def find(connection: Connection, live: TableName, version: int) -> Sync | None:

@@ -45,6 +45,10 @@ CREATE TABLE IF NOT EXISTS paralelo.sync (
     UNIQUE (table_schema, table_name, version)
 )
 
+-- name: index_sync
+-- Of each table and mode the newest are looked at every second while something runs.
+CREATE INDEX IF NOT EXISTS sync_by_mode ON paralelo.sync (table_schema, table_name, mode, id)
+
 -- name: create_batch
 -- Keys as `json`, which keeps even what `jsonb` refuses: a text key with a NUL character.
 CREATE TABLE IF NOT EXISTS paralelo.batch (
