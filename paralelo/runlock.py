@@ -48,7 +48,7 @@ class Holder:
 @dataclass(frozen=True)
 class Proof:
     """Whether an earlier run is gone; `why_not` says what speaks against it, `ask_again` in how many seconds that alone
-    might be otherwise. `dead` are the ids of the runs that Meltano still holds for running."""
+    might be otherwise. `dead` are the ids of runs whose heartbeat has ceased though it seems young."""
 
     gone: bool
     why_not: str = ""
@@ -100,7 +100,7 @@ def _prove_silent(
     silent = {run for run, age in beats.items() if max(age, age - ages.setdefault(run, age)) >= QUIET_SECONDS}
     youngest = min((age for run, age in beats.items() if run not in ours | silent), default=None)
     if youngest is None:
-        return Proof(True, dead=frozenset(beats))
+        return Proof(True, dead=frozenset(run for run in silent if beats[run] < QUIET_SECONDS))
     why = f"Meltano heard of a run of it {max(0.0, youngest):.0f} seconds ago, on this machine or another"
     return Proof(False, why, ask_again=QUIET_SECONDS)
 
