@@ -75,6 +75,7 @@ def _sqlite(
     from tap_sqlite.catalog import describe, natural_key, table_names
     from tap_sqlite.choices import choose
     from tap_sqlite.database import Database
+    from tap_sqlite.declared import BIGINT, DOUBLE
 
     # As the tap, which runs in the project's folder; but somebody waits for the answer.
     path = str(project.root() / config["path"])
@@ -95,6 +96,9 @@ def _sqlite(
             notes = [] if keyed else ["no key: read in one pass, which cannot be resumed; no incremental sync"]
             if found and not cursor:
                 notes.append(f"the cursor {found} was chosen by its name: see that every insert and update sets it")
+            by = one.column(found) if found else None
+            if by is not None and by.type in (BIGINT, DOUBLE) and not config.get("cursor_unit"):
+                notes.append(f"{by.name} holds numbers: if they count time, set cursor_unit; a counter has no lookback")
             if keyed and not found:
                 notes.append("no column tells what changed: full syncs only; --cursor names one")
             loose = [name for name, _, kind in columns if not kind]

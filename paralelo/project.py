@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,12 +175,18 @@ def _contents(project: Path | None) -> dict[Path, Mapping[str, Any]]:
 def read(path: Path) -> Mapping[str, Any]:
     """What one of the project's files holds. Raises ConfigurationError where it cannot be read."""
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+        content = parsed(path.read_text(encoding="utf-8")) or {}
     except (OSError, ValueError, YAMLError) as error:
         raise ConfigurationError(f"{path.name} is no YAML that can be read: {error}") from error
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"{path.name} is no mapping of settings: see the other files beside it")
     return content
+
+
+@lru_cache(maxsize=1024)
+def parsed(text: str) -> Any:
+    """What a text in YAML holds; not to be changed. Each table of many asks for every file of the project's again."""
+    return YAML(typ="safe").load(text)
 
 
 def with_own_settings(extractors: Iterable[str], env: Mapping[str, str], project: Path | None = None) -> set[str]:

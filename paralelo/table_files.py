@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from sync_rules.exits import ConfigurationError
 
 from paralelo import project
@@ -188,4 +187,4 @@ def _free_minute(texts: Iterable[str]) -> str:
 
 
 def _yaml(text: str | None) -> Any:
-    return YAML(typ="safe").load(text) if text else None
+    return project.parsed(text) if text else None

@@ -6,8 +6,10 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from paralelo import project
 from paralelo.cli.add_table import main
@@ -89,11 +91,13 @@ def test_tables_of_a_sqlite_file(
     with sqlite3.connect(file) as connection:
         connection.execute("CREATE TABLE Pedidos (id INTEGER PRIMARY KEY, updated_at TEXT, anything)")
         connection.execute("CREATE TABLE log (a TEXT)")
+        connection.execute("CREATE TABLE seen (id INTEGER PRIMARY KEY, updated_at INTEGER)")
     monkeypatch.setenv("TAP_SQLITE_PATH", str(file))
     assert main(["--source", "sqlite", "--all", "--json"]) == 0
     told = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert (told["pedidos"]["key"], told["pedidos"]["cursor"]) == (["id"], "updated_at")
     assert told["log"]["modes"] == ["full"]
+    assert [name for name, one in told.items() if "set cursor_unit" in str(one["notes"])] == ["seen"]
     assert {table.plugin for table in project.tables()} == {"tap-sqlite"}
     assert main(["--source", "sqlite", "nothing"]) == 2
     assert "there is no table nothing" in capsys.readouterr().err
@@ -101,6 +105,26 @@ def test_tables_of_a_sqlite_file(
     monkeypatch.setenv("TAP_SQLITE_IMMUTABLE", "true")
     assert main(["--source", "sqlite", "log"]) == 2, "the tap would refuse it"
     assert "lies beside it" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_many_tables_do_not_have_every_file_read_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "store.db"
+    with sqlite3.connect(file) as connection:
+        for number in range(9):
+            connection.execute(f"CREATE TABLE many_{number} (id INTEGER PRIMARY KEY)")
+    monkeypatch.setenv("TAP_SQLITE_PATH", str(file))
+    read: list[str] = []
+
+    class Counted(YAML):
+        def load(self, stream: str) -> Any:
+            read.append(stream)
+            return super().load(stream)
+
+    monkeypatch.setattr(project, "YAML", Counted)
+    for _ in range(2):
+        assert main(["--source", "sqlite", "--all"]) == 0
+    assert len(read) == len(set(read)) == 9
 
 
 @pytest.mark.parametrize(
