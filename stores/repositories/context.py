@@ -11,15 +11,16 @@ from stores.repositories.rows import Where
 from stores.repositories.timestamped import TimestampedRepository
 
 _WORD = re.compile(r"\w+")
+_MOST_WORDS = 1_000
 
 
 def words(query: str) -> str | None:
     """The query's words as a text search that finds each of them, also as the beginning of a longer word.
 
-    None for a query without a word.
+    None for a query without a word, and for one of so many that PostgreSQL's stack might not hold the search.
     """
-    found = _WORD.findall(query)
-    return " & ".join(f"{word}:*" for word in found) if found else None
+    found = dict.fromkeys(_WORD.findall(query))
+    return " & ".join(f"{word}:*" for word in found) if 0 < len(found) <= _MOST_WORDS else None
 
 
 def substring(query: str) -> str:

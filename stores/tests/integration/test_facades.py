@@ -169,6 +169,15 @@ def test_what_is_looked_for_as_it_stands_has_no_wildcards(run: Any, query: str, 
     assert [row.title for row in run(store.content.search_content(query))] == [held]
 
 
+def test_a_pasted_log_of_many_words_is_looked_for_as_it_stands(run: Any) -> None:
+    store = ContextStore(db=run.db)
+    log = " ".join(f"w{number}" for number in range(40_000))
+    run(store.add_conversation("s1", "user", log))
+    assert [row.content for row in run(store.search_conversations(log))] == [log]
+    assert [row["content"] for row in run(store.get_relevant_context(log))] == [log]
+    assert run(store.search_conversations(log + " and more")) == []
+
+
 def test_what_is_found_is_active_of_the_type_and_the_newest_first(run: Any) -> None:
     store = ContextStore(db=run.db)
     for query, text in (("timeout", "a timeout"), ("meout", "a timeout")):
