@@ -77,13 +77,12 @@ def _advice(entity: str, part: Part) -> str:
     return wider
 
 
-def number(value: object) -> Decimal:
+def number(value: Any) -> Decimal:
     """A number, or the text of one. Raises ValueError for what is none, such as 1_000, which Python would take too."""
     text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, bool) or not isinstance(text, (str, int, Decimal)):
+    is_one = _NUMBER.fullmatch(text) is not None if isinstance(text, str) else type(text) in (int, Decimal)
+    if not is_one:
         raise ValueError("no number")
-    if isinstance(text, str) and not _NUMBER.fullmatch(text):
-        raise ValueError("the text of no number")
     try:
         return Decimal(text)
     except InvalidOperation as error:  # an exponent of twenty digits
