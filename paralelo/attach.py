@@ -19,13 +19,17 @@ from paralelo.watch import LedgerView
 
 @dataclass(frozen=True)
 class Running:
-    """A sync that runs, or that its supervisor will go on with: `groups` is empty in a pause."""
+    """A sync that runs, or that its supervisor will go on with: `groups` is empty in a pause.
+
+    `began` is when the run began, over all its attempts; `attempt_began` when the processes that live did.
+    """
 
     table: Table
     mode: Mode
     began: datetime
     groups: tuple[int, ...]
     told: TableStatus | None = None
+    attempt_began: datetime | None = None
 
 
 def find(
@@ -61,7 +65,9 @@ def _running(
             continue
         began = min(moment, began) if began else moment
     if told is not None:
-        return Running(table, mode, told.began or began or datetime.now(timezone.utc), tuple(sorted(groups)), told)
+        return Running(
+            table, mode, told.began or began or datetime.now(timezone.utc), tuple(sorted(groups)), told, began
+        )
     return Running(table, mode, began, tuple(sorted(groups))) if began else None
 
 
@@ -109,9 +115,11 @@ def _line(view: LedgerView, one: Running) -> Line:
     if told is not None and not one.groups:
         ended = _known(told.phase)
     note = told.reason if told is not None and ended in ("pausing", "failed", "stopped") else ""
+    attempt = max(1, told.attempt) if told else 1
     return view.line(
-        one.table, one.mode, one.began, alive=alive, ended=ended, attempt=max(1, told.attempt) if told else 1, note=note
-    )
+        one.table, one.mode, one.began, alive=alive, ended=ended, attempt=attempt, attempt_began=one.attempt_began,
+        note=note,
+    )  # fmt: skip
 
 
 def _idle_line(view: LedgerView, table: Table, mode: Mode) -> Line:

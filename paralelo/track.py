@@ -141,6 +141,7 @@ class Track:
             ended=None if self.busy else supervisor.phase,
             alive=self._roles,
             attempt=max(1, supervisor.attempt),
+            attempt_began=None if self.job is None else self.job.started,
             note=note,
         )
 

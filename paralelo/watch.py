@@ -163,9 +163,13 @@ class LedgerView:
         alive: frozenset[str] = frozenset(),
         ended: Phase | None = None,
         attempt: int = 1,
+        attempt_began: datetime | None = None,
         note: str = "",
     ) -> Line:
-        """The table's line of the live view: `alive` names the living roles, `ended` says how it ended."""
+        """The table's line of the live view: `alive` names the living roles, `ended` says how it ended.
+
+        A pause between two attempts is no time without a commit: that counts from `attempt_began`.
+        """
         begun = since + self._offset
         found = self.entry(table, mode, since)
         covered = self.covered(table)
@@ -174,7 +178,8 @@ class LedgerView:
         if found is None or found.now is None:
             return Line(table.name, mode, shown, note=note or self.trouble, **known)
         rates = shots.pace(found, begun, self._history.get(found.sync_id, [found])[0], self.window.total_seconds())
-        last = max(found.last_commit or begun, begun)
+        active = max(begun, attempt_began + self._offset) if attempt_began else begun
+        last = max(found.last_commit or active, active)
         until = found.finished_at if found.whole and found.finished_at else found.now
         return Line(
             table.name,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from paralelo import observe
-from paralelo.alerts import Limits
+from paralelo.alerts import Limits, alerts
+from paralelo.attach import Running, look
 from paralelo.observe import Observer
+from paralelo.status import TableStatus
+from paralelo.usage import Meter
 from paralelo.watch import LedgerView
 
 from .conftest import Toy
@@ -51,3 +56,24 @@ def test_the_disks_that_are_watched_are_those_that_batch_files_are_on(
     observer(toy, TAP_MSSQL_BATCH_ROOT=str(toy.root / "batches" / "not" / "yet")).disks()
     assert {str(toy.root / "batches"), str(toy.root / "temporary")} <= set(asked)
     assert "/tmp" not in asked
+
+
+@pytest.mark.parametrize(("seconds", "kinds"), [(10, []), (400, ["stalled"])])
+def test_a_pause_before_an_attempt_is_no_stall_of_it(
+    toy: Toy, db: psycopg.Connection[Any], seconds: int, kinds: list[str]
+) -> None:
+    now = datetime.now(timezone.utc)
+    db.execute(
+        "INSERT INTO paralelo.sync (table_schema, table_name, stream, mode, status, version, started_at, updated_at)"
+        " VALUES ('public', 'toy', 'toy', 'full', 'staging', 1, now() - interval '1 hour', now())"
+    )
+    told = TableStatus("toy", "full", "starting", 2, now - timedelta(hours=1), os.getpgid(0))
+    running = Running(
+        toy.table, "full", now - timedelta(hours=1), (os.getpgid(0),), told, now - timedelta(seconds=seconds)
+    )
+    view = LedgerView(toy.env)
+    try:
+        snapshot = look(view, Meter(), [running], [])
+    finally:
+        view.close()
+    assert [found.kind for found in alerts(snapshot, Limits(lag_seconds=1e9), {})] == kinds
