@@ -94,7 +94,7 @@ def plain(line: Line, *, with_mode: bool = False) -> str:
     of = "" if line.estimate is None else f" of {line.estimate:,}"
     percent = "" if line.percent is None else f" ({line.percent:.0f}%)"
     name = f"{short(line.table)} {line.mode}" if with_mode else short(line.table)
-    parts = [f"{name}: {line.phase}, {line.committed:,} rows{of}{percent}"]
+    parts = [f"{name}: {line.phase}, {counted(line.committed, 'row', 'rows')}{of}{percent}"]
     if line.phase in ENDED:
         if line.rate_average:
             parts.append(f"{rows(line.rate_average)} rows/s in {span(line.seconds)}")
@@ -124,7 +124,7 @@ def footing(snapshot: Snapshot) -> str:
     usage = snapshot.usage
     processes = counted(usage.processes, "process", "processes")
     return (
-        f"{snapshot.at:%H:%M:%S}  {snapshot.committed:,} rows, {rows(snapshot.rate_now)} rows/s;"
+        f"{snapshot.at:%H:%M:%S}  {counted(snapshot.committed, 'row', 'rows')}, {rows(snapshot.rate_now)} rows/s;"
         f" {processes}, CPU {usage.cpu_percent:.0f}%, memory {size(usage.memory)}"
     )
 

@@ -208,7 +208,10 @@ def meltano_locks(root: Path, tables: Sequence[Table], values: Mapping[str, str]
         fix = "a supervised run passes it once the run is proven gone; meltano run alone waits five minutes"
         yield warning("meltano locks", f"{one['state_id']} counts as running since {one['since']}", fix)
     if not dead:
-        yield ok("meltano locks", f"{len(held)} runs, all alive" if held else "none is held")
+        yield ok(
+            "meltano locks",
+            f"runs alive: {len(held)}, and none counts as running that is dead" if held else "none is held",
+        )
 
 
 def _in_use(path: Path) -> bool:

@@ -154,7 +154,7 @@ def test_plain_lines_come_at_once_when_a_phase_changes_and_become_rare_while_it_
     assert isinstance(console.file, io.StringIO)
     told = [line.partition("t: ")[2] for line in console.file.getvalue().splitlines()]
     assert told[0] == "starting, 0 rows"
-    assert told[1] == "loading, 1 rows"
+    assert told[1] == "loading, 1 row"
     assert told[-1] == "done, 121 rows (100%)"
     assert 12 <= len(told) <= 18, "600 seconds: at 0, 5, 15, 35, 75, then each minute"
 

@@ -187,7 +187,11 @@ def parser() -> argparse.ArgumentParser:
         "--ignore-extra", action="store_true", help="rows that only the target has are told and make no difference"
     )
     parser.add_argument(
-        "--settle-wait", type=float, default=0.0, metavar="SECONDS", help="wait before looking at such rows again"
+        "--settle-wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait before looking again at rows that --settle leaves unjudged",
     )
     parser.add_argument(
         "--cursor-clock",

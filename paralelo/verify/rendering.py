@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from paralelo.verify.columns import Column
 from paralelo.verify.numerics import UNREPRESENTABLE
+from paralelo.view import counted
 
 _LONGEST = 200
 _MORE = "… "
@@ -59,7 +60,7 @@ def masked(column: Column, text: str | None) -> str | None:
     if column.family in ("text", "binary"):
         if len(text) > _LONGEST:  # cut: its own length stands at the end
             return text[_LONGEST + len(_MORE) :]
-        return "(empty)" if not text or text == "0x" else f"({len(text)} characters)"
+        return "(empty)" if not text or text == "0x" else f"({counted(len(text), 'character', 'characters')})"
     return f"({_KINDS[column.family]})"
 
 

@@ -218,7 +218,7 @@ def _compare(
     deep.compare_segments(sides, reading.segments, tally, parallel=parallel, rows=reading.rows)
     if tally.pending:
         when = f"since {options.settled_at}" if options.settled_at else f"within {options.settle_seconds:g} s"
-        notes.append(f"{tally.pending_rows:,} rows had changed {when}: looked at again")
+        notes.append(f"rows that had changed {when}, and were looked at again: {tally.pending_rows:,}")
         time.sleep(options.settle_wait_seconds)
         deep.look_again(sides, tally, lambda: _now(source))
     on_found(paired, tally)

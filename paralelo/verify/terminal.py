@@ -13,6 +13,7 @@ from rich.text import Text
 
 from paralelo.verify.report import Bucket, Report, TableReport
 from paralelo.verify.tally import Difference
+from paralelo.view import counted
 
 _STYLES = {"equal": "green", "different": "bold red", "could not compare": "yellow"}
 _COUNTED: Mapping[str, Callable[[TableReport], float]] = {
@@ -61,16 +62,16 @@ def _summary(report: Report, console: Console) -> Table:
     return _grid(report, _COUNTED)
 
 
-def _grid(report: Report, counted: Mapping[str, Callable[[TableReport], float]]) -> Table:
-    grid = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+def _grid(report: Report, counts: Mapping[str, Callable[[TableReport], float]]) -> Table:
+    grid = Table(box=box.SIMPLE, pad_edge=False, padding=0)
     grid.add_column("table", overflow="fold")
     grid.add_column("check", no_wrap=True)
-    for name in counted:
+    for name in counts:
         grid.add_column(name, justify="right", no_wrap=True)
     grid.add_column("verdict", min_width=9, overflow="fold")
     for table in report.tables:
         verdict = Text(table.verdict, style=_STYLES[table.verdict])
-        grid.add_row(Text(table.table), table.check, *(f"{count(table):,}" for count in counted.values()), verdict)
+        grid.add_row(Text(table.table), table.check, *(f"{count(table):,}" for count in counts.values()), verdict)
     return grid
 
 
@@ -79,9 +80,10 @@ def _details(table: TableReport, console: Console) -> list[RenderableType]:
     if table.error:
         lines.append(Text(table.error))
     if table.copied_again or table.deleted:
-        lines.append(Text(f"{table.copied_again:,} rows copied again, {table.deleted:,} deleted; then compared anew"))
+        again = counted(table.copied_again, "row", "rows")
+        lines.append(Text(f"{again} copied again, {table.deleted:,} deleted; then compared anew"))
     if table.unsettled:
-        lines.append(Text(f"{table.unsettled:,} rows changed too recently to be judged"))
+        lines.append(Text(f"{counted(table.unsettled, 'row', 'rows')} changed too recently to be judged"))
     if table.absent_columns:
         lines.append(Text(f"columns the target lacks: {', '.join(table.absent_columns)}"))
     lines += [Text(f"not compared: {column}") for column in table.incomparable_columns]
@@ -101,12 +103,14 @@ def _differences(table: TableReport) -> Table:
     grid = Table(box=None, pad_edge=False)
     grid.add_column("row")
     grid.add_column(Text(", ".join(table.key) or "no key"))
-    grid.add_column("source | target" if table.values_shown else "source | target (masked: --show-values)")
+    if any(found.cells for found in chosen):
+        grid.add_column("source | target" if table.values_shown else "source | target (masked: --show-values)")
     for found in chosen:
-        grid.add_row(found.kind, Text(", ".join("NULL" if part is None else part for part in found.key)), _cells(found))
+        key = Text(", ".join("NULL" if part is None else part for part in found.key))
+        grid.add_row(found.kind, key, *([_cells(found)] if found.cells else []))
     more = len(table.differences) - len(chosen)
     if more:
-        grid.add_row("…", f"{more:,} more", "in the reports of --json and --html")
+        grid.add_row("…", f"{more:,} more in the reports of --json and --html")
     return grid
 
 
@@ -118,9 +122,11 @@ def _some_of_each(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _cells(found: Difference) -> Text:
+    def shown(value: str | None, missing_there: str) -> str:
+        return "-" if found.kind == missing_there else "NULL" if value is None else value
+
     told = [
-        f"{cell.column}: {'NULL' if cell.source is None else cell.source}"
-        f" | {'NULL' if cell.target is None else cell.target}"
+        f"{cell.column}: {shown(cell.source, 'extra')} | {shown(cell.target, 'missing')}"
         for cell in found.cells[:_CELLS_TOLD]
     ]
     return Text("; ".join(told) + (" …" if len(found.cells) > _CELLS_TOLD else ""))

@@ -319,3 +319,25 @@ def test_a_connection_that_ended_while_it_lay_idle_is_not_lent(monkeypatch: pyte
     with pool.borrow() as fourth:
         assert fourth is not broken
     assert broken.closed
+
+
+def test_names_and_verdicts_stay_whole_on_80_columns() -> None:
+    """A table that could not be compared takes no room from the names of the others."""
+    out = StringIO()
+    tables = [replace(UNKNOWN, table="dbo.resumo_faixas"), replace(EQUAL, source_rows=20_000, target_rows=20_000)]
+    terminal.show(report_of(*tables), Console(file=out, width=80, force_terminal=False))
+    assert re.search(r"^ dbo\.resumo_faixas .* could not compare *$", out.getvalue(), re.MULTILINE)
+
+
+def test_rows_of_one_side_show_nothing_of_the_other_and_one_is_not_several() -> None:
+    cells = (Difference("extra", ("no key",), (Cell("c", None, "(1 character)"), Cell("d", None, None))),)
+    keyed = (Difference("missing", ("11d32f60-c4c6-79ab-4ad4-d4f1cf6a0123",), ()),)
+    found = replace(FOUND, differences=cells, buckets=(), unsettled=1, copied_again=1)
+    out = StringIO()
+    terminal.show(report_of(found, replace(found, differences=keyed)), Console(file=out, width=80))
+    assert "c: - | (1 character); d: - | NULL" in out.getvalue()
+    assert "11d32f60-c4c6-79ab-4ad4-d4f1cf6a0123" in out.getvalue()
+    assert out.getvalue().count("source | target") == 1
+    assert "1 row changed too recently" in out.getvalue()
+    assert "1 row copied again" in out.getvalue()
+    assert masked(TEXT, "x") == "(1 character)"

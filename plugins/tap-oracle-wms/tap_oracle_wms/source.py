@@ -119,8 +119,8 @@ class EntitySource:
             lookback = timedelta(minutes=int(self._config["lookback_minutes"]))
             undated = whole.check(self._entity, self.cursor, lookback, bookmark, self._count_leniently)
             if undated:
-                words = "%s: %s rows have no %s: incremental syncs never see them, only a full sync does"
-                self._log.warning(words, self._entity, undated, self.cursor)
+                words = "%s: rows without a value in %s: %s; incremental syncs never see them, only a full sync does"
+                self._log.warning(words, self._entity, self.cursor, undated)
 
     def clock(self) -> Clock:
         """The server's clock to the end of its second: it tells whole seconds, and rows of this one must not wait."""

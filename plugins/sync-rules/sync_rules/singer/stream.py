@@ -213,16 +213,18 @@ class PagedStream(Stream):
         nulls = source.null_cursors()
         if nulls:
             self.logger.warning(
-                "%s: %s rows have no %s: incremental syncs never see them, only a full sync does",
+                "%s: rows without a value in %s: %s; incremental syncs never see them, only a full sync does",
                 source.name,
-                nulls,
                 source.cursor,
+                nulls,
             )
 
     def _report(self, tally: syncs.Tally, seconds: float) -> None:
         rate = tally.rows / seconds if seconds > 0 else 0
+        rows = f"{tally.rows} {'row' if tally.rows == 1 else 'rows'}"
         batches = f"{tally.batches} {'batch' if tally.batches == 1 else 'batches'}"
-        self.logger.info("%s: %s rows in %s, %.1f s, %.0f rows/s", self.source.name, tally.rows, batches, seconds, rate)
+        self.logger.info("%s: %s in %s, %.1f s, %.0f rows/s", self.source.name, rows, batches, seconds, rate)
         for loss in self.source.losses():
             if loss.values:
-                self.logger.warning("%s: %s values lost %s", self.source.name, loss.values, loss.what)
+                values = f"{loss.values} {'value' if loss.values == 1 else 'values'}"
+                self.logger.warning("%s: %s lost %s", self.source.name, values, loss.what)
