@@ -99,10 +99,12 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
     ssl = values.get("TARGET_POSTGRES_SSL_MODE", "auto")
     if ssl == "auto":
         ssl = "prefer" if host in _LOCAL or host.startswith("/") else "require"
+    port = values.get("TARGET_POSTGRES_PORT", "5432")
+    where = f"PostgreSQL at {host}:{port}, database {values['TARGET_POSTGRES_DATABASE']}"
     open_ = partial(
         psycopg.connect,
         host=host,
-        port=values.get("TARGET_POSTGRES_PORT", "5432"),
+        port=port,
         user=values["TARGET_POSTGRES_USER"],
         password=values.get("TARGET_POSTGRES_PASSWORD"),
         dbname=values["TARGET_POSTGRES_DATABASE"],
@@ -123,9 +125,9 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
     )
     try:
         connection = open_()
-        refuse_shared(connection, open_, f"the target {host}")
+        refuse_shared(connection, open_, where)
     except psycopg.Error as error:
-        raise _told(error, host) from error
+        raise _told(error, where) from error
     connection.execute("SET statement_timeout = '20s'")
     # As psycopg reads times, whatever the role or the database is set to.
     connection.execute("SET datestyle = 'ISO, YMD'")
@@ -135,12 +137,10 @@ def connect(env: Mapping[str, str] | None = None, *, read_only: bool = True) -> 
     return connection
 
 
-def _told(error: psycopg.Error, host: str) -> SyncError:
+def _told(error: psycopg.Error, where: str) -> SyncError:
     """As the target itself tells it: who is refused by a server that answers has a setting to mend."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    kind = ConfigurationError if _OF_SETTINGS.search(str(error)) else type(tell_connecting(error, ""))
-    said = "refuses us" if kind is ConfigurationError else "cannot be reached"
-    return kind(f"the target {host} {said}: {first}")
+    told = tell_connecting(error, where)
+    return ConfigurationError(str(told)) if _OF_SETTINGS.search(str(error)) else told
 
 
 def ask(work: Callable[[Connection], T], env: Mapping[str, str] | None = None, *, read_only: bool = True) -> T:

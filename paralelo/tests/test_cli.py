@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -141,16 +142,17 @@ def test_a_run_whose_target_is_away_is_supervised_and_settings_that_are_missing_
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("PASSWORD", "wrong"), ("SSL_MODE", "perhaps"), ("SSL_MODE", "require"), ("PORT", "0"), ("PORT", "x"),
-     ("DATABASE", "nosuch")],
+    ("name", "value", "said"),
+    [("PASSWORD", "wrong", "check user, password and database"), ("SSL_MODE", "perhaps", 'invalid sslmode value'),
+     ("SSL_MODE", "require", "does not support SSL"), ("PORT", "0", "invalid port"), ("PORT", "x", "invalid integer"),
+     ("DATABASE", "nosuch", "check user, password and database")],
 )  # fmt: skip
 def test_a_target_that_refuses_us_is_a_setting_to_mend(
-    here: Toy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    here: Toy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     monkeypatch.setenv(f"TARGET_POSTGRES_{name}", value)
     assert recover.main(["check_recovery"]) == Exit.CONFIGURATION
-    assert "refuses us" in capsys.readouterr().err
+    assert re.search(f"^PostgreSQL at [^:]+:.*, database .*{said}", capsys.readouterr().err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("main", "words"), [(run.main, "full toy true"), (recover.main, f"full toy {FULL}")])

@@ -41,7 +41,7 @@ def connect(settings: Settings, doing: str) -> Connection:
     try:
         connection = psycopg.connect(**_parameters(settings, doing), autocommit=True)
     except psycopg.Error as error:
-        raise tell_connecting(error, f"{where} cannot be reached") from error
+        raise tell_connecting(error, where) from error
     try:
         refuse_shared(connection, lambda: psycopg.connect(**_parameters(settings, doing), autocommit=True), where)
     except psycopg.Error as error:

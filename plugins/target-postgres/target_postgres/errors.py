@@ -133,13 +133,12 @@ def tell(error: psycopg.Error, doing: str = "") -> SyncError:
     return SyncError(line)
 
 
-def tell_connecting(error: psycopg.Error, doing: str) -> SyncError:
+def tell_connecting(error: psycopg.Error, where: str) -> SyncError:
     """As `tell`, for a connection that could not be made: libpq gives no SQLSTATE then, only the server's words.
 
     A server that answered and refused says FATAL: the settings are wrong, unless the state is a passing one.
     """
-    text = " ".join(str(error).split())
-    line = f"{doing}: {text}"
+    text = " ".join(str(error).split()).removeprefix("connection failed: ")
     if "FATAL" in text and not _PASSING.search(text):
-        return ConfigurationError(line)
-    return TargetUnreachable(line)
+        return ConfigurationError(f"{where} refuses the connection: {text}: check user, password and database")
+    return TargetUnreachable(f"{where} cannot be reached: {text}")
