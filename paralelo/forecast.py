@@ -29,7 +29,7 @@ def forecast(mode: Mode, bookmark: Mapping[str, Any] | None, found: Progress | N
 def _full(bookmark: Mapping[str, Any] | None, found: Progress | None) -> Forecast:
     staged = found is not None and found.status == "staging"
     if not bookmark or bookmark.get("mode") != "full":
-        if staged:
+        if staged and found is not None and found.committed:
             return Forecast("lost state", False, "begin a new version; the staged rows of the old one are dropped")
         return Forecast("no state", False, "begin a full sync from the highest key")
     if bookmark.get("done"):

@@ -140,7 +140,7 @@ def _config(
     config = {name: given["default"] for name, given in SETTINGS["properties"].items() if "default" in given}
     config.update(typed(settings, prefix, SETTINGS["properties"]) if own is None else own)
     if not config.get(needed):
-        raise ConfigurationError(f"not set, neither in the environment nor in .env: {prefix}{needed.upper()}")
+        raise ConfigurationError(f"not set, and needed: {prefix}{needed.upper()}; see .env.example")
     return {**config, **({"cursor_column": cursor} if cursor else {}), "sync_mode": "full"}
 
 

@@ -13,6 +13,7 @@ from sync_rules.exits import Exit
 
 from paralelo import report, view
 from paralelo.cli import history
+from paralelo.forecast import forecast
 from paralelo.live import show
 from paralelo.progress import Progress
 from paralelo.report import Report, TableReport
@@ -223,3 +224,8 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_figures(width: int) -> N
     assert ("memory" in heading) is (width > 100)
     for word in ("resumo-faixas", "1,234,567,890", "1:06:40"):
         assert (word in line) is (width > 60)
+
+
+@pytest.mark.parametrize(("committed", "state"), [(0, "no state"), (500, "lost state")])
+def test_a_sync_that_ended_before_its_first_page_has_lost_nothing(committed: int, state: str) -> None:
+    assert forecast("full", None, entry(committed=committed)).state == state

@@ -62,4 +62,4 @@ def typed(env: Mapping[str, str], prefix: str, schema: Mapping[str, Any]) -> dic
 def _require(config: Mapping[str, Any], prefix: str, *names: str) -> None:
     missing = [f"{prefix}{name.upper()}" for name in names if not config.get(name)]
     if missing:
-        raise ConfigurationError(f"not set, neither in the environment nor in .env: {', '.join(missing)}")
+        raise ConfigurationError(f"not set, and needed: {', '.join(missing)}; see .env.example, and `make sandbox-up`")
