@@ -116,7 +116,7 @@ def _tell(done: Sequence[Done], console: Console) -> None:
         proposal = one.proposal
         console.print(f"{proposal.source}: {_measure(proposal)}", style="bold")
         if not proposal.problem:
-            console.print(f"  key {', '.join(proposal.key) or '-'}; cursor {proposal.cursor or '-'}")
+            console.print(f"  key {', '.join(proposal.key) or 'none'}; cursor {proposal.cursor or 'none'}")
             console.print(f"  goes to {proposal.target}; {' and '.join(proposal.modes)}")
         for note in proposal.notes:
             console.print(wrapped(console, note, initial_indent="  - ", subsequent_indent="    "))
@@ -132,10 +132,12 @@ def _tell(done: Sequence[Done], console: Console) -> None:
 
 
 def _measure(proposal: Proposal) -> str:
-    held = "" if proposal.bytes is None else f", {size(proposal.bytes)}"
-    columns = counted(len(proposal.columns), "column", "columns") if proposal.columns else "columns unknown"
-    count = "- rows" if proposal.rows is None else counted(proposal.rows, "row", "rows")
-    return f"{count}{held}, {columns}"
+    known = [
+        None if proposal.rows is None else counted(proposal.rows, "row", "rows"),
+        None if proposal.bytes is None else size(proposal.bytes),
+        counted(len(proposal.columns), "column", "columns") if proposal.columns else "columns unknown",
+    ]
+    return ", ".join(one for one in known if one is not None)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tap_mssql.discovery import Index, TableDescription, TableName
 from tap_mssql.sql_types import SqlColumn
 
 from paralelo import other_sources, project, table_files, units
+from paralelo.cli import add_table
 from paralelo.propose import Looked, Proposal, propose, slug
 
 
@@ -210,3 +211,25 @@ def test_no_table_takes_anothers_place(root: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot share"):
         table_files.draft(_proposal("a b"), root, taken=[_proposal("a_b")])
     assert table_files.draft(_proposal("mssql"), root).path.name == "mssql.table.meltano.yml"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "source"),
+    [("tap-mssql", "dbo.bi_credores"), ("tap-mssql", "dbo.resumo_faixas"), ("tap-oracle-wms", "allocation"),
+     ("tap-oracle-wms", "order_hdr"), ("tap-oracle-wms", "order_dtl")],
+)  # fmt: skip
+def test_the_projects_own_files_are_as_they_are_written_for_any_table(plugin: str, source: str) -> None:
+    """Asked for a table that is there, `add_table.py` finds nothing to say of its file."""
+    target = source.removeprefix("dbo.")
+    proposal = Proposal(source, target, slug(target), plugin, ("id",), "mod_ts")
+    text = (project.root() / "extract" / f"{target}.meltano.yml").read_text(encoding="utf-8")
+    weekly = re.search(r"weekly\n  interval: (.*)", text)
+    assert weekly is not None
+    assert table_files.content(proposal, weekly[1], "*/15 * * * *") == text
+
+
+def test_what_is_not_known_of_a_table_is_left_out() -> None:
+    columns = propose(_looked(_column("id"))).columns
+    assert add_table._measure(Proposal("allocation", "allocation", "allocation", "tap-oracle-wms")) == "columns unknown"
+    known = Proposal("allocation", "allocation", "allocation", "tap-oracle-wms", rows=1, columns=columns)
+    assert add_table._measure(known) == "1 row, 1 column"
