@@ -8,7 +8,7 @@ CDPATH='' cd -- "$(dirname -- "$script")/.."
 project="$PWD"
 python="$project/.venv/bin/python"
 if [[ ! -x "$python" ]]; then
-  echo "run_with_monitoring.sh: there is no .venv; run: make setup" >&2
+  echo "run_with_monitoring.sh: there is no .venv, or you may not run it; run: make setup" >&2
   exit 2
 fi
 installed="$(cat "$project/.venv/.installed" 2>/dev/null || true)"

@@ -18,7 +18,7 @@ CODE_PAGE = "cp1252"
 PASSED_ON = "paralelo-passed-on"
 """How the code page's errors are handled: its five bytes without a character are those of U+0081 to U+009D, either way,
 as SQL Server has it; any other character that it lacks becomes a question mark."""
-_NO_CHARACTERS = b"\x81\x8d\x8f\x90\x9d"
+_NO_CHARACTERS = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
 
 def _pass_on(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -36,6 +36,7 @@ VALUES: list[tuple[str, str, Any]] = [
     ("smalldatetime", "'2079-06-06 23:59'", datetime.datetime(2079, 6, 6, 23, 59)),
     ("char(5)", "'ab'", "ab   "),
     ("varchar(14)", "'São João €'", "São João €"),
+    ("varchar(20)", "N'nota 😀 ação Ω'", "nota ? ação ?"),
     ("varchar(max)", "''", ""),
     ("nchar(5)", "N'a😀'", "a😀  "),
     ("nchar(2)", "N'😀'", "😀"),
