@@ -124,7 +124,7 @@ def test_missing_rights_are_told_with_their_grants(
             connection.execute("DROP ROLE sem_direitos")
     assert code == 2
     fixes = {one["fix"] for one in found["target rights"] if one["level"] == "problem"}
-    assert "GRANT USAGE, CREATE ON SCHEMA public TO sem_direitos" in fixes
+    assert 'GRANT USAGE, CREATE ON SCHEMA "public" TO "sem_direitos"' in fixes
     assert any("SCHEMA paralelo" in fix for fix in fixes)
     assert _levels(found, "target resumo_faixas") == {"problem"}
     assert _levels(found, "connections") == {"warning"}

@@ -10,6 +10,7 @@ from sync_rules.exits import ConfigurationError, SyncError
 from tap_mssql import hidden, survey, variants
 from tap_mssql.client import Connection
 from tap_mssql.discovery import TableName
+from tap_mssql.sql_types import quote
 from tap_mssql.table import choose
 
 from paralelo import other_sources, project, source
@@ -154,15 +155,15 @@ def _indexes(check: str, table: Table, looked: Looked, key: Sequence[str], curso
     if not key:
         yield warning(check, "it has no key: read in one pass, not resumable", "give it a primary key at the source")
         return
-    shown = ", ".join(key)
+    shown, quoted = ", ".join(key), ", ".join(map(quote, key))
     if key[0] not in looked.leading:
-        fix = f"CREATE UNIQUE INDEX ... ON {name} ({shown})"
+        fix = f"CREATE UNIQUE INDEX ... ON {name} ({quoted})"
         yield warning(check, f"no index begins with the key {key[0]}: each page scans the table", fix)
     elif not looked.description.is_unique(key):
-        fix = f"CREATE UNIQUE INDEX ... ON {name} ({shown})"
+        fix = f"CREATE UNIQUE INDEX ... ON {name} ({quoted})"
         yield warning(check, f"no unique index has the key {shown}: each sync checks it first", fix)
     if "incremental" in table.jobs and cursor and cursor not in looked.leading:
-        fix = f"CREATE INDEX ... ON {name} ({', '.join(dict.fromkeys((cursor, *key)))})"
+        fix = f"CREATE INDEX ... ON {name} ({', '.join(map(quote, dict.fromkeys((cursor, *key))))})"
         yield warning(check, f"no index begins with the cursor {cursor}: each incremental sync scans the table", fix)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.sql import Identifier
 from target_postgres.connection import OLDEST_SERVER
 
 from paralelo import progress
@@ -84,16 +85,17 @@ def _tls(server: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[Findi
 def _rights(connection: progress.Connection, schema: str) -> Iterator[Finding]:
     found = _row(connection, "doctor.rights", {"schema": schema})
     role, missing = found["role"], []
+    to, inside = Identifier(role).as_string(), Identifier(schema).as_string()
     if not found["schema_there"] and not found["may_create_schemas"]:
-        missing.append((f"the schema {schema} is not there", f"CREATE SCHEMA {schema} AUTHORIZATION {role}"))
+        missing.append((f"the schema {schema} is not there", f"CREATE SCHEMA {inside} AUTHORIZATION {to}"))
     elif found["schema_there"] and not found["schema_usable"]:
-        missing.append((f"{role} may not create in {schema}", f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}"))
+        missing.append((f"{role} may not create in {schema}", f"GRANT USAGE, CREATE ON SCHEMA {inside} TO {to}"))
     if not found["ledger_there"] and not found["may_create_schemas"]:
-        missing.append(("the ledger's schema is not there", f"CREATE SCHEMA paralelo AUTHORIZATION {role}"))
+        missing.append(("the ledger's schema is not there", f"CREATE SCHEMA paralelo AUTHORIZATION {to}"))
     elif found["ledger_there"] and not found["ledger_usable"]:
-        missing.append((f"{role} may not create in paralelo", f"GRANT USAGE, CREATE ON SCHEMA paralelo TO {role}"))
+        missing.append((f"{role} may not create in paralelo", f"GRANT USAGE, CREATE ON SCHEMA paralelo TO {to}"))
     if not found["may_create_temporary"]:
-        missing.append((f"{role} may not create temporary tables", f"GRANT TEMPORARY ON DATABASE ... TO {role}"))
+        missing.append((f"{role} may not create temporary tables", f"GRANT TEMPORARY ON DATABASE ... TO {to}"))
     for said, fix in missing:
         yield problem("target rights", said, fix)
     yield from _publications(found)
@@ -114,6 +116,7 @@ def _publications(found: Mapping[str, Any]) -> Iterator[Finding]:
 def _table(connection: progress.Connection, schema: str, table: Table) -> Iterator[Finding]:
     """What activation needs of a live table: to own it for a swap, to write it for a merge."""
     check, name = f"target {table.target}", f"{schema}.{table.target}"
+    quoted = Identifier(schema, table.target).as_string()
     row = connection.execute(query("doctor.table_rights"), {"schema": schema, "table": table.target}).fetchone()
     if row is None:
         yield ok(check, "not there yet: the first full sync creates it")
@@ -124,11 +127,11 @@ def _table(connection: progress.Connection, schema: str, table: Table) -> Iterat
     elif row["owned"]:
         yield ok(check, "owned: it can be swapped or merged")
     elif row["writable"]:
-        fix = f"ALTER TABLE {name} OWNER TO this role, for a swap and for new columns"
+        fix = f"ALTER TABLE {quoted} OWNER TO this role, for a swap and for new columns"
         yield warning(check, f"{name} belongs to {row['owner']}: a full sync merges, and cannot add columns", fix)
     else:
         yield problem(
-            check, f"{name} belongs to {row['owner']} and cannot be written", f"ALTER TABLE {name} OWNER TO ..."
+            check, f"{name} belongs to {row['owner']} and cannot be written", f"ALTER TABLE {quoted} OWNER TO ..."
         )
 
 

@@ -18,6 +18,7 @@ from tap_mssql.sql_types import SqlColumn
 
 from paralelo import other_sources, project, table_files, units
 from paralelo.cli import add_table
+from paralelo.doctor import source
 from paralelo.propose import Looked, Proposal, propose, slug
 
 
@@ -233,3 +234,13 @@ def test_what_is_not_known_of_a_table_is_left_out() -> None:
     assert add_table._measure(Proposal("allocation", "allocation", "allocation", "tap-oracle-wms")) == "columns unknown"
     known = Proposal("allocation", "allocation", "allocation", "tap-oracle-wms", rows=1, columns=columns)
     assert add_table._measure(known) == "1 row, 1 column"
+
+
+def test_an_index_that_the_doctor_asks_for_can_be_made_whatever_the_columns_are_called() -> None:
+    looked = _looked(_column("select"), _column("Código Único"), key=("select", "Código Único"))
+    [table] = [table for table in project.tables() if table.name == "bi-credores"]
+    fixes = [one.fix for one in source._indexes("a table", table, looked, ("select", "Código Único"), "quando foi")]
+    assert fixes == [
+        "CREATE UNIQUE INDEX ... ON [dbo].[Clientes] ([select], [Código Único])",
+        "CREATE INDEX ... ON [dbo].[Clientes] ([quando foi], [select], [Código Único])",
+    ]
