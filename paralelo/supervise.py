@@ -224,7 +224,9 @@ class Supervisor:
         idle = now - self._moved_at
         committed = self.sign.committed > self._committed_before
         if idle >= self.policy.patience(self.sign.phase, committed=committed):
-            outcome = Outcome(Exit.STALLED, f"stalled: nothing was committed for {idle:.0f} s while {self.sign.phase}")
+            outcome = Outcome(
+                Exit.STALLED, f"stalled: nothing was committed for {idle:.0f} seconds while {self.sign.phase}"
+            )
             self._tell("stalled", outcome)
             self._end(outcome)
 
