@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 from sync_rules.exits import ConfigurationError, SyncError, TargetUnreachable
 from target_postgres.connection import refuse_shared
@@ -205,7 +206,7 @@ def newest(
     if not ledger_exists(connection):
         return []
     values = {"modes": list(modes), "since": since, "window": window}
-    return [_progress(row) for row in connection.execute(query("progress.newest"), values)]
+    return [_progress(row) for row in connection.execute(_by_table("newest"), values)]
 
 
 def covered(connection: Connection) -> dict[tuple[str, str], Covered]:
@@ -214,8 +215,12 @@ def covered(connection: Connection) -> dict[tuple[str, str], Covered]:
         return {}
     return {
         (row["table_schema"], row["table_name"]): Covered(row["covered_until"], row["last_success"], row["now"])
-        for row in connection.execute(query("progress.covered_until"))
+        for row in connection.execute(_by_table("covered_until"))
     }
+
+
+def _by_table(name: str) -> sql.Composed:
+    return query(f"progress.{name}").format(tables=query("progress.tables"))
 
 
 def _progress(row: Mapping[str, Any]) -> Progress:

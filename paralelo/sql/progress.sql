@@ -6,20 +6,22 @@ SELECT to_regclass('paralelo.sync') IS NOT NULL AND to_regclass('paralelo.batch'
 -- name: clock
 SELECT clock_timestamp() AS now
 
+-- name: tables
+-- The tables of a ledger that may have a million entries, from one to the next by the index.
+(SELECT table_schema, table_name FROM paralelo.sync ORDER BY table_schema, table_name LIMIT 1)
+UNION ALL
+SELECT n.* FROM tables AS t CROSS JOIN LATERAL (
+    SELECT x.table_schema, x.table_name FROM paralelo.sync AS x
+    WHERE (x.table_schema, x.table_name) > (t.table_schema, t.table_name)
+    ORDER BY x.table_schema, x.table_name LIMIT 1) AS n
+
 -- name: newest
 -- The newest sync of each table and mode. A full sync's rows are counted from its batches; an incremental one writes
 -- its running counts into its own row, and each attempt is a sync of its own: those that began since `since` are summed.
 -- `rows_before` is what was committed when the window began, `rows_earlier` what was committed before this run began: a
 -- resumed sync has both.
--- Asked every second, of a ledger that may have a million entries: from table to table, and of each the newest alone. A run
--- has 101 attempts at most.
-WITH RECURSIVE tables AS (
-    (SELECT table_schema, table_name FROM paralelo.sync ORDER BY table_schema, table_name LIMIT 1)
-    UNION ALL
-    SELECT n.* FROM tables AS t CROSS JOIN LATERAL (
-        SELECT x.table_schema, x.table_name FROM paralelo.sync AS x
-        WHERE (x.table_schema, x.table_name) > (t.table_schema, t.table_name)
-        ORDER BY x.table_schema, x.table_name LIMIT 1) AS n)
+-- Asked every second: of each table the newest alone. A run has 101 attempts at most.
+WITH RECURSIVE tables AS ({tables})
 SELECT s.id,
        s.table_schema,
        s.table_name,
@@ -76,13 +78,7 @@ ORDER BY s.table_schema, s.table_name, s.mode
 
 -- name: covered_until
 -- The source's clock up to which each table is known to be in the target: when its newest whole sync began.
-WITH RECURSIVE tables AS (
-    (SELECT table_schema, table_name FROM paralelo.sync ORDER BY table_schema, table_name LIMIT 1)
-    UNION ALL
-    SELECT n.* FROM tables AS t CROSS JOIN LATERAL (
-        SELECT x.table_schema, x.table_name FROM paralelo.sync AS x
-        WHERE (x.table_schema, x.table_name) > (t.table_schema, t.table_name)
-        ORDER BY x.table_schema, x.table_name LIMIT 1) AS n)
+WITH RECURSIVE tables AS ({tables})
 SELECT n.table_schema, n.table_name, max(s.started_at) AS covered_until, max(s.ended_at) AS last_success,
        clock_timestamp() AS now
 FROM tables AS n
