@@ -346,3 +346,16 @@ def test_a_tap_that_is_told_to_end_finishes_its_line(monkeypatch: pytest.MonkeyP
     with pytest.raises(Ended, match="143"):
         tap.lines.state({"a": 1})
     assert out.getvalue() == '{"type":"STATE","value":{"a":1}}\n'
+
+
+def test_a_tap_that_is_told_to_end_while_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK listens to signals before it has a writer."""
+
+    def comes_at_once(signum: int, handler: Any) -> None:
+        if signum == signal.SIGTERM:
+            handler(signum, None)
+
+    monkeypatch.setattr(Ended, "met", None)
+    monkeypatch.setattr(signal, "signal", comes_at_once)
+    with pytest.raises(Ended, match="143"):
+        Things()

@@ -130,7 +130,10 @@ class PagedTap(Tap):
                 why = f"ended by signal {signum}; the state sent so far holds"
                 end_by(Ended(128 + signum, why, logging.WARNING))
 
-        self.lines.terminate(stop)
+        if self._lines is None:  # the SDK listens before it has a writer, and no line is being written then
+            stop()
+        else:
+            self._lines.terminate(stop)
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
