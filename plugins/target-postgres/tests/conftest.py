@@ -53,6 +53,15 @@ def db(server: embedded.Server, database: str) -> Iterator[psycopg.Connection[An
 
 
 @pytest.fixture
+def ordinary(config: dict[str, Any], db: psycopg.Connection[Any]) -> Iterator[dict[str, Any]]:
+    """Settings for a target whose role, `loader`, may create tables and is no superuser."""
+    db.execute("CREATE ROLE loader LOGIN PASSWORD 'loader'")
+    db.execute(f"GRANT ALL ON DATABASE {db.info.dbname} TO loader; GRANT ALL ON SCHEMA public TO loader")
+    yield {**config, "user": "loader", "password": "loader"}
+    db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
+
+
+@pytest.fixture
 def feed(tmp_path: Path) -> Any:
     """A tap of ours for one table."""
     from feed import Feed

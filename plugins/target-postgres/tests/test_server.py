@@ -217,12 +217,10 @@ def test_a_staging_table_shows_nobody_more_than_the_live_one(config: Any, db: Db
     ],
 )
 def test_a_right_that_a_merge_lacks_is_known_at_the_start(
-    config: Any, db: Db, feed: Feed, stale: str, keyed: bool, lacking: str
+    ordinary: Any, db: Db, feed: Feed, stale: str, keyed: bool, lacking: str
 ) -> None:
     """Rows of one key, which no index keeps apart, are deleted but for one, whatever becomes of stale ones."""
-    db.execute("DROP ROLE IF EXISTS loader; CREATE ROLE loader LOGIN PASSWORD 'loader'")
-    db.execute(f"GRANT ALL ON DATABASE {db.info.dbname} TO loader; GRANT ALL ON SCHEMA public TO loader")
-    ordinary = {**config, "user": "loader", "password": "loader", "stale_rows": stale}
+    ordinary["stale_rows"] = stale
     sync(ordinary, feed, things(*range(1, 11)), 1)
     db.execute("ALTER TABLE things OWNER TO CURRENT_USER; GRANT SELECT ON things TO loader")
     if not keyed:
@@ -235,7 +233,6 @@ def test_a_right_that_a_merge_lacks_is_known_at_the_start(
     wider = Feed(feed.folder, version=3, columns={**feed.columns, "more": "text"})
     with pytest.raises(ConfigurationError, match=r"changed \(added more text\), and the table belongs to another role"):
         load(ordinary, [wider.schema()])
-    db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
 
 
 # SPEC A6
@@ -279,10 +276,7 @@ def test_a_right_that_a_swap_lacks_is_known_at_the_start(config: Any, db: Db, fe
     ],
     ids=lambda made: made.split()[1].lower(),
 )
-def test_what_the_role_may_not_make_again_makes_it_merge(config: Any, db: Db, feed: Feed, made: str) -> None:
-    db.execute("DROP ROLE IF EXISTS loader; CREATE ROLE loader LOGIN PASSWORD 'loader'")
-    db.execute(f"GRANT ALL ON DATABASE {db.info.dbname} TO loader; GRANT ALL ON SCHEMA public TO loader")
-    ordinary = {**config, "user": "loader", "password": "loader"}
+def test_what_the_role_may_not_make_again_makes_it_merge(ordinary: Any, db: Db, feed: Feed, made: str) -> None:
     sync(ordinary, feed, things(*range(1, 11)), 1)
     db.execute("CREATE SCHEMA theirs")
     db.execute("CREATE FUNCTION theirs.half(integer) RETURNS integer IMMUTABLE LANGUAGE sql AS 'SELECT $1 / 2'")
@@ -291,15 +285,11 @@ def test_what_the_role_may_not_make_again_makes_it_merge(config: Any, db: Db, fe
     assert (ids(db), last_sync(db, "activation")) == (list(range(2, 13)), ("merge",))
     with pytest.raises(ConfigurationError, match="permission denied for schema theirs"):
         sync(ordinary, feed, things(*range(2, 13)), 3, activation="swap")
-    db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
-def test_a_role_that_is_not_shown_all_rows_is_refused(config: Any, db: Db, feed: Feed, mode: str) -> None:
+def test_a_role_that_is_not_shown_all_rows_is_refused(ordinary: Any, db: Db, feed: Feed, mode: str) -> None:
     """It would take the rest for rows that are missing, and a shrunken table for a whole one."""
-    db.execute("DROP ROLE IF EXISTS loader; CREATE ROLE loader LOGIN PASSWORD 'loader'")
-    db.execute(f"GRANT ALL ON DATABASE {db.info.dbname} TO loader; GRANT ALL ON SCHEMA public TO loader")
-    ordinary = {**config, "user": "loader", "password": "loader"}
     sync(ordinary, feed, things(*range(1, 11)), 1)
     db.execute("CREATE POLICY few ON things USING (id < 3) WITH CHECK (true)")
     db.execute("ALTER TABLE things ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
@@ -308,7 +298,6 @@ def test_a_role_that_is_not_shown_all_rows_is_refused(config: Any, db: Db, feed:
     with pytest.raises(ConfigurationError, match="row security applies to this role and hides rows"):
         load(ordinary, lines)
     assert ids(db) == list(range(1, 11))
-    db.execute("DROP OWNED BY loader CASCADE; DROP ROLE loader")
 
 
 @pytest.mark.parametrize("what", ["ALL TABLES", "TABLES IN SCHEMA public"])
