@@ -87,6 +87,17 @@ def _databasepropertyex(tr: Translator, arguments: list[Node], scope: Scope) -> 
     return (exp.Literal.string(found) if found else stored(exp.Null(), "VARCHAR")), SqlType("nvarchar", 128)
 
 
+@function("collationproperty")
+def _collationproperty(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
+    """Of the collations that Windows' Latin code page belongs to; NULL for every other, as for a name nobody knows."""
+    known = {"codepage": 1252, "lcid": 1033}
+    found = known.get(arguments[1].name.lower())
+    if found is None:
+        return stored(exp.Null(), "INTEGER"), INT
+    name = tr.expr(arguments[0], scope)[0].sql("duckdb")
+    return tr.scalar(f"CASE WHEN contains(lower({name}), 'latin1_general') THEN {found} END"), INT
+
+
 @function("serverproperty")
 def _serverproperty(tr: Translator, arguments: list[Node], scope: Scope) -> Typed:
     known: dict[str, str | int] = {
