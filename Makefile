@@ -70,6 +70,8 @@ picture: setup ## Draw a demo run of PICTURE_ROWS rows into docs/demo.svg
 setup: $(VENV)/.installed .meltano/.installed ## The virtual environment and Meltano's plugins
 # A run's settings lie there while it lasts, passwords and all, and Meltano makes the files readable by everybody.
 	@mkdir -p .meltano/run && chmod 700 .meltano/run
+# Each time: what is compiled already, of the source as it is now, is only looked at.
+	@$(BIN)/python -m tap_mssql.native
 
 sandbox-up: setup ## Start the sandbox with DEMO_ROWS of data; write a .env pointing at it where there is none
 	@$(BIN)/python -m sandbox start
@@ -102,7 +104,6 @@ $(VENV)/.installed: requirements/constraints.txt requirements/bootstrap.txt requ
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	@$(UV) pip install --quiet -r requirements/direct.in $(PACKAGES) -c requirements/constraints.txt
 	@$(BIN)/python -m compileall -q plugins paralelo sandbox stores
-	@$(BIN)/python -m tap_mssql.native
 	@echo "$(CURDIR)" > $@
 
 $(VENV)/.docs-installed: requirements/docs.txt $(VENV)/.installed
