@@ -35,7 +35,7 @@ from tests.pipeline import Ended, Pipeline, Running
 from tests.servers import Servers, started
 
 VICTIMS = ("tap", "target", "both", "tap-term", "target-term", "backend", "source-network", "target-network")
-DRIVERS = ("mssql-python", "mssql-odbc")
+DRIVERS = ("msodbcsql", "mssql-python", "mssql-odbc")
 PAGE_SIZES = (1, 2, 7, 50, 400, 5_000)
 ACTIVATIONS = ("swap", "merge", "auto")
 STALE = ("delete", "flag", "keep")

@@ -79,6 +79,9 @@ class LoopbackProxy:
             while data := source.recv(65536):
                 self._passing.wait()
                 sink.sendall(self.passed(data))
+        self._end(source, sink)
+
+    def _end(self, source: socket.socket, sink: socket.socket) -> None:
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -30,8 +30,8 @@ _FETCH_LARGE = 256
 _QUERY_SECONDS = 3600
 """As long as a full sync's query may take: it reads as much."""
 
-_PROVEN = {"mssql-odbc": {"driver": "mssql-python"}}
-"""What a sync read with the new driver is compared with what the proven one reads: not with its own mistakes."""
+_PROVEN = "mssql-python"
+"""What a sync read by any other driver of that wheel is compared with: not with its own mistakes."""
 
 log = logging.getLogger("paralelo.verify")
 
@@ -43,7 +43,9 @@ class SqlServer:
     parallel = 1
 
     def __init__(self, config: Mapping[str, Any], nul_replacement: str | None) -> None:
-        self._config = with_defaults({**config, **_PROVEN.get(str(config.get("driver")), {})})
+        self._config = with_defaults(config)
+        if self._config["driver"] != "pyodbc":
+            self._config["driver"] = _PROVEN
         self._nul = nul_replacement
         self.load: Mapping[str, Any] = config.get("load") or {}
         self._pool: Pool[Connection] = Pool(lambda: connect(self._config, log), _alive)

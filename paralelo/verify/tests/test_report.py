@@ -185,8 +185,9 @@ def test_a_setting_is_read_as_meltano_reads_it(text: str, meant: bool) -> None:
     assert typed({"X_NAME": text, "X_NUMBER": ""}, "X_", described) == {"name": meant}
 
 
-def test_what_a_new_driver_read_is_compared_with_what_the_proven_one_reads() -> None:
-    settings = SqlServer({"host": "h", "database": "d", "driver": "mssql-odbc"}, None)._config
+@pytest.mark.parametrize("given", [{}, {"driver": "msodbcsql"}, {"driver": "mssql-odbc"}], ids=str)
+def test_what_another_driver_read_is_compared_with_what_mssql_python_reads(given: dict[str, str]) -> None:
+    settings = SqlServer({"host": "h", "database": "d", **given}, None)._config
     assert (settings["driver"], settings["query_timeout_seconds"]) == ("mssql-python", 3600)
 
 

@@ -74,6 +74,21 @@ def holds_mark(column: pa.Array) -> bool:
     return b"?" in bytes(column.buffers()[2] or b"")
 
 
+def first_with(column: pa.Array, characters: Sequence[str]) -> int | None:
+    """The first row whose text has the first of these characters, all beyond ASCII, that any has."""
+    texts = column.cast(pa.large_string())
+    stored = bytes(texts.buffers()[2] or b"")
+    if stored.isascii():
+        return None
+    for character in characters:
+        code = character.encode()
+        if code[-1] in stored and code in stored:  # to look for one byte is the quicker of the two
+            row = int(pc.index(pc.match_substring(texts, character), True).as_py())
+            if row >= 0:
+                return row
+    return None
+
+
 def repeats(batches: Sequence[pa.RecordBatch], columns: Sequence[int]) -> bool:
     """Whether two rows that follow each other are equal in all of these columns; no where there are no columns."""
     if not columns:

@@ -1,6 +1,6 @@
-"""A connection to SQL Server, by Microsoft's mssql-python or by pyodbc.
+"""A connection to SQL Server: by Microsoft's ODBC driver itself, by mssql-python, or by pyodbc.
 
-Both give the same two things: small results as tuples, and large ones as Arrow record batches.
+All give the same two things: small results as tuples, and large ones as Arrow record batches.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
@@ -20,6 +21,11 @@ from tap_mssql.watch import WatchedConnection
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tap_mssql.sql_types import SqlColumn
+
+ENCODING = b"encoding"
+"""The metadata of a schema's field that names, as Python does, the code page in which its text is to come."""
+_LOG = logging.getLogger("tap-mssql")
 _ATTEMPTS = 3
 _KNOCK_SECONDS = 30
 _SQL_BIGINT = -5
@@ -81,8 +87,36 @@ def connect(config: Mapping[str, Any], log: logging.Logger) -> Connection:
         before_sleep=lambda state: log.warning("%s; trying again", state.outcome and state.outcome.exception()),
         reraise=True,
     )
-    opened: Connection = attempts(_open, config)
+    opened: Connection = attempts(_open, {**config, "driver": driver_for(config)})
     return WatchedConnection(opened, float(config["query_timeout_seconds"]))
+
+
+def driver_for(config: Mapping[str, Any], columns: Sequence[SqlColumn] = ()) -> str:
+    """The driver that reads a table of these columns: the setting, where it can.
+
+    Values without a bound are read by mssql-python, and so is everything where the compiled part is not there.
+    """
+    driver = str(config["driver"])
+    if driver == "msodbcsql" and (any(column.unbound for column in columns) or not _compiled()):
+        return "mssql-python"
+    return driver
+
+
+@cache
+def _compiled() -> bool:
+    """Whether the compiled part can be used; said once a process where it cannot."""
+    from tap_mssql import odbc_columns
+
+    try:
+        odbc_columns.library()
+    except (OSError, AttributeError) as error:
+        _LOG.warning(
+            "reading by driver mssql-python, which takes longer: what msodbcsql needs is not compiled (%s);"
+            " `python -m tap_mssql.native` does it",
+            error,
+        )
+        return False
+    return True
 
 
 def round_trip_seconds(connection: Connection) -> float:
@@ -135,7 +169,11 @@ def _open(config: Mapping[str, Any]) -> Connection:
                 f"{server_name(config)}: database {config['database']} is not ready: it is {state}"
             ) from error
         raise told from error
-    session.begin(connection, f"session on {server_name(config)}", str(config.get("isolation_used")))
+    try:
+        session.begin(connection, f"session on {server_name(config)}", str(config.get("isolation_used")))
+    except BaseException:
+        connection.close()  # nobody else has it
+        raise
     return connection
 
 
@@ -144,6 +182,10 @@ def _by_driver(config: Mapping[str, Any]) -> Connection:
         from tap_mssql.client_pyodbc import PyodbcConnection
 
         return PyodbcConnection(config)
+    if config["driver"] == "msodbcsql":
+        from tap_mssql.client_odbc import OdbcConnection
+
+        return OdbcConnection(config)
     return MssqlPythonConnection(config)
 
 
@@ -183,7 +225,7 @@ def connection_string(config: Mapping[str, Any]) -> str:
     words["PWD"] = config.get("password")
     words["Encrypt"] = config["encrypt"]
     words["TrustServerCertificate"] = "yes" if config["trust_server_certificate"] else "no"
-    if config["driver"] == "pyodbc":
+    if config["driver"] in ("pyodbc", "msodbcsql"):
         words["APP"] = config["application_name"]
     words["PacketSize"] = config.get("packet_size")
     if config["driver"] != "pyodbc":

@@ -1,7 +1,7 @@
 """Driver errors as one line each, with the exit code that tells whether a restart can help.
 
-The drivers give an SQLSTATE (pyodbc) or its standard text (mssql-python); the server's own message is told apart by
-its English text, which the session asks for (`SET LANGUAGE us_english`).
+The drivers give an SQLSTATE (ODBC itself, pyodbc) or its standard text (mssql-python); the server's own message is told
+apart by its English text, which the session asks for (`SET LANGUAGE us_english`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
+
+from tap_mssql.odbc import OdbcError
 
 _STATES = {
     "Client unable to establish connection": "08001",
@@ -98,12 +100,22 @@ class QueryRefused(SyncError):
     """The server does not run a query, for what it asks or for the values that it meets."""
 
 
+class NotOfCodePage(Exception):
+    """A text is not what its code page makes of it; `column` names the column."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
 class NoDatabase(ConfigurationError):
     """The database could not be opened, though the login may be right."""
 
 
 def state_and_text(error: Exception) -> tuple[str, str]:
     """The SQLSTATE, empty where none is known, and the message without the drivers' names in front."""
+    if isinstance(error, OdbcError):
+        return error.state, _PREFIXES.sub("", error.text).strip()
     driver_error = getattr(error, "driver_error", None)
     if driver_error is not None:
         text = str(getattr(error, "ddbc_error", ""))
@@ -151,12 +163,12 @@ def connecting(error: Exception, server: str, database: str, user: str | None) -
         return ConfigurationError(f"{server}: the server has no TLS, and encrypt asks for it: {_short(text)}")
     if "ssl provider" in low and any(words in low for words in _NO_COMMON_TLS):
         return ConfigurationError(f"{server}: no TLS that server and driver both allow: check encrypt: {_short(text)}")
-    if state in ("IM002", "IM003") or "can't open lib" in low:
-        return ConfigurationError("the ODBC driver or data source was not found: check odbc_driver and dsn")
     if "failed to load the driver" in low:
         return ConfigurationError(
             "mssql-python's driver could not be loaded: install libltdl7 and libkrb5-3, for mssql-odbc libssl3 (Debian)"
         )
+    if state in ("IM002", "IM003") or "can't open lib" in low:
+        return ConfigurationError("the ODBC driver or data source was not found: check odbc_driver and dsn")
     if "packet size" in low:
         return ConfigurationError(f"{server}: the packet size was refused: check packet_size")
     return SourceUnreachable(f"{server}: cannot be reached: {_short(text)}")

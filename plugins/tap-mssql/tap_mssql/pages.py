@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,9 +12,9 @@ import pyarrow as pa
 from sync_rules.batch_info import Key, KeyValue
 from sync_rules.exits import SourceUnreachable
 
-from tap_mssql import arrow_values, clocks
-from tap_mssql.client import Connection
-from tap_mssql.errors import SourceChanged
+from tap_mssql import arrow_values, clocks, code_pages
+from tap_mssql.client import ENCODING, Connection
+from tap_mssql.errors import NotOfCodePage, SourceChanged
 from tap_mssql.queries import Condition, Statement, TableQueries
 from tap_mssql.sql_types import SqlColumn
 
@@ -68,13 +68,19 @@ class PageReader:
         queries: TableQueries,
         schema: pa.Schema,
         config: Mapping[str, Any],
+        encodings: Mapping[str, str] | None = None,
     ) -> None:
+        """`encodings` names columns that come as they are stored, and Python's names of their code pages."""
         self._name = name
         self.connection = connection
         stored = [] if config["driver"] == "pyodbc" else [c.name for c in queries.columns if c.right_as_stored]
         self._queries = replace(queries, as_stored=frozenset(stored))
         self._schema = schema
         self._config = config
+        self._encodings = dict(encodings or {})
+        self._possible = {
+            name: code_pages.PAGES - {encoding} for name, encoding in self._encodings.items() if encoding != "utf-8"
+        }
         self._large = [column for column in queries.columns if column.large]
         self._counts_digits = any(column.lost_digits for column in queries.columns)
         self._counts_offsets = any(column.lost_offset for column in queries.columns)
@@ -119,18 +125,24 @@ class PageReader:
         SourceUnreachable where there are rows and none comes.
 
         With shared locks a scan of the clustered index meets a row twice that moves in it meanwhile, and the sort by
-        another key puts the two side by side: such a page is read again. So is one with a `?` in a text that came in
-        its code page: the column comes in UTF-16 from then on.
+        another key puts the two side by side: such a page is read again. So is one with a text that came in its code
+        page and may mean something else: the column comes in UTF-16 from then on.
         """
         tries = 0
         while tries < _TRIES:
-            found = self._read(conditions, rows, with_cursor=with_cursor, alone=alone, lowest=lowest)
+            try:
+                found = self._read(conditions, rows, with_cursor=with_cursor, alone=alone, lowest=lowest)
+            except NotOfCodePage as error:
+                if error.column not in self._encodings:
+                    raise  # it would come as it did for ever
+                self._read_wide({error.column})
+                continue
             if found is None:
                 tries += 1
                 continue
             doubtful = self._doubtful(found.batches)
             if doubtful:
-                self._queries = replace(self._queries, as_stored=self._queries.as_stored - doubtful)
+                self._read_wide(doubtful)
             elif not found.repeated:
                 break
             else:
@@ -141,11 +153,40 @@ class PageReader:
             )
         return found
 
+    def _read_wide(self, columns: Collection[str]) -> None:
+        """Have the server, or the driver, make UTF-16 of these columns from now on."""
+        self._queries = replace(self._queries, as_stored=self._queries.as_stored - {*columns})
+        for name in columns:
+            self._encodings.pop(name, None)
+
+    def _prove(self, batches: Sequence[pa.RecordBatch], at: int) -> None:
+        """See that the driver, which is told the code page with each result, makes the same of text beyond ASCII.
+
+        The catalog names a code page, and the server sends its text in one: that they are the same is not for us to
+        believe, least of all of a view's columns. Asked for one row after another that has a character which would be
+        another in a code page that the last ones left possible. Raises NotOfCodePage where it is, or the row changed.
+        """
+        for name in sorted(self._possible.keys() & self._encodings.keys()):
+            encoding, possible = self._encodings[name], self._possible[name]
+            for batch in batches:
+                column = batch.column(self._schema.get_field_index(name))
+                while (row := arrow_values.first_with(column, code_pages.telling(possible, encoding))) is not None:
+                    text, asked = column[row].as_py(), batch.slice(row, 1)
+                    if any(
+                        asked.column(self._schema.get_field_index(key.name)).null_count for key in self._queries.key
+                    ):
+                        raise NotOfCodePage(name)  # by no key, the row cannot be asked for
+                    if self.rows(self._queries.stored(name, self._key_of_last(asked, at))) != [(text,)]:
+                        raise NotOfCodePage(name)
+                    possible = self._possible[name] = code_pages.agreeing(possible, encoding, text)
+            if not possible:
+                del self._possible[name]
+
     def _doubtful(self, batches: Sequence[pa.RecordBatch]) -> set[str]:
         """The columns read as stored whose `?` may be another character."""
         return {
             name
-            for name in self._queries.as_stored
+            for name in self._queries.as_stored - self._encodings.keys()
             if any(arrow_values.holds_mark(batch.column(name)) for batch in batches)
         }
 
@@ -210,7 +251,7 @@ class PageReader:
         page: list[pa.RecordBatch] = []
         rows = size = 0
         for batch in self.connection.batches(
-            sql, values, self._fetch_size(largest), self._raw_schema([]), table=self._name
+            sql, values, self._fetch_size(largest), self._raw_schema([], stored=False), table=self._name
         ):
             page.append(batch)
             rows, size = rows + batch.num_rows, size + batch.nbytes
@@ -251,6 +292,9 @@ class PageReader:
         if self._counts_offsets:
             offsets = arrow_values.sums(batches, at)
             at += 1
+        if keyed and self._possible:
+            with self._fitting():
+                self._prove(batches, at)
         final = batches[-1]
         if with_cursor:
             cursor = arrow_values.key_value(final.column(final.num_columns - 1)[-1].as_py())
@@ -281,14 +325,20 @@ class PageReader:
             values.append(bound_value(column, value))
         return tuple(values)
 
-    def _raw_schema(self, key_texts: Sequence[SqlColumn], *, with_cursor: bool = False) -> pa.Schema:
-        """The schema with the extras, for a driver that has to be told the types."""
-        fields = list(self._schema)
+    def _raw_schema(
+        self, key_texts: Sequence[SqlColumn], *, with_cursor: bool = False, stored: bool = True
+    ) -> pa.Schema:
+        """The schema with the extras, for a driver that has to be told the types, or the code pages."""
+        fields = [self._field(field) if stored else field for field in self._schema]
         fields += [pa.field(f"_loss_{n}", pa.int32()) for n in range(len(self._queries.losses))]
         fields += [pa.field(f"_key_{c.name}", clocks.text_type(c)) for c in key_texts]
         if with_cursor and self._queries.cursor is not None:
             fields.append(pa.field("_cursor", clocks.text_type(self._queries.cursor)))
         return pa.schema(fields)
+
+    def _field(self, field: pa.Field) -> pa.Field:
+        encoding = self._encodings.get(field.name)
+        return field.with_metadata({ENCODING: encoding.encode()}) if encoding else field
 
 
 def bound_value(column: SqlColumn, value: Any) -> KeyValue:

@@ -59,6 +59,11 @@ class TableQueries:
             return f"{name} <= {marker}", [top]
         return f"{name} <= {marker} AND {name} >= {marker}", [top, at_least]
 
+    def stored(self, column: str, key: Key) -> Statement:
+        """A column of one row, as it is stored."""
+        where, values = self._beyond(self.key, key, "=", inclusive=False)[0]
+        return f"SELECT {quote(column)} FROM {self.table} WHERE {where}", values
+
     def whole(self) -> Statement:
         """Every row, in no order."""
         return f"SELECT {replace(self, as_stored=frozenset())._list([])} FROM {self.table}", []

@@ -165,9 +165,22 @@ class SqlColumn:
         return self.max_length == MAX_LENGTH or self.base in _LARGE
 
     @property
+    def unbound(self) -> bool:
+        """Whether a page may bring it as a value whose length has no bound."""
+        return self.large or "(max)" in self.selected
+
+    @property
+    def in_utf8(self) -> bool:
+        """Whether the server keeps it in UTF-8, by the name of its collation."""
+        return self.base in ("char", "varchar") and (self.collation or "").endswith("_UTF8")
+
+    @property
     def wide(self) -> bool:
-        """Whether the server keeps it in UTF-16, where half a character can stand: UTF-8 has no place for one."""
-        return self.base in (*_TWO_BYTES, "ntext")
+        """Whether the server keeps it in Unicode, which can hold parts of characters: batch files cannot.
+
+        In UTF-16 that is one half of two, in UTF-8 bytes that were stored as they are: drivers put U+FFFD there.
+        """
+        return self.in_utf8 or self.base in (*_TWO_BYTES, "ntext")
 
     @property
     def lost_digits(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sync_rules.singer.source import Column, Source, json_schema
@@ -47,6 +48,7 @@ class TableStream(PagedStream):
     def open_source(self) -> Source:
         """Describe the table, choose its key and cursor, connect."""
         from tap_mssql import hidden, variants
+        from tap_mssql.client import driver_for
         from tap_mssql.table import choose
 
         connection = self._tap.connection()
@@ -54,23 +56,30 @@ class TableStream(PagedStream):
         choices = choose(description, self.config, self.selects)
         read = choices.columns_of(description)
         hidden.check(connection, description.name, read, self.logger)
-        variants.check(connection, description.name, list(map(description.existing, read)))
-        table = self._table(description, choices, connection)
+        columns = list(map(description.existing, read))
+        variants.check(connection, description.name, columns)
+        driver = driver_for(self.config, columns)
+        if driver != driver_for(self.config):
+            connection.close()
+            connection = self._tap.connection(driver)
+        table = self._table(description, choices, connection, driver)
         natural = ", ".join(description.natural_key)
         why = table.broken_key() if choices.guessed and self.is_full else ""
         if not choices.key and natural and self.config.get("key_columns") is None:
             why = f"rows cannot be paged by the key ({natural})"
         if why:
             self.logger.warning("%s: %s: read without a key", description.name, why)
-            table = self._table(description, replace(choices, key=(), guessed=False), connection)
+            table = self._table(description, replace(choices, key=(), guessed=False), connection, driver)
         if not table.key:
             self._config["sync_limit_seconds"] = None  # cut short, it would begin anew, and be cut short again
         return table
 
-    def _table(self, description: TableDescription, choices: Choices, connection: Connection) -> MssqlTable:
+    def _table(
+        self, description: TableDescription, choices: Choices, connection: Connection, driver: str
+    ) -> MssqlTable:
         from tap_mssql.table import MssqlTable
 
-        config = dict(self.config)
+        config = {**self.config, "driver": driver}
         if self.ABORT_AT_RECORD_COUNT is not None:
             config["page_size"] = self.ABORT_AT_RECORD_COUNT
         return MssqlTable(
@@ -78,7 +87,7 @@ class TableStream(PagedStream):
             choices,
             config,
             connection,
-            self._tap.connection,
+            partial(self._tap.connection, driver),
             self._tap.database_collation,
             self.logger,
         )

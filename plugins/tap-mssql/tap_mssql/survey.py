@@ -6,7 +6,7 @@ login of few rights is the usual one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
 
 from sync_rules.lookback import moment_of
@@ -42,6 +42,9 @@ SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int), col
 FROM sys.databases WHERE name = DB_NAME()
 """
 """One row: 1 where snapshot isolation is allowed, whether READ COMMITTED reads row versions, the collation."""
+_CODE_PAGE = "SELECT CAST(COLLATIONPROPERTY(?, 'CodePage') AS int)"
+_CODE_PAGES = (1250, 1251, 1252, 1253, 1254, 1256, 1257)
+"""Those that Python's codecs were made of from Microsoft's own tables, one byte a character."""
 _VERSION = (
     "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)), CAST(SERVERPROPERTY('Edition') AS nvarchar(128))"
 )
@@ -81,6 +84,16 @@ def database(connection: Connection) -> tuple[int | None, bool, str | None]:
         return None, False, None
     allowed, versioned, collation = found[0]
     return int(allowed or 0), bool(versioned), collation
+
+
+def encodings(connection: Connection, collations: Collection[str]) -> dict[str, str]:
+    """Python's names of the code pages of collations, where Python takes every byte as Windows does."""
+    found = {}
+    for collation in sorted(collations):
+        answer = optional(connection, _CODE_PAGE, [collation], quietly=True)
+        if answer and answer[0][0] in _CODE_PAGES:
+            found[collation] = f"cp{answer[0][0]}"
+    return found
 
 
 def version(connection: Connection) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from sync_rules.lookback import earlier
 from sync_rules.singer.source import Column, Loss, arrow_schema, fingerprint
 from sync_rules.spans import SpanPage, SpanReader
 
-from tap_mssql import clocks
+from tap_mssql import clocks, survey
 from tap_mssql.client import Connection, round_trip_seconds, server_name
 from tap_mssql.discovery import TableDescription, describe_one
 from tap_mssql.errors import SourceChanged
@@ -152,8 +152,9 @@ class MssqlTable:
         self._zone = clocks.zone_of(
             connection, description.name.quoted, self._queries.cursor, str(config["cursor_clock"])
         )
+        encodings = self._encodings()
         self._readers = Readers(
-            lambda opened: PageReader(self.name, opened, self._queries, arrow_schema(self.columns), config),
+            lambda opened: PageReader(self.name, opened, self._queries, arrow_schema(self.columns), config, encodings),
             connection,
             connect,
             lambda why: log.warning("%s: no further connection for a parallel reader: %s", self.name, why),
@@ -302,6 +303,15 @@ class MssqlTable:
             self._ranges.close()
         if not self._readers.in_use and (self._ranges is None or self._ranges_ended):
             self._readers.close()
+
+    def _encodings(self) -> dict[str, str]:
+        """For each text column that the tap itself reads as it is stored, in which code page that is."""
+        if self._config["driver"] != "msodbcsql":
+            return {}
+        stored = {column.name: str(column.collation) for column in self._queries.columns if column.right_as_stored}
+        known = survey.encodings(self._connection, set(stored.values()))
+        named = {name: known.get(collation, "ascii") for name, collation in stored.items()}
+        return {**named, **{column.name: "utf-8" for column in self._queries.columns if column.in_utf8}}
 
     def _handover(self, now: KeyValue) -> KeyValue:
         """The clock, or the newest stamp where that is lower; said where a lookback would not have reached it."""

@@ -28,8 +28,8 @@ class TapMssql(PagedTap):
     _isolation: str | None = None
     database_collation: str | None = None
 
-    def connection(self) -> Connection:
-        """A new connection, in the isolation that the `isolation` setting leads to."""
+    def connection(self, driver: str | None = None) -> Connection:
+        """A new connection by the `driver` setting, or another driver, in the isolation that `isolation` leads to."""
         from tap_mssql.client import connect
 
         if self._isolation is None:
@@ -38,7 +38,8 @@ class TapMssql(PagedTap):
             if self._isolation != "snapshot":
                 return first
             first.close()
-        return connect({**self.config, "isolation_used": self._isolation}, self.logger)
+        changed = {"isolation_used": self._isolation, "driver": driver or self.config["driver"]}
+        return connect({**self.config, **changed}, self.logger)
 
     def discover_streams(self) -> Sequence[TableStream]:
         """From the catalog where one is given; else from the database, only the tables asked for."""

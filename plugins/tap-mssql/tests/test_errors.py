@@ -6,6 +6,7 @@ import mssql_python
 import pytest
 from sync_rules.exits import Exit
 from tap_mssql import errors
+from tap_mssql.odbc import OdbcError
 
 MS = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
 
@@ -50,6 +51,7 @@ def snapshot(why: str) -> Exception:
         (theirs("08001", "SSL Provider: [error:0A000102:SSL routines::unsupported protocol]", 1), 2, "both allow"),
         (theirs("IM002", "Data source name not found", 0), 2, "odbc_driver"),
         (RuntimeError("Failed to load the driver. Please read"), 2, "libltdl7"),
+        (OdbcError("IM003", "Failed to load the driver: libltdl.so.7: cannot open shared object file"), 2, "libltdl7"),
         (
             theirs("42000", "Login failed for user 'sa'. Reason: Server is in script upgrade mode.", 18401),
             3,

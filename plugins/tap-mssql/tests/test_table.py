@@ -11,7 +11,7 @@ from tap_mssql.sql_types import SqlColumn
 from tap_mssql.table import MssqlTable, choose
 from tap_mssql.tap import TapMssql
 
-SETTINGS = {"host": "sql.example", "database": "LOJA"}
+SETTINGS = {"host": "sql.example", "database": "LOJA", "driver": "mssql-python"}
 
 
 def fingerprint(collation: str = "Latin1_General_CI_AS", **settings: Any) -> str:

@@ -140,7 +140,7 @@ class GivesUp(LoopbackProxy):
         return bytes(ended)
 
 
-@pytest.mark.parametrize("driver", ["mssql-python", "pyodbc"])
+@pytest.mark.parametrize("driver", ["msodbcsql", "mssql-python", "pyodbc"])
 @pytest.mark.parametrize("key", ["int", "varchar(9)"])
 def test_a_result_that_the_server_gives_up_is_not_taken_for_all(source: Any, table: Any, driver: str, key: str) -> None:
     """SPEC F4: the driver tells it, and mssql-python gives the rows there were as if there were no more."""

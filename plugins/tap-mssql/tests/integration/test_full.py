@@ -18,7 +18,7 @@ Make = Callable[..., None]
 ROWS = [f"({n}, 'name {n}')" for n in range(1, 101)]
 
 
-@pytest.mark.parametrize("driver", ["mssql-python", "mssql-odbc", "pyodbc"])
+@pytest.mark.parametrize("driver", ["msodbcsql", "mssql-python", "mssql-odbc", "pyodbc"])
 def test_every_row_once_newest_first(source: Any, table: Make, driver: str) -> None:
     """SPEC F1, F2."""
     table("dbo.plain", "id int NOT NULL PRIMARY KEY, name varchar(20)", *ROWS)
@@ -114,7 +114,7 @@ def test_a_table_of_another_server_begins_a_new_version(source: Any, table: Make
     assert len(source.tap(tables=["dbo.plain"], page_size=30, state=state, host="localhost").records) == 100
 
 
-@pytest.mark.parametrize("driver", ["mssql-python", "mssql-odbc", "pyodbc"])
+@pytest.mark.parametrize("driver", ["msodbcsql", "mssql-python", "mssql-odbc", "pyodbc"])
 def test_bytes_that_a_code_page_has_no_character_for_arrive(source: Any, table: Make, driver: str) -> None:
     """ODBC Driver 18 makes `?` of the five of cp1252; SQL Server passes them on, as UTF-8 stored as it is has them."""
     passed_on = [chr(number) for number in (0x81, 0x8D, 0x8F, 0x90, 0x9D)]
