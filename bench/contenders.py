@@ -18,7 +18,8 @@ PLACE = ROOT / ".bench"
 ENVIRONMENTS, FILES = PLACE / "environments", PLACE / "arrow"
 REQUIREMENTS, RIVALS = ROOT / "bench" / "requirements", ROOT / "bench" / "rivals"
 BIN = Path(sys.executable).parent
-NEW_DRIVER = "paralelo mssql-odbc"
+OTHER_DRIVERS = {f"paralelo {driver}": driver for driver in ("mssql-python", "mssql-odbc")}
+"""Paralelo with another driver than its default: the contender's name, and the setting."""
 
 
 class CannotRun(Exception):
@@ -129,11 +130,15 @@ def full_sync(table: Table) -> list[str]:
     return [str(BIN / "meltano"), "run", f"parallel-full-sync-{table.job}"]
 
 
+def _driver(name: str) -> Callable[[Env], dict[str, str]]:
+    return lambda _: {"TAP_MSSQL_DRIVER": name}
+
+
 CONTENDERS = {
     contender.name: contender
     for contender in (
         Contender("paralelo", full_sync, "public"),
-        Contender(NEW_DRIVER, full_sync, "public", env=lambda _: {"TAP_MSSQL_DRIVER": "mssql-odbc"}),
+        *(Contender(name, full_sync, "public", env=_driver(driver)) for name, driver in OTHER_DRIVERS.items()),
         Contender("reference", _python("bench.reference", "copy"), "bench_reference"),
         Contender(
             "reference 25k", _python("bench.reference", "copy"), "bench_reference", env=lambda _: {PAGE_ROWS: "25000"}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.contenders import NEW_DRIVER
+from bench.contenders import OTHER_DRIVERS
 from bench.figures import Line, Result, ratio
 
 Figure = Callable[[Result], float | None]
@@ -70,11 +70,12 @@ def goals(
 
 
 def shown(results: Sequence[Result], cases: Sequence[Line], fewer: Sequence[Result] = ()) -> str:
-    """The goals as a table, and what of them Paralelo reaches with the new driver where that took part."""
+    """The goals as a table, and what of them Paralelo reaches with other drivers where those took part."""
     tables = [markdown(goals(results, cases, fewer))]
-    with_it = [goal for goal in goals(results, (), fewer, NEW_DRIVER) if goal.found is not None]
-    if with_it:
-        tables.append(f"{NEW_DRIVER}:\n\n{markdown(with_it)}")
+    for name in OTHER_DRIVERS:
+        with_it = [goal for goal in goals(results, (), fewer, name) if goal.found is not None]
+        if with_it:
+            tables.append(f"{name}:\n\n{markdown(with_it)}")
     return "\n\n".join(tables)
 
 
