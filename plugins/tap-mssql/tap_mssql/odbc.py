@@ -60,12 +60,14 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "SQLDisconnect": [c_void_p],
     "SQLDriverConnectW": [c_void_p, c_void_p, c_void_p, c_short, c_void_p, c_short, c_void_p, c_ushort],
     "SQLExecDirectW": [c_void_p, c_void_p, c_int],
+    "SQLExecute": [c_void_p],
     "SQLFetch": [c_void_p],
     "SQLFreeHandle": [c_short, c_void_p],
     "SQLGetData": [c_void_p, c_ushort, c_short, c_void_p, c_ssize_t, c_void_p],
     "SQLGetDiagRecW": [c_short, c_void_p, c_short, c_void_p, c_void_p, c_void_p, c_short, c_void_p],
     "SQLMoreResults": [c_void_p],
     "SQLNumResultCols": [c_void_p, c_void_p],
+    "SQLPrepareW": [c_void_p, c_void_p, c_int],
     "SQLSetConnectAttrW": [c_void_p, c_int, c_void_p, c_int],
     "SQLSetEnvAttr": [c_void_p, c_int, c_void_p, c_int],
     "SQLSetStmtAttrW": [c_void_p, c_int, c_void_p, c_int],
@@ -216,12 +218,18 @@ class Statement:
     def execute(self, sql: str, values: Sequence[Any]) -> None:
         """Run it, the values bound to its markers: integers as bigint, texts and None as nvarchar.
 
-        The types are the same for every value, or the server would compile a plan for each.
+        The types are the same for every value, or the server would compile a plan for each. With values the driver asks
+        by sp_prepexec, as mssql-python and pyodbc have it do, not by sp_executesql: servers that speak no more than the
+        protocol may know the one and not the other.
         """
+        text = _utf16(sql)
+        if not values:
+            self._check(self._driver.SQLExecDirectW(self._handle, text, len(text) // 2))
+            return
+        self._check(self._driver.SQLPrepareW(self._handle, text, len(text) // 2))
         for number, value in enumerate(values, 1):
             self._bind_value(number, value)
-        text = _utf16(sql)
-        self._check(self._driver.SQLExecDirectW(self._handle, text, len(text) // 2))
+        self._check(self._driver.SQLExecute(self._handle))
 
     def columns(self) -> list[Described]:
         """The result's columns; none where the statement has no result."""

@@ -11,10 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from mssql_python import ddbc_bindings
+from pysqlbridge.logins import Login, LoginStore
+from pysqlbridge.server import start_background
+from pysqlbridge.tds.result import Column, Integer, QueryResult
 from sync_rules.exits import ConfigurationError, SourceUnreachable, SyncError
 from tap_mssql import client, native, odbc, session
 from tap_mssql.client_odbc import OdbcConnection
 from tap_mssql.errors import QueryRefused
+from tap_mssql.tap import TapMssql
 
 from tests import planted
 from tests.planted import COUNT, FAILED, MORE, SERVER_ERROR, columns, done, error, fin, packets, printed, rows
@@ -173,6 +177,33 @@ def test_a_result_outlives_its_watched_connection(source: Any) -> None:
         assert next(batches).num_rows == FETCH
         connection.close()
         batches.close()
+
+
+def test_values_are_sent_as_by_the_other_drivers() -> None:
+    """A server that speaks no more than the protocol knows sp_prepexec, or sp_executesql, and was tried with those."""
+    asked: list[str] = []
+
+    def answer(query: Any) -> QueryResult:
+        if not query.procedure:
+            return QueryResult([], [])  # what a new session is told
+        asked.append(query.procedure.lower())
+        return QueryResult([Column("a", Integer(4))], [(5,)])
+
+    server, _ = start_background(query_handler=answer, logins=LoginStore([Login("sa", "Secret_123", False)]))
+    given = {"host": "127.0.0.1", "port": server.server_address[1], "user": "sa", "password": "Secret_123"}
+    sent = []
+    try:
+        for driver in ("msodbcsql", "mssql-python"):
+            settings = {**given, "database": "x", "trust_server_certificate": True, "driver": driver}
+            opened = client.connect(TapMssql(config=settings).config, logging.getLogger())
+            assert opened.rows("SELECT ? + ? AS a", [2, "3"], most=1) == [(5,)]
+            sent.append(asked[0])
+            opened.close()
+            asked.clear()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert sent[0] == sent[1]
 
 
 @pytest.mark.parametrize(
