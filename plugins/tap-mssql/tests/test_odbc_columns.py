@@ -15,13 +15,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tap_mssql import native, odbc
+from tap_mssql import odbc
 from tap_mssql.errors import NotOfCodePage
 from tap_mssql.odbc import Described, OdbcError
 from tap_mssql.odbc_columns import BoundColumn, Plan, plan
-
-if not native.columns().exists():
-    pytest.skip("columns.c is not compiled", allow_module_level=True)
 
 RUBBISH = 0xA5
 """What stands where nothing was written: behind a value, and in the slot of a NULL."""
