@@ -22,6 +22,7 @@ from singer_sdk.mapper import MAPPER_ALIAS_OPTION, MAPPER_FILTER_OPTION, MAPPER_
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 from sync_rules.exits import ConfigurationError, SyncError
+from sync_rules.singer import log_config
 from sync_rules.singer.command import Ended, end_by, one_line_errors
 from sync_rules.singer.settings import from_environment, read_numbers
 
@@ -338,4 +339,5 @@ def _safe(error: Exception) -> str:
 
 def main() -> None:
     """The `target-postgres` command."""
+    log_config.settle()  # all jobs at once share this loader
     TargetPostgres.cli()
